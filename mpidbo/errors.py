@@ -1,0 +1,29 @@
+"""What can go wrong, each with the exit code of the program."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class MpidboError(Exception):
+    """Base of this package's errors; `exit_code` is the program's."""
+
+    exit_code = 1
+
+
+class UserError(MpidboError):
+    """A mistake of the user: the message is one sentence that names what, where and the remedy."""
+
+    exit_code = 2
+
+
+class Diverged(MpidboError):
+    """An iterate is no longer finite; the message names the iteration and the level."""
+
+    exit_code = 3
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The end of a sentence about an unknown `word`: the likely spelling, or else all that is known."""
+    known = list(known)
+    close = get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"did you mean {close[0]}?" if close else f"known: {', '.join(known) or 'none'}"
