@@ -1,0 +1,102 @@
+"""Who is where: n agents in contiguous blocks over the ranks of a communicator, and what they agree on."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from .errors import UserError
+
+BLOCK = 1 << 22
+"""Floats gathered at a time for a mean over the agents."""
+
+
+class Agents:
+    """The `n` agents of a run, of which this rank hosts `first` to `last - 1`.
+
+    `comm` is an mpi4py communicator, or None for one process. Every method but `owner` is collective over the ranks
+    and gives the same answer on all of them; sums run in agent order, so that the answer does not depend on
+    the number of ranks. Raises UserError when there are more ranks than agents.
+    """
+
+    def __init__(self, n: int, comm: Any = None) -> None:
+        self.comm = None if comm is None or comm.size == 1 else comm
+        self.n, self.size, self.rank = n, *((comm.size, comm.rank) if self.comm else (1, 0))
+        if self.size > n:
+            raise UserError(f"run.agents: {n} agents cannot occupy {self.size} ranks; start at most {n} ranks or set agents = {self.size}")
+        self.bounds = [n * r // self.size for r in range(self.size + 1)]
+        self.first, self.last = self.bounds[self.rank], self.bounds[self.rank + 1]
+        self.m = self.last - self.first
+
+    def owner(self, agent: int) -> int:
+        """The rank that hosts `agent`."""
+        return int(np.searchsorted(self.bounds, agent, side="right")) - 1
+
+    def gather(self, rows: np.ndarray) -> np.ndarray:
+        """All agents' rows (n, d), in agent order, from this rank's (m, d)."""
+        if self.comm is None:
+            return rows
+        rows = np.ascontiguousarray(rows)
+        everyone = np.empty((self.n, *rows.shape[1:]), rows.dtype)
+        width = rows[:1].size
+        counts = [width * (b - a) for a, b in zip(self.bounds, self.bounds[1:], strict=False)]
+        self.comm.Allgatherv(rows, [everyone, counts])
+        return everyone
+
+    def mean(self, rows: np.ndarray) -> np.ndarray:
+        """The agents' average (d,), from this rank's rows (m, d)."""
+        if rows.ndim == 1:
+            return self.mean(rows[:, None])[0]  # type: ignore[no-any-return]
+        d = rows.shape[1]
+        total = np.empty(d, rows.dtype)
+        width = max(1, BLOCK // self.n)
+        for a in range(0, d, width):
+            part = self.gather(rows[:, a:a + width])
+            block = part[0].copy()
+            for row in part[1:]:
+                block += row
+            np.divide(block, self.n, out=total[a:a + width])
+        return total
+
+    def total(self, values: np.ndarray) -> np.ndarray:
+        """The sum over ranks of a small vector."""
+        if self.comm is None:
+            return values
+        everyone = np.empty((self.size, *values.shape), values.dtype)
+        self.comm.Allgather(np.ascontiguousarray(values), everyone)
+        return everyone.sum(axis=0)  # type: ignore[no-any-return]
+
+    def texts(self, text: str) -> list[str]:
+        """Every rank's text."""
+        return texts(self.comm, text)
+
+    def barrier(self) -> None:
+        if self.comm is not None:
+            self.comm.Barrier()
+
+
+def texts(comm: Any, text: str) -> list[str]:
+    """Every rank's text, over any communicator."""
+    if comm is None or comm.size == 1:
+        return [text]
+    mine = np.frombuffer(text.encode(), np.uint8)
+    counts = np.empty(comm.size, np.int64)
+    comm.Allgather(np.array([mine.size]), counts)
+    everyone = np.empty(int(counts.sum()), np.uint8)
+    comm.Allgatherv(mine, [everyone, counts.tolist()])
+    ends = np.cumsum(counts)
+    return [everyone[e - c:e].tobytes().decode() for c, e in zip(counts, ends, strict=True)]
+
+
+@contextmanager
+def agreed(comm: Any) -> Iterator[None]:
+    """Run the block on every rank; a user's mistake on any of them is raised on all, in the same words."""
+    mistake = ""
+    try:
+        yield
+    except UserError as error:
+        mistake = str(error) or type(error).__name__
+    for said in texts(comm, mistake):
+        if said:
+            raise UserError(said)
