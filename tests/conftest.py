@@ -1,0 +1,49 @@
+"""Fixtures of all tests. Nothing here, and no test, imports mpi4py: see launch.py."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import launch
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Who uses the fixture `mpi` carries the mark `mpi`."""
+    for item in items:
+        if "mpi" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.mpi)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A test marked `gpu` needs CuPy and a device."""
+    if item.get_closest_marker("gpu"):
+        cupy = pytest.importorskip("cupy", reason="CuPy is not installed: pip install 'mpidbo[cuda12]'")
+        if not cupy.is_available():
+            pytest.skip("no CUDA device")
+
+
+@pytest.fixture
+def mpi() -> Callable:
+    """`launch.mpirun`, or a skip where no mpiexec is installed."""
+    if launch.mpiexec() is None:
+        pytest.skip("no mpiexec beside this Python or on PATH: pip install mpich")
+    return launch.mpirun
+
+
+@pytest.fixture(scope="session")
+def repo() -> Path:
+    """The root of the repository."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Callable[[str], Path]:
+    """shared_data(name) -> path of a real data set in shared/data beside the repository, or a skip."""
+    def find(name: str) -> Path:
+        path = ROOT.parent / "shared" / "data" / name
+        if not path.exists():
+            pytest.skip(f"data set {name} is not in ../shared/data")
+        return path
+    return find
