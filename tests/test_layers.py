@@ -10,7 +10,7 @@ import pytest
 LAYERS = [
     "__init__ __main__ cli",
     "config plots solve",
-    "runner metrics checkpoint files",
+    "runner metrics averaged checkpoint files",
     "algorithms",
     "problems oracles strategies schedules check",
     "gossip topologies",
