@@ -1,5 +1,6 @@
 """Heterogeneous quadratic problem with a closed-form solution."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,11 +23,11 @@ class Quadratic(Problem):
     condition : condition number of the common part of H_i; its eigenvalues lie between 1/condition and 1.
     """
 
-    def __init__(self, agent: int, n_agents: int, *, xp: Any, seed: int, dtype: Any = np.float64, p: int = 5, q: int = 5,
-                 heterogeneity: float = 1.0, noise: float = 0.0, condition: float = 4.0) -> None:
+    def __init__(self, agent: int, n_agents: int, *, xp: Any, seed: int, dtype: Any = np.float64, p: int = 5,
+                 q: int = 5, heterogeneity: float = 1.0, noise: float = 0.0, condition: float = 4.0) -> None:
         super().__init__(agent, n_agents, xp=xp, seed=seed)
         self.dims, self.noise, self.dtype = (p, q), noise, dtype
-        self._make = lambda i: _data(seed, i, p, q, heterogeneity, condition)
+        self._make = partial(_data, seed, p=p, q=q, heterogeneity=heterogeneity, condition=condition)
         self.A, self.a, self.B, self.b, self.H, self.P, self.c = (
             xp.asarray(part, dtype=dtype) for part in self._make(agent))
         self.PT = xp.ascontiguousarray(self.P.T)
@@ -79,7 +80,7 @@ class Quadratic(Problem):
         return self.xp.asarray(np.linalg.solve(A + M.T @ B @ M, Aa + M.T @ (Bb - B @ w)), dtype=self.dtype)
 
 
-def _data(seed: int, agent: int, p: int, q: int, heterogeneity: float, condition: float) -> tuple[np.ndarray, ...]:
+def _data(seed: int, agent: int, *, p: int, q: int, heterogeneity: float, condition: float) -> tuple[np.ndarray, ...]:
     """(A, a, B, b, H, P, c) of one agent: a common part drawn from the seed, and its own."""
     common, own = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 1, agent])
 
