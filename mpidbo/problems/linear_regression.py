@@ -28,7 +28,7 @@ class LinearRegression(Problem):
     batch : pairs (A, b) in a draw; 0 is the full batch, as is noise = 0, and less is refused (UserError).
     ridge : weight of |y|^2, positive (UserError); every g_i is 2 ridge strongly convex.
 
-    With the default options the curvature of g_i stays below about 6 and that of the averaged g above 0.1.
+    With the default options the curvature of g_i stays below about 3 and that of the averaged g above 0.1.
     """
 
     def __init__(self, agent: int, n_agents: int, *, xp: Any, seed: int, dtype: Any = np.float64, p: int = 10,

@@ -1,0 +1,307 @@
+"""Every shipped problem: its oracles, draws and closed-form solution; and that the check sees what is planted."""
+
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+
+from mpidbo.check import Finding, check, report
+from mpidbo.errors import UserError
+from mpidbo.problems import PROBLEMS
+from mpidbo.problems.nonconvex_toy import NonconvexToy
+from mpidbo.problems.quadratic import Quadratic
+
+N = 3
+TABLE = [
+    ("quadratic", {}),
+    ("quadratic", {"p": 3, "q": 7, "noise": 0.3}),
+    ("linear-regression", {}),
+    ("linear-regression", {"p": 2, "q": 2, "batch": 4, "heterogeneity": 0.1}),
+    ("linear-regression", {"batch": 0}),
+    ("policy-evaluation", {}),
+    ("policy-evaluation", {"states": 20, "p": 3, "batch": 5, "lam": 0.5}),
+    ("policy-evaluation-residual", {}),
+    ("policy-evaluation-residual", {"states": 20, "p": 3, "batch": 0}),
+    ("nonconvex-toy", {}),
+    ("nonconvex-toy", {"dim": 3, "noise": 0.2, "heterogeneity": 0.5}),
+]
+SOLVED = [row for row in TABLE if row[0] in (
+    "quadratic", "linear-regression", "policy-evaluation", "policy-evaluation-residual", "nonconvex-toy")]
+SMALL = [
+    ("quadratic", {"p": 2, "q": 3}),
+    ("linear-regression", {"p": 2, "q": 3}),
+    ("policy-evaluation", {"states": 4, "p": 2}),
+    ("policy-evaluation-residual", {"states": 4, "p": 2}),
+]
+STOCHASTIC = [
+    ("quadratic", {"noise": 0.3}),
+    ("linear-regression", {"p": 3, "q": 4, "noise": 0.5, "batch": 2}),
+    ("policy-evaluation", {"states": 8, "p": 3}),
+    ("policy-evaluation-residual", {"states": 8, "p": 3, "batch": 2}),
+    ("nonconvex-toy", {"dim": 2, "noise": 0.3}),
+]
+
+
+def make(name: str, options: dict[str, Any], agent: int = 0, n: int = N, **given: Any) -> Any:
+    module, kind = PROBLEMS[name].split(":")
+    return getattr(import_module(f"mpidbo.problems.{module}"), kind)(
+        agent, n, xp=np, **{"seed": 5, **given}, **options)
+
+
+def team(name: str, options: dict[str, Any]) -> list[Any]:
+    return [make(name, options, agent) for agent in range(N)]
+
+
+def mean(agents: list[Any], oracle: str, *arguments: Any) -> Any:
+    """The averaged problem's oracle, full batch."""
+    return sum(getattr(agent, oracle)(*arguments, None) for agent in agents) / len(agents)
+
+
+def hessian(agents: list[Any], x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.stack([mean(agents, "g_yy", x, y, e) for e in np.eye(y.size)], axis=1)
+
+
+def hypergradient(agents: list[Any], x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """f_x - g_xy z* at x and the minimiser y*(x) that Newton's method finds from y, by dense solves."""
+    for _ in range(8):
+        y = y - np.linalg.solve(hessian(agents, x, y), mean(agents, "g_y", x, y))
+    assert np.linalg.norm(mean(agents, "g_y", x, y)) < 1e-12
+    z = np.linalg.solve(hessian(agents, x, y), mean(agents, "f_y", x, y))
+    return mean(agents, "f_x", x, y) - mean(agents, "g_xy", x, y, z)
+
+
+@pytest.mark.parametrize("agent", [0, 1])
+@pytest.mark.parametrize(("name", "options"), TABLE)
+def test_oracles(name: str, options: dict[str, Any], agent: int) -> None:
+    findings = check(make(name, options, agent), rng=np.random.default_rng(7))
+    assert all(finding.ok for finding in findings), report(findings)
+    assert "missing" not in report(findings)
+
+
+@pytest.mark.parametrize(("name", "options"), TABLE)
+def test_single_precision_stays(name: str, options: dict[str, Any]) -> None:
+    findings = check(make(name, options, dtype=np.float32), rng=np.random.default_rng(7))
+    assert all(finding.ok for finding in findings), report(findings)
+
+
+@pytest.mark.parametrize(("name", "options"), TABLE)
+def test_data_from_seed_and_agent_alone(name: str, options: dict[str, Any]) -> None:
+    rng = np.random.default_rng(1)
+    one, same, other = make(name, options, 1), make(name, options, 1), make(name, options, 1, seed=6)
+    x, y = (part + rng.standard_normal(part.size) for part in one.start())
+    assert one.g_y(x, y, None).tobytes() == same.g_y(x, y, None).tobytes()
+    if name != "nonconvex-toy" or options:
+        assert not np.array_equal(one.g_y(x, y, None), other.g_y(x, y, None))
+
+
+@pytest.mark.parametrize(("name", "options"), SOLVED)
+def test_solution_has_no_hypergradient(name: str, options: dict[str, Any]) -> None:
+    agents = team(name, options)
+    x = agents[0].solution()
+    y = x + 2.1 if name == "nonconvex-toy" else np.zeros(agents[0].dims[1])
+    assert all(np.array_equal(x, agent.solution()) for agent in agents)
+    assert np.linalg.norm(hypergradient(agents, x, y)) < 1e-11
+    assert np.linalg.norm(hypergradient(agents, x + 0.1, y)) > 1e-4
+
+
+@pytest.mark.parametrize(("name", "options"), SMALL)
+def test_solution_by_brute_force(name: str, options: dict[str, Any]) -> None:
+    """Nested minimisation that sees the losses only."""
+    agents = team(name, options)
+    p, q = agents[0].dims
+
+    def phi(x: np.ndarray) -> float:
+        y = minimize(lambda y: mean(agents, "g", x, y), np.zeros(q), method="BFGS").x
+        return mean(agents, "f", x, y)
+
+    found = minimize(phi, np.zeros(p), method="Nelder-Mead", options={"xatol": 1e-4, "fatol": 1e-10}).x
+    np.testing.assert_allclose(found, agents[0].solution(), atol=2e-3)
+
+
+@pytest.mark.parametrize(("a", "c"), [(2.0, 2.0), (-1.0, 0.5), (9.0, -2.0)])
+def test_toy_by_brute_force(a: float, c: float) -> None:
+    """On a grid: the least f among the lower-level minimisers, up to the grid's width."""
+    agents = [NonconvexToy(i, N, xp=np, seed=0, a=a, c=c, heterogeneity=0.5) for i in range(N)]
+    x_star = agents[0].solution()[0]
+    x = np.linspace(a - 4, a + 4, 801)[:, None]
+    y = np.linspace(a + c - 6, a + c + 6, 1201)[None, :]
+    with np.errstate(all="raise"):
+        g, f = (np.broadcast_to(0.0, (801, 1201)).copy() for _ in range(2))
+        for agent in agents:
+            s, t, u, v = (float(part[0]) for part in agent.linear)
+            g += (agent.amplitude * np.sin(x + y - c) + u * x + v * y) / N
+            f += ((x - a)**2 + (y - a - c)**2 + s * x + t * y) / N
+    assert mean(agents, "g", x[3], y[0, 5:6]) == pytest.approx(g[3, 5])
+    assert mean(agents, "f", x[3], y[0, 5:6]) == pytest.approx(f[3, 5])
+    solves = g < g.min(axis=1, keepdims=True) + 1e-4
+    best = np.unravel_index(np.where(solves, f, np.inf).argmin(), f.shape)
+    assert x[best[0], 0] == pytest.approx(x_star, abs=0.02)
+    assert y[0, best[1]] == pytest.approx(x_star + c, abs=0.02)
+    assert agents[0].metrics(np.array([x_star]), np.array([x_star + c]))["y_distance"] < 1e-12
+
+
+def test_toy_of_the_paper() -> None:
+    toy = NonconvexToy(0, 1, xp=np, seed=0)
+    assert toy.solution() == pytest.approx(0.75 * np.pi)
+    assert [part.tolist() for part in toy.start()] == [[-6.0], [0.0]]
+
+
+def test_metrics_vanish_where_they_should() -> None:
+    agents = team("linear-regression", {})
+    x, y = agents[0].solution(), np.zeros(20)
+    y = y - np.linalg.solve(hessian(agents, x, y), mean(agents, "g_y", x, y))
+    assert agents[0].metrics(x, y)["lower_distance"] < 1e-12
+    square = make("policy-evaluation", {"states": 6, "p": 6})
+    assert square.metrics(square.solution(), np.zeros(6))["bellman_error"] < 1e-10
+
+
+@pytest.mark.parametrize(("name", "options"), STOCHASTIC)
+def test_draws_are_unbiased(name: str, options: dict[str, Any]) -> None:
+    """Each component of the mean over draws within 5 standard errors; of g_x the differences that methods use."""
+    agent, rng, draws = make(name, options), np.random.default_rng(3), 4000
+    x, y, t, v = (rng.standard_normal(agent.dims[level]) for level in (0, 1, 1, 1))
+
+    def everything(sample: Any) -> np.ndarray:
+        return np.concatenate([agent.f_x(x, y, sample), agent.f_y(x, y, sample), agent.g_y(x, y, sample),
+                               agent.g_x(x, y, sample) - agent.g_x(x, t, sample),
+                               agent.g_yy(x, y, v, sample), agent.g_xy(x, y, v, sample)])
+
+    seen = np.stack([everything(agent.draw(rng)) for _ in range(draws)])
+    error = np.abs(seen.mean(axis=0) - everything(None))
+    assert (error <= 5 * seen.std(axis=0, ddof=1) / np.sqrt(draws) + 1e-12).all()
+    assert seen.std(axis=0).max() > 0.01
+
+
+@pytest.mark.parametrize(("name", "options", "key"), [
+    ("linear-regression", {"p": 5, "q": 4}, "problem.p"),
+    ("linear-regression", {"ridge": 0.0}, "problem.ridge"),
+    ("linear-regression", {"batch": -1}, "problem.batch"),
+    ("policy-evaluation", {"discount": 1.0}, "problem.discount"),
+    ("policy-evaluation", {"states": 5, "p": 6}, "problem.p"),
+    ("policy-evaluation-residual", {"batch": -1}, "problem.batch"),
+])
+def test_impossible_options_are_refused(name: str, options: dict[str, Any], key: str) -> None:
+    with pytest.raises(UserError, match=key):
+        make(name, options)
+
+
+class Slip(Quadratic):
+    """A quadratic problem with one mistake, chosen by name."""
+
+    def __init__(self, mistake: str) -> None:
+        super().__init__(0, N, xp=np, seed=0, noise=0.1)
+        self.mistake, self.drawn, self.kept = mistake, 0, np.zeros(5)
+        if mistake.startswith("no "):
+            setattr(self, mistake[3:], None)
+
+    def draw(self, rng: np.random.Generator) -> Any:
+        self.drawn += 1
+        return super().draw(rng) * (self.drawn if self.mistake == "draw" else 1)
+
+    def f_x(self, x: Any, y: Any, sample: Any) -> Any:
+        u = super().f_x(x, y, sample)
+        return {"f_x": 1.001 * u, "f_x drawn": super().f_x(x, y, None), "f_x shape": u[:, None], "f_x nan": u * np.nan,
+                "f_x type": u.astype(np.float32)}.get(self.mistake, u)
+
+    def f_y(self, x: Any, y: Any, sample: Any) -> Any:
+        u = super().f_y(x, y, sample)
+        if self.mistake == "f_y modifies":
+            y -= 1
+        if self.mistake == "f_y modifies sample" and sample is not None:
+            sample[0] += 1
+        if self.mistake == "f_y reuses":
+            self.kept[:] = u
+            return self.kept
+        if self.mistake == "f_y raises":
+            raise KeyError("nothing here")
+        if self.mistake == "f_y forgetful":
+            self.drawn += 1
+            return u + 1e-12 * self.drawn
+        return u
+
+    def g_x(self, x: Any, y: Any, sample: Any) -> Any:
+        return (-1 if self.mistake == "g_x" else 1) * super().g_x(x, y, sample)
+
+    def g_y(self, x: Any, y: Any, sample: Any) -> Any:
+        return super().g_y(x, y, sample) + (0.01 * x if self.mistake == "g_y" else 0)
+
+    def g_yy(self, x: Any, y: Any, v: Any, sample: Any) -> Any:
+        skew = np.triu(np.ones((5, 5)), 1)
+        return super().g_yy(x, y, v, sample) + (1e-4 * (skew - skew.T) @ v if self.mistake == "g_yy" else 0)
+
+    def g_xy(self, x: Any, y: Any, v: Any, sample: Any) -> Any:
+        return -self.P @ v if self.mistake == "g_xy" else super().g_xy(x, y, v, sample)
+
+    def start(self) -> tuple[Any, Any]:
+        x, y = super().start()
+        return (x[1:], y) if self.mistake == "start" else (x, y)
+
+
+def wrong(findings: list[Finding]) -> set[str]:
+    return {finding.name for finding in findings if not finding.ok}
+
+
+@pytest.mark.parametrize(("mistake", "caught", "words"), [
+    ("none", set(), ""),
+    ("f_x", {"f_x"}, "differences of f in x"),
+    ("f_x drawn", {"f_x"}, "drawn sample"),
+    ("f_x shape", {"f_x"}, "shape (5, 1), not (5,)"),
+    ("f_x type", {"f_x"}, "float32"),
+    ("f_x nan", {"f_x"}, "finite"),
+    ("f_y modifies", {"f_y"}, "modifies its arguments"),
+    ("f_y modifies sample", {"f_y"}, "modifies its arguments"),
+    ("f_y reuses", {"f_y"}, "not new"),
+    ("f_y forgetful", {"f_y"}, "other bits"),
+    ("f_y raises", {"f_y"}, "KeyError"),
+    ("g_x", {"g_x"}, "differences of g in x"),
+    ("g_y", {"g_y", "g_xy"}, "differences of g in y"),
+    ("g_yy", {"g_yy", "g_yy symmetric"}, "differences of g_y in y"),
+    ("g_xy", {"g_xy"}, "differences of g_y in x"),
+    ("draw", {"draw"}, "rng"),
+    ("start", {"dims, start"}, "(4,), (5,)"),
+])
+def test_check_catches(mistake: str, caught: set[str], words: str) -> None:
+    findings = check(Slip(mistake), rng=np.random.default_rng(0))
+    assert wrong(findings) == caught, report(findings)
+    assert words in report(findings)
+
+
+@pytest.mark.parametrize(("oracle", "silent"), [
+    ("g_yy", {"g_yy"}), ("f", {"f", "f_x", "f_y"}), ("g", {"g", "g_x", "g_y"}), ("g_y", {"g_y", "g_yy", "g_xy"})])
+def test_missing_is_no_failure(oracle: str, silent: set[str]) -> None:
+    findings = check(Slip(f"no {oracle}"), rng=np.random.default_rng(0))
+    assert not wrong(findings)
+    assert {finding.name for finding in findings if np.isnan(finding.error)} == silent
+    assert "missing" in report(findings)
+
+
+class Kinked(Quadratic):
+    """f and g with ReLU kinks, a thousand of them in y."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 1, xp=np, seed=0)
+        self.rows = np.random.default_rng(0).standard_normal((1000, 5))
+
+    def g(self, x: Any, y: Any, sample: Any) -> float:
+        return super().g(x, y, sample) + float((np.maximum(self.rows @ y, 0)**2).mean())
+
+    def g_y(self, x: Any, y: Any, sample: Any) -> Any:
+        return super().g_y(x, y, sample) + 2 * (np.maximum(self.rows @ y, 0) @ self.rows) / 1000
+
+    def g_yy(self, x: Any, y: Any, v: Any, sample: Any) -> Any:
+        active = (self.rows @ y > 0) * (self.rows @ v)
+        return super().g_yy(x, y, v, sample) + 2 * (active @ self.rows) / 1000
+
+    def f(self, x: Any, y: Any, sample: Any) -> float:
+        return super().f(x, y, sample) + float(np.maximum(self.rows @ y, 0).mean())
+
+    def f_y(self, x: Any, y: Any, sample: Any) -> Any:
+        return super().f_y(x, y, sample) + ((self.rows @ y > 0) @ self.rows) / 1000
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_check_bears_kinks(seed: int) -> None:
+    findings = check(Kinked(), rng=np.random.default_rng(seed), points=5)
+    assert not wrong(findings), report(findings)
