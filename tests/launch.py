@@ -19,6 +19,8 @@ import pytest
 
 # What an outer launcher or batch system leaves in the environment; a nested mpiexec would take it for its own.
 FOREIGN = ("OMPI_", "PMIX_", "PRTE_", "PMI_", "HYDRA_", "MPI_LOCAL", "SLURM_")
+# It makes print write piece by piece, and the ranks' lines run into each other.
+UNWANTED = {"PYTHONUNBUFFERED"}
 MARK = "MPIDBO_TEST_LAUNCH"
 
 
@@ -39,8 +41,8 @@ def is_openmpi() -> bool:
 
 
 def environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment without the marks of a launcher, one BLAS thread, and `extra`."""
-    env = {key: value for key, value in os.environ.items() if not key.startswith(FOREIGN)}
+    """This process's environment without the marks of a launcher, with one BLAS thread, and `extra`."""
+    env = {key: value for key, value in os.environ.items() if not key.startswith(FOREIGN) and key not in UNWANTED}
     return env | {"OMP_NUM_THREADS": "1"} | dict(extra)
 
 
@@ -61,8 +63,8 @@ def mpirun(n: int | None, args: Iterable[str | os.PathLike[str]], *, cwd: str | 
            env: Mapping[str, str] | None = None, timeout: float = 60) -> subprocess.CompletedProcess[str]:
     """Run `python *args` on `n` ranks (0 or None: without mpiexec) and return code and output.
 
-    After `timeout` seconds everything that was started is killed and the test fails with the output so far (what
-    the ranks flushed: PYTHONUNBUFFERED is not set, since it splits lines of several ranks into each other).
+    After `timeout` seconds everything that was started is killed and the test fails with the output that the ranks
+    flushed until then.
     """
     mark = uuid.uuid4().hex
     full = environment({MARK: mark, **(env or {})})
