@@ -18,8 +18,8 @@ class LogisticTuning(Supervised):
     Options
     -------
     data : "synthetic", "digits" (scikit-learn's), or a folder with the four IDX files of MNIST or Fashion-MNIST.
-    heterogeneity : synthetic data only. Features of agent i are N(h m_i, (1 + h i/n)^2 I) with h = heterogeneity and
-        m_i ~ N(0, I); labels are the largest of (features' Y + noise/10) for a common Y and standard normal noise.
+    heterogeneity : synthetic data only. Features of agent i are N(h m_i, (1 + h i/n)^2 I)/(1 + h), h = heterogeneity,
+        m_i ~ N(0, I); a label is the largest of (features' Y + noise/10) for a common Y, Y and noise standard normal.
         Of the kind of the paper's synthetic data; law and constants are ours.
     features, classes : p and c of synthetic data; images bring their own.
     split, concentration : images only: "dirichlet", "iid" or "class", who gets which samples.
@@ -84,12 +84,15 @@ def _synthetic(agent: int, n_agents: int, seed: int, heterogeneity: float, featu
     if min(n_train, n_validation) < n_agents or min(features, classes) < 1:
         raise UserError(f"problem: {n_train} training and {n_validation} validation samples of {features} features in "
                         f"{classes} classes do not do for {n_agents} agents; each needs one sample of either at least")
+    if heterogeneity < 0:
+        raise UserError(f"problem.heterogeneity: {heterogeneity} must not be negative")
     truth = generator(seed, Tag.TRUTH).standard_normal((features, classes))
     rng = generator(seed, Tag.FEATURES, agent)
     mean, deviation = heterogeneity * rng.standard_normal(features), 1 + heterogeneity * agent / n_agents
+    scale = 1 + heterogeneity  # keeps the curvature, and so the steps, alike for every heterogeneity
 
     def samples(size: int) -> Samples:
-        X = mean + deviation * rng.standard_normal((size, features))
+        X = (mean + deviation * rng.standard_normal((size, features))) / scale
         labels = (X @ truth + 0.1 * rng.standard_normal((size, classes))).argmax(axis=1)
         return Samples(xp.asarray(X, dtype=dtype), xp.asarray(labels))
 
