@@ -89,6 +89,7 @@ def mpirun(n: int | None, args: Iterable[str | os.PathLike[str]], *, cwd: str | 
 
 def end(process: subprocess.Popen[str], mark: str) -> None:
     """Kill the group of `process` and all that carries its `mark`: launchers put ranks into groups of their own."""
+    segments = {path for pid in marked(mark) for path in shared_memory(pid)}
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)         # lets a launcher remove its files
     with contextlib.suppress(subprocess.TimeoutExpired):
@@ -101,6 +102,8 @@ def end(process: subprocess.Popen[str], mark: str) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.05)
+    for path in segments:                              # what killed ranks cannot remove themselves
+        path.unlink(missing_ok=True)
 
 
 def marked(mark: str) -> list[int]:
@@ -112,3 +115,12 @@ def marked(mark: str) -> list[int]:
             if word in entry.read_bytes():
                 found.append(int(entry.parent.name))
     return found
+
+
+def shared_memory(pid: int) -> set[Path]:
+    """The segments in /dev/shm that an MPI library made for the ranks of process `pid`."""
+    with contextlib.suppress(OSError):
+        lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
+        paths = {Path(line.split(maxsplit=5)[5]) for line in lines if "/dev/shm/" in line}
+        return {path for path in paths if path.name.startswith(("mpich_shm_", "sm_segment."))}
+    return set()

@@ -8,12 +8,12 @@ import pytest
 
 # From the top; a module or a folder of the package per word. A new one takes its place here.
 LAYERS = [
-    "__init__ __main__ cli",
-    "config plots solve",
-    "runner metrics averaged checkpoint files",
+    "__init__ __main__ cli commands",
+    "config plots solve loading plan reading record",
+    "runner metrics averaged checkpoint files progress",
     "algorithms",
     "problems oracles strategies schedules check",
-    "gossip topologies",
+    "gossip exchange topologies",
     "agents backend state errors _version",
 ]
 HEIGHT = {name: len(LAYERS) - i for i, layer in enumerate(LAYERS) for name in layer.split()}
