@@ -14,6 +14,8 @@ DERIVATIVE_OF = {"f_x": ("f", "x"), "f_y": ("f", "y"), "g_x": ("g", "x"), "g_y":
                  "g_yy": ("g_y", "y"), "g_xy": ("g_y", "x")}
 # Powers of the rounding unit: the step of central differences, and a short one that seldom meets a kink.
 STEPS = (1 / 3, 0.45)
+# Likewise: of a difference, and of the symmetry.
+TOLERANCE, SYMMETRY = 0.3, 0.6
 NEAR = 0.1
 
 
@@ -128,11 +130,11 @@ def _oracle(problem: Problem, name: str, places: list[_Place], rng: np.random.Ge
         if getattr(problem, source, None) is None:
             finding = Finding(name, True, math.nan, f"not compared: {source} is missing")
         else:
-            finding = _guarded(name, lambda: _worst(name, f"differences of {source} in {variable}", 0.3, [
+            finding = _guarded(name, lambda: _worst(name, f"differences of {source} in {variable}", TOLERANCE, [
                 (_difference_error(problem, name, place, rng), place) for place in places]))
     yield finding
     if name == "g_yy" and not finding.detail.startswith("raised"):
-        yield _guarded("g_yy symmetric", lambda: _worst("g_yy symmetric", "<u, g_yy v> = <v, g_yy u>", 0.6, [
+        yield _guarded("g_yy symmetric", lambda: _worst("g_yy symmetric", "<u, g_yy v> = <v, g_yy u>", SYMMETRY, [
             (_asymmetry(problem, place), place) for place in places]))
 
 
@@ -170,7 +172,10 @@ def _wrong_manners(problem: Problem, name: str, place: _Place) -> str:
 
 
 def _difference_error(problem: Problem, name: str, place: _Place, rng: np.random.Generator) -> float:
-    """The relative error along a random direction d: d/dt of the source at (variable + t d), against <oracle, d>."""
+    """The error along a random direction d: d/dt of the source at (variable + t d), against <oracle, d>.
+
+    It is relative to the slope; to its size along a typical d, or to what rounding leaves of it, where that is more.
+    """
     source, variable = DERIVATIVE_OF[name]
     centre, gradient = getattr(place, variable), _host(place.call(problem, name))
     direction = rng.standard_normal(centre.size)
@@ -182,14 +187,14 @@ def _difference_error(problem: Problem, name: str, place: _Place, rng: np.random
         values = [_host(replace(place, **{variable: end}).call(problem, source)) for end in ends]
         move = _host(ends[0]) - _host(ends[1])
         if source == "g_y":
-            size = np.linalg.norm(v) * max(map(np.linalg.norm, values))
+            size = max(map(np.linalg.norm, values))
             values = [value @ v for value in values]
         else:
             size = max(map(abs, values))
         difference, product = float(values[0] - values[1]), float(gradient @ move)
         typical = float(np.linalg.norm(gradient) * np.linalg.norm(move)) / math.sqrt(move.size)
-        rounding = 4 * eps * float(size)
-        return max(abs(difference - product) - rounding, 0.0) / max(abs(difference), abs(product), typical, 1e-300)
+        rounding = 4 * eps * float(size) / eps**TOLERANCE
+        return abs(difference - product) / max(abs(difference), abs(product), typical, rounding, 1e-300)
 
     return min(error(eps**power) for power in STEPS)
 
