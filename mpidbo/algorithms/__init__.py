@@ -1,0 +1,20 @@
+"""The methods, each under its name."""
+
+from typing import Any
+
+from .base import Method
+from .dsoba import DSoba
+from .single_level import SingleLevel
+from .sparkle import Sparkle
+from .sun_dsbo import SunDsbo
+
+METHODS: dict[str, tuple[type[Method], dict[str, Any]]] = {
+    "sparkle": (Sparkle, {}),
+    "d-soba": (DSoba, {}),
+    "sun-dsbo": (SunDsbo, {}),
+    "soba": (Sparkle, {"lower": "centralized", "upper": "centralized", "schedule": "jacobi"}),
+    "single-level": (SingleLevel, {}),
+}
+"""name -> (rule, the keys that this name fixes)."""
+
+__all__ = ["METHODS", "Method"]

@@ -1,0 +1,52 @@
+"""What every method has in common."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+from ..gossip import Levels
+from ..oracles import Oracle
+from ..strategies import Strategy
+
+Array = Any
+
+
+class Memories(NamedTuple):
+    """What the strategies of the three levels remember."""
+
+    x: Any = ()
+    y: Any = ()
+    z: Any = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """Frozen rules, no state. Its fields are its keys: alpha, beta, gamma, theta in `[steps]`, the others in `[method]`.
+
+    `state = start(x0, y0)` from stacked rows, then `state = step(k, oracle, W, state)`.
+    """
+
+    levels: ClassVar[dict[str, str]] = {"x": "upper", "y": "lower", "z": "lower"}
+    """The levels that gossip, by their field in the state, and the strategy field that each uses."""
+    source: ClassVar[str] = ""
+    """Paper and equation."""
+
+    @property
+    def needs(self) -> Iterable[str]:
+        """The oracles that a step calls."""
+        raise AssertionError("every method names its oracles")
+
+    def strategies(self) -> dict[str, Strategy]:
+        """The strategy of each level."""
+        return {level: getattr(self, key) for level, key in self.levels.items()}
+
+    def floats(self, dims: tuple[int, int]) -> int:
+        """Floats that an agent sends to each neighbour in an iteration."""
+        p, q = dims
+        return sum(row.width * (p if level == "x" else q) for level, row in self.strategies().items())
+
+    def start(self, x: Array, y: Array) -> Any:
+        raise AssertionError("every method has a start")
+
+    def step(self, k: int, oracle: Oracle, W: Levels, state: Any) -> Any:
+        raise AssertionError("every method has a step")

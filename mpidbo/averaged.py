@@ -1,0 +1,108 @@
+"""The whole network's f and g at one common point, full batch, for exact figures of merit.
+
+Solvers of scipy run on rank 0 and ask for averages over the agents; the other ranks serve until it is done.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.sparse.linalg import LinearOperator, cg
+
+from .agents import Agents
+from .oracles import Oracle
+
+Array = Any
+ASKS = ("f_x", "f_y", "g_x", "g_y", "g_yy", "g_xy", "g")
+DONE = len(ASKS)
+
+
+class Averaged:
+    """Averages over all agents of the oracles at common (x, y)."""
+
+    def __init__(self, oracle: Oracle, agents: Agents) -> None:
+        self.oracle, self.agents = oracle.full(), agents
+        self.p, self.q = oracle.dims
+
+    def __call__(self, name: str, x: Array, y: Array, v: Array | None = None) -> Array:
+        """The average of one oracle; collective."""
+        if name == "g":
+            return self.agents.mean(self.oracle.losses("g", x, y))
+        m = self.agents.m
+        rows = [np.repeat(np.asarray(a, self.oracle.dtype)[None], m, axis=0) for a in (x, y, v) if a is not None]
+        return self.agents.mean(getattr(self.oracle, name)(*rows))
+
+    def on_root(self, work: Callable[[Callable[..., Array]], Array], size: int) -> Array:
+        """What `work(ask)` returns on rank 0, an array of `size` floats, on every rank; `ask(name, x, y, v)` is an average."""
+        comm = self.agents.comm
+        if comm is None:
+            return np.asarray(work(self), np.float64)
+        if comm.rank == 0:
+            result = np.asarray(work(self._ask), np.float64).reshape(size)
+            comm.Bcast(np.array([DONE]))
+        else:
+            result = np.empty(size)
+            self._serve()
+        comm.Bcast(result)
+        return result
+
+    def _ask(self, name: str, x: Array, y: Array, v: Array | None = None) -> Array:
+        comm = self.agents.comm
+        comm.Bcast(np.array([ASKS.index(name)]))
+        point = np.concatenate([x, y, np.zeros(self.q) if v is None else v]).astype(np.float64)
+        comm.Bcast(point)
+        return self(name, x, y, v)
+
+    def _serve(self) -> None:
+        comm, code, point = self.agents.comm, np.empty(1, np.int64), np.empty(self.p + 2 * self.q)
+        while True:
+            comm.Bcast(code)
+            if code[0] == DONE:
+                return
+            comm.Bcast(point)
+            x, y, v = np.split(point, [self.p, self.p + self.q])
+            name = ASKS[code[0]]
+            self(name, x, y, v if name in ("g_yy", "g_xy") else None)
+
+    def hypergradient(self, x: Array, y: Array, *, tol: float = 1e-12) -> Array:
+        """grad Phi(x), shape (p,): y*(x) by Newton's method from y, then z* by conjugate gradients; NaN where g_yy is
+        not positive definite there."""
+
+        def work(ask: Callable[..., Array]) -> Array:
+            x64 = np.asarray(x, np.float64)
+            best = minimize(lambda y: float(ask("g", x64, y)), np.asarray(y, np.float64),
+                            jac=lambda y: np.asarray(ask("g_y", x64, y), np.float64),
+                            hessp=lambda y, v: np.asarray(ask("g_yy", x64, y, v), np.float64),
+                            method="trust-ncg", options={"gtol": tol, "maxiter": 200})
+            y_star, curvature = best.x, [np.inf]
+
+            def product(v: Array) -> Array:
+                Hv = np.asarray(ask("g_yy", x64, y_star, v), np.float64)
+                curvature[0] = min(curvature[0], float(v @ Hv))
+                return Hv
+
+            H = LinearOperator((self.q, self.q), matvec=product, dtype=np.float64)  # type: ignore[call-arg]
+            z, _ = cg(H, np.asarray(ask("f_y", x64, y_star), np.float64), rtol=tol, maxiter=10 * self.q + 100)
+            if curvature[0] < 0:
+                return np.full(self.p, np.nan)
+            return ask("f_x", x64, y_star) - ask("g_xy", x64, y_star, z)
+
+        return self.on_root(work, self.p)
+
+    def envelope(self, x: Array, y: Array, t: Array, lam: float, *, tol: float = 1e-8) -> float:
+        """V(x, y) = min_t g(x, t) + |t - y|^2 / (2 lam), refined from t until its gradient is below `tol`."""
+
+        def work(ask: Callable[..., Array]) -> Array:
+            x64, y64 = np.asarray(x, np.float64), np.asarray(y, np.float64)
+            best = minimize(lambda t: float(ask("g", x64, t)) + float((t - y64) @ (t - y64)) / (2 * lam), np.asarray(t, np.float64),
+                            jac=lambda t: np.asarray(ask("g_y", x64, t), np.float64) + (t - y64) / lam,
+                            method="L-BFGS-B", options={"gtol": tol, "ftol": 0, "maxiter": 10000, "maxfun": 100000})
+            return np.array([best.fun])
+
+        return float(self.on_root(work, 1)[0])
+
+    def curvature(self, x: Array, y: Array, v: Array) -> float:
+        """v' g_yy v / |v|^2; collective."""
+        norm = float(v @ v)
+        return float(v @ self("g_yy", x, y, v)) / norm if norm else np.nan

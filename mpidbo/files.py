@@ -1,0 +1,113 @@
+"""The files of a run: config.toml, result.h5, history.h5 and the marker `done`, each written whole or not at all."""
+
+import os
+import platform
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from ._version import __version__
+from .errors import UserError
+
+CONFIG, RESULT, HISTORY, DONE = "config.toml", "result.h5", "history.h5", "done"
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A temporary name to write to, which takes the place of `path` once it is written and on the disk.
+
+    Raises UserError when the disk refuses; what stood at `path` is then still there.
+    """
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UserError(f"{path}: could not be written ({error.strerror or error}); make room or choose another run.out") from None
+
+
+def write_text(path: Path, text: str) -> None:
+    with whole(path) as temporary:
+        temporary.write_text(text)
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Any], attributes: Mapping[str, Any], groups: Mapping[str, Mapping[str, Any]] = {}) -> None:
+    """Datasets with checksums (fletcher32) and attributes; `groups` are attributes of a group of that name."""
+    with whole(path) as temporary, h5py.File(temporary, "w") as file:
+        for name, array in arrays.items():
+            array = np.asarray(array)
+            file.create_dataset(name, data=array, fletcher32=array.size > 0, chunks=True if array.size > 0 else None)
+        for name, value in attributes.items():
+            file.attrs[name] = value
+        for group, items in groups.items():
+            file.create_group(group).attrs.update(items)
+
+
+def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """(datasets, attributes) of a result or history; UserError when it is missing or damaged."""
+    try:
+        with h5py.File(path, "r") as file:
+            return {name: item[()] for name, item in file.items() if isinstance(item, h5py.Dataset)}, dict(file.attrs)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; give a run's result.h5 or history.h5") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error}); it is no HDF5 file or it is damaged") from None
+
+
+def provenance(comm: Any, hosts: list[str], threads: int) -> dict[str, Any]:
+    """Where a result came from: versions, hosts, ranks, threads, job."""
+    found: dict[str, Any] = {
+        "version": __version__, "commit": _commit(), "python": platform.python_version(), "hosts": sorted(set(hosts)),
+        "ranks": 1 if comm is None else comm.size, "threads": threads,
+        "job": next((os.environ[name] for name in ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID") if name in os.environ), ""),
+        "mpi": ""}
+    if comm is not None:
+        from sys import modules
+        found["mpi"] = modules["mpi4py.MPI"].Get_library_version().strip("\0").split("\n")[0]
+    for library in ("numpy", "scipy", "h5py", "mpi4py", "networkx"):
+        try:
+            found[library] = metadata.version(library)
+        except metadata.PackageNotFoundError:
+            found[library] = ""
+    return found
+
+
+def _commit() -> str:
+    """The commit of the checkout that this package stands in; "" elsewhere."""
+    git = Path(__file__).parent.parent / ".git"
+    try:
+        head = (git / "HEAD").read_text().strip()
+        return (git / head[5:]).read_text().strip() if head.startswith("ref: ") else head
+    except OSError:
+        return ""
+
+
+def flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"run.seed": 0, ...} from nested tables."""
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return found
+
+
+def differing(old: Mapping[str, Any], new: Mapping[str, Any], free: Callable[[str], bool]) -> list[str]:
+    """The keys in which two resolved configs differ, but for those that are `free` to change."""
+    a, b = flat(old), flat(new)
+    return [key for key in sorted(a.keys() | b.keys()) if a.get(key) != b.get(key) and not free(key)]
+
+
+def set_aside(folder: Path) -> Path:
+    """Rename an existing folder NAME to NAME.1, or the next number that is free."""
+    number = 1
+    while (aside := folder.with_name(f"{folder.name}.{number}")).exists():
+        number += 1
+    folder.rename(aside)
+    return aside

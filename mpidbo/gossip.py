@@ -1,0 +1,188 @@
+"""`W @ s`: the only communication verb.
+
+A `Gossip` mixes the rows of the agents hosted by this rank with those of their neighbours. It takes an array of shape
+(m, d); or a strategy's generator, where `yield s` means W @ s; or a tuple of these, in lock-step: every round of all of
+them travels in one message per neighbour. The sum behind each row runs in agent order with the same kernel however
+many ranks there are, so a trajectory does not depend on the number of ranks, to the bit.
+"""
+
+from time import perf_counter
+from types import GeneratorType
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from .agents import Agents, agreed
+from .errors import UserError
+from .exchange import WIDE, Central, Narrow, Route, Wide, links
+from .topologies import Topology
+
+Array = Any
+
+
+class Sent(NamedTuple):
+    """What all agents together have sent: floats and messages over the edges of the graph, and rounds."""
+
+    floats: int
+    messages: int
+    rounds: int
+
+
+class Gossip:
+    """`W @ s` for the agents of this rank; `close` frees what the MPI library holds.
+
+    Raises UserError when the ranks were given different matrices or messages of different sizes.
+    """
+
+    def __init__(self, topology: Topology, agents: Agents, dtype: Any = np.float64) -> None:
+        self.topology, self.agents, self.dtype = topology, agents, np.dtype(dtype)
+        self.m = agents.m
+        self.edges = int(np.sum(topology.degrees))
+        self.seconds = 0.0
+        self._routes: dict[Any, Route] = {}
+        if agents.comm is None:
+            self._links, self._graph = None, None
+            W = topology.W
+        else:
+            with agreed(agents.comm):
+                if len(set(agents.texts(topology.fingerprint))) > 1:
+                    raise UserError("topology: the ranks have different mixing matrices; give all of them the same file")
+            self._links = links(topology.W, agents)
+            self._graph = agents.comm.Create_dist_graph_adjacent(
+                self._links.sources, self._links.destinations, reorder=False)
+            W = self._links.W
+        self._W = csr_array((W.data.astype(self.dtype), W.indices, W.indptr), shape=W.shape)
+
+    def __matmul__(self, what: Any) -> Any:
+        if type(what) is GeneratorType:
+            mixed = None
+            try:
+                while True:
+                    mixed = self.mix(what.send(mixed))
+            except StopIteration as stop:
+                return stop.value
+        if type(what) is tuple:
+            return self._together(what)
+        return self.mix(what)
+
+    def _together(self, steps: tuple[Any, ...]) -> tuple[Any, ...]:
+        results: list[Any] = list(steps)
+        live = [(i, step, step.send(None)) if type(step) is GeneratorType else (i, None, step)
+                for i, step in enumerate(steps)]
+        while live:
+            flat: list[Array] = []
+            for _, _, message in live:
+                flat.extend(message) if type(message) is tuple else flat.append(message)
+            mixed = iter(self.mix(tuple(flat)))
+            still = []
+            for i, step, message in live:
+                answer = tuple(next(mixed) for _ in message) if type(message) is tuple else next(mixed)
+                if step is None:
+                    results[i] = answer
+                    continue
+                try:
+                    still.append((i, step, step.send(answer)))
+                except StopIteration as stop:
+                    results[i] = stop.value
+            live = still
+        return tuple(results)
+
+    def mix(self, message: Any) -> Any:
+        """W @ an array, or each of a tuple of arrays in one message."""
+        began = perf_counter()
+        several = type(message) is tuple
+        key = tuple([a.shape for a in message]) if several else message.shape
+        route = self._routes.get(key)
+        if route is None:
+            route = self._routes[key] = self._route([a.shape for a in message] if several else [message.shape])
+        route.calls += 1
+        mixed = route.mix(message if several else (message,))
+        self.seconds += perf_counter() - began
+        return mixed if several else mixed[0]
+
+    def _route(self, shapes: list[tuple[int, int]]) -> "Route":
+        with agreed(self.agents.comm):
+            for shape in shapes:
+                if len(shape) != 2 or shape[0] != self.m:
+                    raise UserError(f"W @ s: s has shape {shape}, expected ({self.m}, d), one row for each agent of this rank")
+        widths = [shape[1] for shape in shapes]
+        if self._graph is not None:
+            assert self._links is not None
+            said = np.empty(len(self._links.sources), np.int64)
+            self._graph.Neighbor_allgather(np.array([sum(widths)]), said)
+            with agreed(self.agents.comm):
+                for source, width in zip(self._links.sources, said, strict=True):
+                    if width != sum(widths):
+                        raise UserError(f"W @ s: rank {source} sends rows of {width} floats, rank {self.agents.rank} expects "
+                                        f"{sum(widths)}; make dims the same on every agent")
+        return (Wide if sum(widths) > WIDE else Narrow)(widths, self._W, self._links, self._graph)
+
+    @property
+    def sent(self) -> Sent:
+        """What all agents have sent so far."""
+        routes = self._routes.values()
+        calls = sum(route.calls for route in routes)
+        return Sent(self.edges * sum(route.calls * route.width for route in routes), self.edges * calls, calls)
+
+    def close(self) -> None:
+        """Free requests and the graph communicator; collective."""
+        for route in self._routes.values():
+            route.close()
+        self._routes.clear()
+        if self._graph is not None:
+            self._graph.Free()
+            self._graph = None
+
+
+class Average(Gossip):
+    """J = 11'/n in place of W: rows gathered and added in agent order, the mean on every row.
+
+    Counted as a star would send it: every agent but the centre sends its row and is sent the mean.
+    """
+
+    def __init__(self, topology: Topology, agents: Agents, dtype: Any = np.float64) -> None:
+        super().__init__(Topology(topology.name, csr_array((agents.n, agents.n))), Agents(agents.n), dtype)
+        self.topology, self.agents, self.m, self.edges = topology, agents, agents.m, 2 * (agents.n - 1)
+
+    def _route(self, shapes: list[tuple[int, int]]) -> "Route":
+        return Central([shape[1] for shape in shapes], self.agents)
+
+
+def gossip(topology: Topology, agents: Agents, dtype: Any = np.float64) -> Gossip:
+    """The gossip of a topology; an average for the one named centralized."""
+    return (Average if topology.name == "centralized" else Gossip)(topology, agents, dtype)
+
+
+class Levels:
+    """W for each level: W.x, W.y, W.z.
+
+    `W @ (a, b, c)` is a step of all levels, in their order, at once: levels that share a topology share their messages.
+    """
+
+    def __init__(self, x: Gossip, y: Gossip, z: Gossip) -> None:
+        self.x, self.y, self.z = x, y, z
+        self.distinct = list({id(w): w for w in (x, y, z)}.values())
+        self._groups = {count: [(w, [i for i in range(count) if (x, y, z)[i] is w]) for w in self.distinct]
+                        for count in (1, 2, 3)}
+
+    def __matmul__(self, steps: tuple[Any, ...]) -> tuple[Any, ...]:
+        if len(self.distinct) == 1:
+            return self.x @ steps  # type: ignore[no-any-return]
+        results: list[Any] = [None] * len(steps)
+        for w, places in self._groups[len(steps)]:
+            for i, result in zip(places, w @ tuple([steps[i] for i in places]) if places else (), strict=True):
+                results[i] = result
+        return tuple(results)
+
+    @property
+    def seconds(self) -> float:
+        return sum(w.seconds for w in self.distinct)
+
+    @property
+    def sent(self) -> Sent:
+        return Sent(*map(sum, zip(*(w.sent for w in self.distinct), strict=True)))
+
+    def close(self) -> None:
+        for w in self.distinct:
+            w.close()

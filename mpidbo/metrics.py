@@ -1,0 +1,171 @@
+"""What is measured along a run: one row of history at each evaluation."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from .agents import Agents, agreed
+from .averaged import Averaged
+from .errors import Diverged, UserError
+from .oracles import Oracle
+from .problems import ORACLES
+from .runner import Loop
+
+Array = Any
+
+ON_REQUEST = {
+    "hypergradient_norm": ("f_x", "f_y", "g", "g_y", "g_yy", "g_xy"),
+    "curvature": ("g_yy",),
+    "refined_residual": ("g", "g_y"),
+}
+"""Figures that cost more than an evaluation: `run.metrics` or a stop rule asks for them; the oracles that they need."""
+
+
+@dataclass(frozen=True)
+class StopRule:
+    """Stop once `metric` is below (or above) a bound."""
+
+    metric: str
+    below: float = -np.inf
+    above: float = np.inf
+
+    def __call__(self, row: Mapping[str, float]) -> str | None:
+        value = row[self.metric]
+        if value < self.below:
+            return f"{self.metric} = {value:.3g} is below {self.below:g}"
+        if value > self.above:
+            return f"{self.metric} = {value:.3g} is above {self.above:g}"
+        return None
+
+
+class Evaluation:
+    """An observer that evaluates every `every` iterations: losses and accuracy at the agents' averages, consensus distances,
+    what was sent, calls and seconds; and ends a run that diverged.
+
+    `history` maps a name to the list of its values, the same on every rank. `told(row)` is called with each row.
+    """
+
+    def __init__(self, loop: Loop, agents: Agents, problems: list[Any], *, every: int, seed: int,
+                 requested: tuple[str, ...] = (), stop: StopRule | None = None,
+                 told: Callable[[Mapping[str, float]], None] = lambda row: None) -> None:
+        self.loop, self.agents, self.problems, self.every = loop, agents, problems, every
+        self.requested, self.stop, self.told = requested, stop, told
+        self.averaged = Averaged(Oracle(problems, agents, seed=seed, dtype=loop.oracle.dtype), agents)
+        self.solution = problems[0].solution() if "y" in loop.method.levels and hasattr(problems[0], "solution") else None
+        self.history: dict[str, list[float]] = {}
+        self.seconds = 0.0
+        self.sound: tuple[int, Any] | None = None
+
+    def next(self, k: int) -> int:
+        return k - k % self.every + self.every
+
+    def look(self, k: int, state: Any, last: bool) -> str | None:
+        seen = self.history.get("iteration")
+        if seen and seen[-1] == k:
+            return None
+        began = perf_counter()
+        self._finite(k, state)
+        row = self._row(k, state)
+        for name, value in row.items():
+            self.history.setdefault(name, []).append(value)
+        if self.stop is not None and self.stop.metric not in row:
+            known = ", ".join(row)
+            raise UserError(f"run.stop.metric: this run has no metric {self.stop.metric!r}; it has {known}")
+        self.seconds += perf_counter() - began
+        self.told(row)
+        return self.stop(row) if self.stop else None
+
+    def _row(self, k: int, state: Any) -> dict[str, float]:
+        agents, method = self.agents, self.loop.method
+        means = {level: agents.mean(getattr(state, level)) for level in {"x": 0, "y": 0, **method.levels}}
+        x, y = means["x"], means["y"]
+        row: dict[str, float] = {"iteration": k}
+        for loss, name in (("f", "upper_loss"), ("g", "lower_loss")):
+            if all(getattr(p, loss, None) is not None for p in self.problems):
+                row[name] = float(agents.mean(self.averaged.oracle.losses(loss, x, y)))
+        for level in method.levels:
+            row[f"consensus_{level}"] = self._spread(getattr(state, level), means[level])
+        row |= self._own_metrics(x, y)
+        if self.solution is not None:
+            row["distance"] = self._spread(state.x, self.solution)
+        row |= self._residual(x, y, means.get("t"))
+        if "hypergradient_norm" in self.requested:
+            row["hypergradient_norm"] = float(np.linalg.norm(self.averaged.hypergradient(x, y)))
+        if "curvature" in self.requested:
+            row["curvature"] = self.averaged.curvature(x, y, means["z"])
+        return row | self._counts()
+
+    def _spread(self, rows: Array, center: Array) -> float:
+        """The root mean square over agents of the distance to a point."""
+        return float(np.sqrt(self.agents.mean(np.array([float(d @ d) for d in rows - center]))))
+
+    def _own_metrics(self, x: Array, y: Array) -> dict[str, float]:
+        """The problem's own, averaged over the agents that have them."""
+        found = [dict(p.metrics(x, y)) for p in self.problems if hasattr(p, "metrics")]
+        names = sorted({name for text in self.agents.texts("\n".join(sorted({n for d in found for n in d})))
+                        for name in text.split("\n") if name})
+        row = {}
+        for name in names:
+            values = self.agents.gather(np.array([float(d.get(name, np.nan)) for d in found]))
+            row[name] = float(sum(v for v in values.tolist() if v == v) / max(1, int(np.sum(values == values))))
+        return row
+
+    def _residual(self, x: Array, y: Array, t: Array | None) -> dict[str, float]:
+        """G - V of SUN-DSBO at the averages: a lower bound with t as it is, and refined on request."""
+        if t is None or any(p.g is None for p in self.problems):
+            return {}
+        lam, g = self.loop.method.lam, float(self.averaged("g", x, y))  # type: ignore[attr-defined]
+        row = {"residual": g - float(self.averaged("g", x, t)) - float((t - y) @ (t - y)) / (2 * lam)}
+        if "refined_residual" in self.requested:
+            row["refined_residual"] = g - self.averaged.envelope(x, y, t, lam)
+        return row
+
+    def _counts(self) -> dict[str, float]:
+        loop, sent = self.loop, self.loop.W.sent
+        totals = self.agents.total(np.array([loop.oracle.calls[name] for name in ORACLES])).tolist()
+        seconds = self.agents.total(np.array([
+            loop.oracle.seconds, loop.W.seconds, loop.seconds - loop.oracle.seconds - loop.W.seconds, self.seconds])) / self.agents.size
+        return (sent._asdict() | {f"calls_{name}": count for name, count in zip(ORACLES, totals, strict=True) if name not in "fg"}
+                | {f"seconds_{part}": value for part, value in
+                   zip(("oracle", "exchange", "update", "evaluation"), seconds.tolist(), strict=True)})
+
+    def _finite(self, k: int, state: Any) -> None:
+        """Raise Diverged unless every level is finite; the steps since the last sound state are taken again to find where."""
+        if not self._broken(state):
+            self.sound = (k, state)
+            return
+        first, levels = k, self._broken(state)
+        if self.sound is not None:
+            done, state = self.sound
+            while done < k:
+                state = self.loop.steps(state, done, done + 1)
+                done += 1
+                if self._broken(state):
+                    first, levels = done, self._broken(state)
+                    break
+        names = {"x": "alpha", "y": "beta", "z": "gamma", "t": "gamma"}
+        raise Diverged(f"diverged: level {' and '.join(levels)} is not finite after iteration {first}, found by iteration {k}; "
+                       f"reduce steps.{' or steps.'.join(dict.fromkeys(names[level] for level in levels))}")
+
+    def _broken(self, state: Any) -> list[str]:
+        levels = [*self.loop.method.levels]
+        bad = self.agents.total(np.array([not np.isfinite(getattr(state, level)).all() for level in levels], np.int64))
+        return [level for level, count in zip(levels, bad, strict=True) if count]
+
+
+def check_request(requested: tuple[str, ...], method: Any, problems: list[Any], agents: Agents) -> None:
+    """UserError, on all ranks, when a requested metric is unknown or cannot be had."""
+    from .errors import did_you_mean
+    with agreed(agents.comm):
+        for name in requested:
+            if name not in ON_REQUEST:
+                raise UserError(f"run.metrics: no metric on request is called {name!r}; {did_you_mean(name, ON_REQUEST)}")
+            missing = [o for o in ON_REQUEST[name] if any(getattr(p, o, None) is None for p in problems)]
+            level = {"curvature": "z", "refined_residual": "t"}.get(name)
+            if missing:
+                raise UserError(f"run.metrics: {name} needs {', '.join(missing)}, which the problem does not define; leave it out")
+            if level and level not in method.levels:
+                raise UserError(f"run.metrics: {name} needs a method with a variable {level}; leave it out or choose another method")

@@ -1,0 +1,164 @@
+"""All that a run needs, built from a configuration and checked on every rank, and the run itself."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from . import config as configuration
+from . import topologies
+from .agents import Agents, agreed
+from .algorithms import Method
+from .config import Config
+from .errors import MpidboError, UserError
+from .files import read_arrays
+from .gossip import Levels, gossip
+from .loading import dimensions, make_problems, problem_class
+from .metrics import Evaluation, StopRule, check_request
+from .oracles import Oracle
+from .record import Folder
+from .runner import Loop, Observer
+
+Array = Any
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run found.
+
+    x (n, p), y (n, q), and z (n, q) or t (n, q) where the method has it, rows in agent order (with `gather=False` only those of
+    this rank's agents); `history` maps a name to its values, one for each evaluation; `iteration` is the number of
+    iterations done and `reason` why it stopped there.
+    """
+
+    x: Array
+    y: Array
+    z: Array | None
+    t: Array | None
+    history: Mapping[str, np.ndarray]
+    iteration: int
+    reason: str
+    config: Config = field(repr=False)
+
+
+class Plan:
+    """All that a run needs, built and checked on every rank; collective."""
+
+    def __init__(self, config: Config, comm: Any = None) -> None:
+        run = config.run
+        self.config = config
+        with agreed(comm):
+            if run.device == "cuda":
+                raise UserError('run.device: this version runs on the CPU only; set device = "cpu" or "auto"')
+            n = run.agents if run.agents is not None else (1 if comm is None else comm.size)
+            self.agents = Agents(n, comm)
+            self.method: Method = configuration.rule_of(config.method, config.steps, n=n, horizon=run.iterations)
+            self.levels = _topologies(config.topology, self.method, n)
+            cls = problem_class(config.problem["name"])
+            self.problems = make_problems(cls, config.problem, range(self.agents.first, self.agents.last), n,
+                                          seed=run.seed, dtype=np.dtype(run.dtype))
+            self.dims = dimensions(self.problems)
+        with agreed(comm):
+            if len(set(said := self.agents.texts(str(self.dims)))) > 1:
+                raise UserError(f"problem dims: agents disagree, {' and '.join(sorted(set(said)))}; make them the same on every agent")
+            self.oracle = Oracle(self.problems, self.agents, seed=run.seed, dtype=run.dtype)
+            self.oracle.require(self.method.needs, config.method["name"])
+        check_request(run.metrics, self.method, self.problems, self.agents)
+        with agreed(comm):
+            self.x0, self.y0 = self._start()
+            self._probe()
+        self.W = self._gossip()
+
+    def _gossip(self) -> Levels:
+        made: dict[int, Any] = {}
+        for topology in self.levels.values():
+            if id(topology) not in made:
+                made[id(topology)] = gossip(topology, self.agents, self.config.run.dtype)
+        x, y, z = ([made[id(t)] for t in self.levels.values()] * 3)[:3]
+        return Levels(x, y, z)
+
+    def _start(self) -> tuple[Array, Array]:
+        """(x0, y0) of one agent: an earlier result's average, or the problem's start."""
+        p, q = self.dims
+        earlier, dtype = self.config.run.start, self.config.run.dtype
+        if earlier is None:
+            x, y = self.problems[0].start() if hasattr(self.problems[0], "start") else (np.zeros(p), np.zeros(q))
+            where = "problem start()"
+        else:
+            found, _ = read_arrays(Path(earlier))
+            if "x" not in found or "y" not in found:
+                raise UserError(f"run.start: {earlier} holds no x and y; give a result.h5")
+            whole = Agents(len(found["x"]))
+            x, y = whole.mean(found["x"]), whole.mean(found["y"])
+            where = f"run.start: {earlier}"
+        x, y = np.array(x, dtype), np.array(y, dtype)
+        if x.shape != (p,) or y.shape != (q,):
+            raise UserError(f"{where}: shapes {x.shape} and {y.shape} do not fit dims ({p}, {q}); make them ({p},) and ({q},)")
+        return x, y
+
+    def _probe(self) -> None:
+        """One call of each oracle that the method needs, so that a wrong shape is a sentence before the run."""
+        p, q = self.dims
+        o = self.oracle.draw(0)
+        for i, problem in enumerate(self.problems[:1]):
+            for name in self.method.needs:
+                width = p if name in ("f_x", "g_x", "g_xy") else q
+                v = (self.y0,) if name in ("g_yy", "g_xy") else ()
+                got = np.shape(getattr(problem, name)(self.x0, self.y0, *v, o._samples[i]))
+                if got != (width,):
+                    raise UserError(f"problem {type(problem).__name__}.{name}: returns shape {got}, expected ({width},); "
+                                    f"see mpidbo check")
+
+    def rows(self) -> tuple[Array, Array]:
+        """The start on every agent of this rank: (m, p), (m, q)."""
+        m = self.agents.m
+        return np.repeat(self.x0[None], m, axis=0), np.repeat(self.y0[None], m, axis=0)
+
+    def run(self, *, folder: Folder | None = None, observers: tuple[Observer, ...] = (), gather: bool = True,
+            told: Callable[[Mapping[str, float]], None] = lambda row: None) -> Result:
+        """Run to the end, or to the stop rule; collective."""
+        run = self.config.run
+        loop = Loop(self.method, self.oracle, self.W)
+        evaluation = Evaluation(loop, self.agents, self.problems, every=run.evaluate_every, seed=run.seed,
+                                requested=run.metrics, stop=StopRule(**run.stop) if run.stop else None, told=told)
+        watchers = (evaluation, *((folder.keep(evaluation),) if folder else ()), *observers)
+        with threadpool_limits(run.threads), np.errstate(all="ignore"):
+            try:
+                state, k, reason = loop.run(self.method.start(*self.rows()), 0, run.iterations, watchers)
+            except MpidboError:
+                if folder:
+                    folder.write_history(evaluation)
+                raise
+        found = {name: getattr(state, name) for name in ("x", "y", "z", "t") if hasattr(state, name)}
+        if folder:
+            folder.finish(found, k, self.config.run.threads)
+        if gather:
+            found = {name: self.agents.gather(rows) for name, rows in found.items()}
+        history = {name: np.array(values) for name, values in evaluation.history.items()}
+        return Result(found["x"], found["y"], found.get("z"), found.get("t"), history, k, reason, self.config)
+
+    def close(self) -> None:
+        self.W.close()
+
+
+def _topologies(table: Mapping[str, Any], method: Method, n: int) -> dict[str, topologies.Topology]:
+    """The topology of each level of the method, one object where two levels have the same; checked for the strategies."""
+    common = {key: value for key, value in table.items() if key not in ("upper", "lower")}
+    made: dict[str, topologies.Topology] = {}
+    found = {}
+    for level, row in method.strategies().items():
+        side = "upper" if level == "x" else "lower"
+        where, spec = (f"topology.{side}", table[side]) if side in table else ("topology", common)
+        if not isinstance(spec, Mapping):
+            raise UserError(f"{where}: {spec!r} is not a table; write [{where}] and its keys below it")
+        if row.name == "centralized":
+            where, spec = "centralized", {}
+        key = where if row.name == "centralized" else repr(sorted(spec.items(), key=str))
+        if key not in made:
+            made[key] = topologies.centralized(n) if row.name == "centralized" else topologies.make(spec, n, where=where)
+        topologies.suits(made[key], row.name, needs_symmetric=row.symmetric, where=where)
+        found[level] = made[key]
+    return found

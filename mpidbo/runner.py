@@ -1,0 +1,57 @@
+"""The loop, and who may watch it."""
+
+from collections.abc import Sequence
+from time import perf_counter
+from typing import Any, Protocol
+
+from .algorithms import Method
+from .gossip import Levels
+from .oracles import Oracle
+
+
+class Observer(Protocol):
+    """Watches a run: `look` is called with k iterations done, at the first k, at every `next` one and at the last."""
+
+    def next(self, k: int) -> int:
+        """The number of iterations done, above k, at which to look again."""
+        ...
+
+    def look(self, k: int, state: Any, last: bool) -> str | None:
+        """See the state; a text is a reason to stop here."""
+        ...
+
+
+class Loop:
+    """`run` takes steps from iteration `k` on, and leaves the observers where they want to look; the loop knows none of them."""
+
+    def __init__(self, method: Method, oracle: Oracle, W: Levels) -> None:
+        self.method, self.oracle, self.W = method, oracle, W
+        self.seconds = 0.0
+
+    def run(self, state: Any, k: int, iterations: int, observers: Sequence[Observer]) -> tuple[Any, int, str]:
+        """(state, iterations done, why it stopped); collective over the ranks."""
+        for observer in observers:
+            observer.look(k, state, k >= iterations)
+        reason = "already there"
+        while k < iterations:
+            until = min([iterations, *(observer.next(k) for observer in observers)])
+            state = self.steps(state, k, until)
+            k = until
+            reason = "all iterations done"
+            said = [observer.look(k, state, k >= iterations) for observer in observers
+                    if k >= iterations or observer.next(k - 1) == k]
+            stop = next((text for text in said if text), None)
+            if stop:
+                for observer in observers:
+                    observer.look(k, state, True)
+                return state, k, stop
+        return state, k, reason
+
+    def steps(self, state: Any, first: int, until: int) -> Any:
+        """The state after iterations first, ..., until - 1."""
+        step, oracle, W = self.method.step, self.oracle, self.W
+        began = perf_counter()
+        for k in range(first, until):
+            state = step(k, oracle, W, state)
+        self.seconds += perf_counter() - began
+        return state

@@ -1,0 +1,349 @@
+"""Who talks to whom, and with which weights: the mixing matrix W of a named graph or of a file.
+
+W is doubly stochastic, with w_ij > 0 where agent i receives agent j's row. The weights of a graph with degrees d are
+
+    metropolis   w_ij = 1/(1 + max(d_i, d_j))    (Xiao, Boyd, Kim, J. Parallel Distrib. Comput. 67, 2007)
+    uniform      w_ij = 1/(1 + max_k d_k)
+
+and w_ii is what is missing to one; a doubled edge (a torus with a side of two) counts twice in both. `lazy` mixes half
+as fast, W <- (I + W)/2, which makes every eigenvalue of a symmetric W nonnegative and so suits every strategy.
+"""
+
+import hashlib
+import inspect
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import networkx as nx
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array, csr_array
+from scipy.sparse.csgraph import connected_components
+from scipy.sparse.linalg import LinearOperator, eigs, eigsh, svds
+
+from .errors import UserError, did_you_mean
+
+DENSE = 2000  # agents up to which all eigenvalues are computed
+TRIES = 100  # random graphs drawn in search of a connected one
+ROUNDING = 1e-12  # of an eigenvalue, and of w_ij - w_ji
+
+Graph: TypeAlias = Any  # networkx has no types
+
+
+@dataclass(frozen=True, eq=False)
+class Topology:
+    """A mixing matrix W (n, n), float64, indices sorted, with every diagonal and no other zero stored."""
+
+    name: str
+    W: csr_array
+
+    @property
+    def n(self) -> int:
+        return int(self.W.shape[0])
+
+    @cached_property
+    def degrees(self) -> NDArray[np.int64]:
+        """(n,): the number of neighbours whose rows each agent receives."""
+        return np.diff(self.W.indptr).astype(np.int64) - 1
+
+    @cached_property
+    def symmetric(self) -> bool:
+        return bool(abs(self.W - self.W.T).max() <= ROUNDING)
+
+    @property
+    def rho(self) -> float:
+        """||W - 11'/n||_2: the factor by which one round of gossip at least contracts the disagreement."""
+        return self._spectrum[0]
+
+    @property
+    def gap(self) -> float:
+        """1 - rho."""
+        return 1 - self.rho
+
+    @property
+    def lambda_min(self) -> float:
+        """The smallest eigenvalue of W, or the smallest real part of one if W is not symmetric."""
+        return self._spectrum[1]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hex digits that tell this W from any other, for checkpoints."""
+        parts = np.array(self.W.shape, "<i8"), self.W.indptr.astype("<i8"), self.W.indices.astype("<i8"), self.W.data
+        return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()[:16]
+
+    @cached_property
+    def _spectrum(self) -> tuple[float, float]:
+        W, n = self.W, self.n
+        if n <= DENSE and self.symmetric:
+            values = np.linalg.eigvalsh(W.toarray())
+            return float(np.abs(values[:-1]).max(initial=0)), float(values[0])
+        if n <= DENSE:
+            dense = W.toarray()
+            return float(np.linalg.norm(dense - 1 / n, 2)), float(np.linalg.eigvals(dense).real.min())
+        # ARPACK likes many vectors for the crowded ends of a ring's spectrum, and the deflated eigenvalue not at an end
+        how = {"k": 1, "ncv": 64, "v0": np.random.default_rng(0).standard_normal(n)}
+        c = 1 - (W.trace() - 1) / (n - 1)
+        rest = LinearOperator((n, n), lambda v: W @ v - c * v.mean(), lambda v: W.T @ v - c * v.mean(), dtype=np.float64)
+        if self.symmetric:
+            largest = eigsh(rest, which="LM", return_eigenvectors=False, **how)
+            smallest = eigsh(W, which="SA", return_eigenvectors=False, **how)
+        else:
+            largest = svds(rest, return_singular_vectors=False, **how)
+            smallest = eigs(W, which="SR", return_eigenvectors=False, **how)
+        return float(abs(largest[0])), float(smallest[0].real)
+
+
+def centralized(n: int) -> Topology:
+    """The average over all agents, W = 11'/n."""
+    return Topology("centralized", csr_array(np.full((n, n), 1 / n)))
+
+
+def make(spec: str | Mapping[str, Any], n: int, *, where: str = "topology", folder: Path = Path(".")) -> Topology:
+    """The topology of n agents that a name or a table describes.
+
+    A table has `name`, one of TOPOLOGIES, or `file`, relative to `folder`: a `.npy` with W itself, or an edge list, two
+    agents 0..n-1 on a line. It takes `lazy` (default: true for a name, false for a file), `weights` ("metropolis" or
+    "uniform") unless W or the adjusted ring brings its own, and with a name the keywords of its function in TOPOLOGIES.
+    Raises UserError, a sentence that starts with the place, `where`, and the key; also for a W that is not of size
+    (n, n), finite, nonnegative, doubly stochastic to 1e-10 and connected, with rho < 1.
+    """
+    if n < 1 or not isinstance(spec, str | Mapping):
+        raise UserError(f"{where}: {spec!r} is no topology of {n} agents; give a name or a table, and at least 1 agent")
+    try:
+        return _make({"name": spec} if isinstance(spec, str) else spec, n, Path(folder))
+    except UserError as error:
+        raise UserError(f"{where}.{error}") from None
+
+
+def suits(topology: Topology, strategy_name: str, *, needs_symmetric: bool, where: str = "topology") -> None:
+    """Raises UserError where the strategy diverges on this W however small the step, and warns at the edge.
+
+    `extra` needs lambda_min > -1/3, `ed` lambda_min >= -1/3: the bounds of their recursions as the step goes to zero.
+    """
+    if needs_symmetric and not topology.symmetric:
+        raise UserError(
+            f"{where}: {strategy_name} needs a symmetric W, and {topology.name} is not; take an undirected graph "
+            "(directed = false), or a strategy that stands it: sgd, dgd, gt, semi-gt, non-gt"
+        )
+    if strategy_name not in ("ed", "extra") or topology.W.diagonal().min() >= 1 / 2:  # Gershgorin: lambda_min >= 0
+        return
+    excess, extra = topology.lambda_min + 1 / 3, strategy_name == "extra"
+    found = f"{where}: the smallest eigenvalue of {topology.name} is {topology.lambda_min:.6g}, and {strategy_name}"
+    if excess < -ROUNDING or (extra and excess <= ROUNDING):
+        raise UserError(f"{found} diverges unless it is {'above' if extra else 'at least'} -1/3; set lazy = true")
+    if excess <= ROUNDING:
+        warnings.warn(f"{found} is at the edge of divergence, -1/3; set lazy = true", stacklevel=2)
+
+
+# The graphs. Sorted nodes are the agents; an edge (i, j) of a directed graph: i receives from j.
+
+
+def _shape(n: int, shape: list[int] | None) -> tuple[int, int]:
+    near = next(a for a in range(math.isqrt(n), 0, -1) if n % a == 0)
+    a, b = shape or (near, n // near)
+    if a * b != n:
+        raise UserError(f"shape: [{a}, {b}] holds {a * b} agents, not {n}; take [{near}, {n // near}] or leave it out")
+    return a, b
+
+
+def _connected(draw: Callable[[int], Graph], seed: int, what: str, larger: str) -> Graph:
+    for s in range(seed, seed + TRIES):
+        if nx.is_connected(graph := draw(s)):
+            return graph
+    raise UserError(f"{what}: no graph of the seeds {seed}..{s} is connected; take a larger {larger}")
+
+
+def grid(n: int, *, shape: list[int] | None = None) -> Graph:
+    """Rows and columns, agents numbered row by row; the most square shape unless one is given."""
+    return nx.grid_2d_graph(*_shape(n, shape))
+
+
+def torus(n: int, *, shape: list[int] | None = None) -> Graph:
+    """A grid whose rows and columns are rings; the one edge of a ring of two is doubled."""
+    return nx.cartesian_product(*(nx.cycle_graph(side, nx.MultiGraph) for side in _shape(n, shape)))
+
+
+def hypercube(n: int) -> Graph:
+    """Neighbours differ in one binary digit."""
+    if n & (n - 1):
+        near = 1 << (n.bit_length() - 1)
+        raise UserError(f"name: a hypercube has a power of two agents, not {n}; take {near} or {2 * near} agents")
+    return nx.hypercube_graph(n.bit_length() - 1) if n > 1 else nx.empty_graph(1)
+
+
+def exponential(n: int, *, directed: bool = False) -> Graph:
+    """i receives from i - 2^k mod n, and unless directed from i + 2^k (Ying et al., NeurIPS 2021, arXiv 2110.13363)."""
+    hops = [1 << k for k in range((n - 1).bit_length())]
+    if not directed:
+        return nx.circulant_graph(n, hops)
+    graph = nx.empty_graph(n, nx.DiGraph)
+    graph.add_edges_from((i, (i - hop) % n) for i in range(n) for hop in hops)
+    return graph
+
+
+def erdos_renyi(n: int, *, p: float | None = None, seed: int = 0) -> Graph:
+    """Every edge with probability p (default 2 ln n / n); the first connected graph of seed, seed + 1, ..."""
+    usual = min(1.0, 2 * math.log(n) / n)
+    chance = usual if p is None else p
+    larger = f"p, {usual:.2g} is usually enough"
+    return _connected(lambda s: nx.gnp_random_graph(n, chance, s), seed, f"p: {chance:g} is too small", larger)
+
+
+def random_regular(n: int, *, degree: int | None = None, seed: int = 0) -> Graph:
+    """As many neighbours for all (default 4, or n - 1 if less); the first connected graph of seed, seed + 1, ..."""
+    d = min(4, n - 1) if degree is None else degree
+    if d >= n or n * d % 2:
+        why = f"below {n}" if d >= n else f"even for an odd number of agents, {n}"
+        raise UserError(f"degree: {d} is impossible, it must be {why}; take {min(d + 1, n - 1)}")
+    if d > n / 2:  # connected; the edges that it lacks are faster to draw
+        return nx.complement(nx.random_regular_graph(n - 1 - d, n, seed))
+    return _connected(lambda s: nx.random_regular_graph(d, n, s), seed, f"degree: {d} is too small", "degree")
+
+
+def adjusted_ring(n: int, *, self_weight: float = 0.5) -> csr_array:
+    """W of a ring whose agents keep self_weight and give half of the rest to each neighbour; `lazy` still applies."""
+    links = _links(nx.cycle_graph(n, nx.MultiGraph))
+    return _matrix(links, links.data * (1 - self_weight) / 2)
+
+
+TOPOLOGIES: dict[str, Callable[..., Any]] = {
+    "ring": lambda n: nx.cycle_graph(n),
+    "path": lambda n: nx.path_graph(n),
+    "grid": grid,
+    "torus": torus,
+    "star": lambda n: nx.star_graph(n - 1),
+    "complete": lambda n: nx.complete_graph(n),
+    "hypercube": hypercube,
+    "exponential": exponential,
+    "erdos-renyi": erdos_renyi,
+    "random-regular": random_regular,
+    "adjusted-ring": adjusted_ring,
+}
+
+
+# From a table to W. A sentence starts with its key; `make` puts the place before it.
+
+
+def _is(kind: type, value: Any, least: float = 0) -> bool:
+    real = isinstance(value, kind) and not isinstance(value, bool)
+    return real and bool(value >= least)
+
+
+RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "name": (lambda v: isinstance(v, str), "a text"),
+    "file": (lambda v: isinstance(v, str | Path), "the path of a file"),
+    "weights": (lambda v: v in ("metropolis", "uniform"), '"metropolis" or "uniform"'),
+    "lazy": (lambda v: isinstance(v, bool), "true or false"),
+    "directed": (lambda v: isinstance(v, bool), "true or false"),
+    "p": (lambda v: _is(Real, v) and v <= 1, "a number from 0 to 1"),
+    "self_weight": (lambda v: _is(Real, v) and 0 < v < 1, "a number between 0 and 1, both excluded"),
+    "degree": (lambda v: _is(Integral, v), "a whole number, 0 or more"),
+    "seed": (lambda v: _is(Integral, v), "a whole number, 0 or more"),
+    "shape": (
+        lambda v: isinstance(v, list | tuple) and len(v) == 2 and all(_is(Integral, side, 1) for side in v),
+        "two whole numbers, [rows, columns]",
+    ),
+}
+
+
+def _make(table: Mapping[str, Any], n: int, folder: Path) -> Topology:
+    if ("name" in table) == ("file" in table):
+        raise UserError(f"name: a topology has either a name or a file; give one, a name is {', '.join(TOPOLOGIES)}")
+    kind = "name" if "name" in table else "file"
+    name, options = str(table[kind]), []
+    if kind == "name":
+        if name not in TOPOLOGIES:
+            raise UserError(f"name: no topology is called {name!r}; {did_you_mean(name, TOPOLOGIES)}")
+        options = list(inspect.signature(TOPOLOGIES[name]).parameters)[1:]
+    known = [kind, "weights", "lazy", *options]
+    for key, value in table.items():
+        if key not in known:
+            raise UserError(f"{key}: unknown key of {name}; {did_you_mean(key, known)}")
+        if not RULES[key][0](value):
+            raise UserError(f"{key}: {value!r} does not fit; give {RULES[key][1]}")
+    own = {key: table[key] for key in options if key in table}
+    drawn = TOPOLOGIES[name](n, **own) if kind == "name" else _read(folder / name, n)
+    if isinstance(drawn, csr_array) and "weights" in table:
+        raise UserError(f"weights: {name} brings its own; leave the key out")
+    W = drawn if isinstance(drawn, csr_array) else _weigh(drawn, table.get("weights", "metropolis"))
+    _check(W, kind)
+    if table.get("lazy", kind == "name"):
+        W = W / 2
+        W.setdiag(W.diagonal() + 1 / 2)
+    elif not W.diagonal().all() and connected_components(W.T @ W)[0] > 1:  # never so with a positive diagonal
+        raise UserError(f"{kind}: W exchanges rows without mixing them, ||W - 11'/n|| = 1; set lazy = true")
+    return Topology(Path(name).name, W)
+
+
+def _links(graph: Graph) -> coo_array:
+    """(n, n): how many edges join i to j; an edge from an agent to itself means nothing."""
+    links = nx.to_scipy_sparse_array(graph, nodelist=sorted(graph), dtype=np.float64, weight=None).tocoo()
+    others = links.row != links.col
+    return coo_array((links.data[others], (links.row[others], links.col[others])), shape=links.shape)
+
+
+def _matrix(links: coo_array, weights: NDArray[np.float64], diagonal: NDArray[np.float64] | None = None) -> csr_array:
+    """W from a weight for each link; the diagonal is what is missing to one unless given."""
+    agents = np.arange(links.shape[0])
+    own = 1 - np.bincount(links.row, weights, len(agents)) if diagonal is None else diagonal
+    places = np.concatenate([links.row, agents]), np.concatenate([links.col, agents])
+    W = csr_array((np.concatenate([weights, own]), places), shape=links.shape)
+    W.sort_indices()
+    return W
+
+
+def _weigh(graph: Graph, weights: str) -> csr_array:
+    links = _links(graph)
+    degrees = links.sum(axis=1)
+    most = np.maximum(degrees[links.row], degrees[links.col]) if weights == "metropolis" else degrees.max()
+    return _matrix(links, links.data / (1 + most))
+
+
+def _read(file: Path, n: int) -> Graph | csr_array:
+    """W of a .npy file, the graph of any other."""
+    form = "a real matrix saved by numpy.save" if file.suffix == ".npy" else "an edge list, two whole numbers on a line"
+    try:
+        if file.suffix != ".npy":
+            graph = nx.read_edgelist(file, nodetype=int)
+        else:
+            with file.open("rb") as stream:
+                dense = np.lib.format.read_array(stream, allow_pickle=False)
+    except (OSError, EOFError, TypeError, ValueError) as error:
+        raise UserError(f"file: {file} cannot be read ({error}); give {form}") from None
+    if file.suffix != ".npy":
+        if odd := set(graph) ^ set(range(n)):
+            wrong = "occurs" if min(odd) in graph else "does not occur"
+            raise UserError(f"file: agent {min(odd)} {wrong} in {file}; use each of 0..{n - 1}, or set run.agents")
+        if any(data for *_, data in graph.edges(data=True)):
+            raise UserError(f"file: {file} has weights, which an edge list cannot give; save W itself as a .npy file")
+        return graph
+    if dense.shape != (n, n) or dense.dtype.kind not in "biuf":
+        found = f"{dense.dtype} array of shape {dense.shape}"
+        raise UserError(f"file: {file} holds a {found}; give real numbers of shape ({n}, {n}), or set run.agents")
+    dense = dense.astype(np.float64)
+    diagonal = dense.diagonal().copy()
+    np.fill_diagonal(dense, 0)
+    links = coo_array(dense)
+    return _matrix(links, links.data, diagonal)
+
+
+def _check(W: csr_array, key: str) -> None:
+    entries = W.tocoo()
+    for wrong, what in ((~np.isfinite(entries.data), "finite"), (entries.data < 0, "zero or more")):
+        if wrong.any():
+            i, j, w = (part[wrong.argmax()] for part in (entries.row, entries.col, entries.data))
+            raise UserError(f"{key}: the entry ({i}, {j}) of W is {w:g}; make every weight {what}")
+    for sums, line in ((W.sum(axis=1), "row"), (W.sum(axis=0), "column")):
+        worst = int(np.abs(sums - 1).argmax())
+        if abs(sums[worst] - 1) > 1e-10:
+            raise UserError(f"{key}: {line} {worst} of W sums to {sums[worst]:.12g}; make rows and columns sum to one")
+    _, part = connected_components(W, connection="strong")
+    if (lost := part != part[0]).any():
+        far = int(lost.argmax())
+        raise UserError(f"{key}: not connected, agent {far} cannot be reached from agent 0; add edges that join them")
