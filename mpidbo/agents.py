@@ -21,8 +21,10 @@ class Agents:
     """
 
     def __init__(self, n: int, comm: Any = None) -> None:
-        self.comm = None if comm is None or comm.size == 1 else comm
-        self.n, self.size, self.rank = n, *((comm.size, comm.rank) if self.comm else (1, 0))
+        self.comm: Any = None if comm is None or comm.size == 1 else comm
+        self.n: int = n
+        self.size: int = 1 if self.comm is None else comm.size
+        self.rank: int = 0 if self.comm is None else comm.rank
         if self.size > n:
             raise UserError(f"run.agents: {n} agents cannot occupy {self.size} ranks; start at most {n} ranks or set agents = {self.size}")
         self.bounds = [n * r // self.size for r in range(self.size + 1)]
@@ -47,7 +49,7 @@ class Agents:
     def mean(self, rows: np.ndarray) -> np.ndarray:
         """The agents' average (d,), from this rank's rows (m, d)."""
         if rows.ndim == 1:
-            return self.mean(rows[:, None])[0]  # type: ignore[no-any-return]
+            return self.mean(rows[:, None])[0]
         d = rows.shape[1]
         total = np.empty(d, rows.dtype)
         width = max(1, BLOCK // self.n)
@@ -65,7 +67,7 @@ class Agents:
             return values
         everyone = np.empty((self.size, *values.shape), values.dtype)
         self.comm.Allgather(np.ascontiguousarray(values), everyone)
-        return everyone.sum(axis=0)  # type: ignore[no-any-return]
+        return everyone.sum(axis=0)
 
     def texts(self, text: str) -> list[str]:
         """Every rank's text."""

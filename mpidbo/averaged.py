@@ -82,7 +82,7 @@ class Averaged:
                 curvature[0] = min(curvature[0], float(v @ Hv))
                 return Hv
 
-            H = LinearOperator((self.q, self.q), matvec=product, dtype=np.float64)  # type: ignore[call-arg]
+            H = LinearOperator((self.q, self.q), matvec=product, dtype=np.float64)
             z, _ = cg(H, np.asarray(ask("f_y", x64, y_star), np.float64), rtol=tol, maxiter=10 * self.q + 100)
             if curvature[0] < 0:
                 return np.full(self.p, np.nan)

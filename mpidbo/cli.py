@@ -32,8 +32,8 @@ def world() -> Any:
     if told > 1 and size != told:
         library = MPI.Get_library_version().strip("\0").split("\n")[0].strip()
         raise UserError(
-            f"the launcher started {told} processes ({launcher}), but each sees {size} in the MPI library loaded here ({library}): it belongs "
-            "to another MPI; start with that library's own mpiexec, or under Slurm with srun --mpi=pmi2 (MPICH) or --mpi=pmix (Open MPI)")
+            f"the launcher started {told} processes ({launcher}), but each sees {size} in the MPI library loaded here ({library}): "
+            "it belongs to another MPI; start with that library's own mpiexec, or with srun --mpi=pmi2 (MPICH) or --mpi=pmix (Open MPI)")
     return comm if size > 1 else None
 
 
@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with guarded(comm):
             with agreed(comm):
                 args = _parsed(argv, comm)
-            return args.call(args, comm)  # type: ignore[no-any-return]
+            return args.call(args, comm)
     except MpidboError as error:
         return _say(error, comm)
     except BrokenPipeError:

@@ -61,7 +61,7 @@ class Config:
         if not isinstance(found["problem"]["name"], str):
             cls = found["problem"]["name"]
             found["problem"]["name"] = f"{cls.__module__}:{cls.__qualname__}"
-        return _plain(found)  # type: ignore[no-any-return]
+        return _plain(found)
 
 
 def _plain(value: Any) -> Any:
@@ -88,7 +88,7 @@ def check(tables: Mapping[str, Any]) -> Config:
     topology = dict(tables.get("topology", {}))
     if not topology.keys() & {"name", "file"} and not ("upper" in topology and "lower" in topology):
         topology = {"name": "ring", **topology}
-    rule, method, steps = _method(tables.get("method", {}), tables.get("steps", {}), run)
+    _, method, steps = _method(tables.get("method", {}), tables.get("steps", {}), run)
     return Config(problem, method, steps, topology, run)
 
 

@@ -30,7 +30,9 @@ class Route:
 
     def __init__(self, widths: list[int], W: csr_array, links: "Links | None" = None, graph: Any = None) -> None:
         self.widths, self.links, self.graph = widths, links, graph
-        self.m, self.columns, self.dtype = *W.shape, W.dtype
+        self.m: int = W.shape[0]
+        self.columns: int = W.shape[1]
+        self.dtype: Any = W.dtype
         self.calls, self.width = 0, sum(widths)
         ends = np.cumsum([0, *self.widths]).tolist()
         self.slots = [slice(a, b) for a, b in pairwise(ends)]

@@ -39,7 +39,8 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text)
 
 
-def write_arrays(path: Path, arrays: Mapping[str, Any], attributes: Mapping[str, Any], groups: Mapping[str, Mapping[str, Any]] = {}) -> None:
+def write_arrays(path: Path, arrays: Mapping[str, Any], attributes: Mapping[str, Any],
+                 groups: Mapping[str, Mapping[str, Any]] = {}) -> None:
     """Datasets with checksums (fletcher32) and attributes; `groups` are attributes of a group of that name."""
     with whole(path) as temporary, h5py.File(temporary, "w") as file:
         for name, array in arrays.items():

@@ -68,14 +68,14 @@ class Gossip:
 
     def _together(self, steps: tuple[Any, ...]) -> tuple[Any, ...]:
         results: list[Any] = list(steps)
-        live = [(i, step, step.send(None)) if type(step) is GeneratorType else (i, None, step)
+        live: list[tuple[int, Any, Any]] = [(i, step, step.send(None)) if type(step) is GeneratorType else (i, None, step)
                 for i, step in enumerate(steps)]
         while live:
             flat: list[Array] = []
             for _, _, message in live:
                 flat.extend(message) if type(message) is tuple else flat.append(message)
             mixed = iter(self.mix(tuple(flat)))
-            still = []
+            still: list[tuple[int, Any, Any]] = []
             for i, step, message in live:
                 answer = tuple(next(mixed) for _ in message) if type(message) is tuple else next(mixed)
                 if step is None:
@@ -168,7 +168,7 @@ class Levels:
 
     def __matmul__(self, steps: tuple[Any, ...]) -> tuple[Any, ...]:
         if len(self.distinct) == 1:
-            return self.x @ steps  # type: ignore[no-any-return]
+            return self.x @ steps
         results: list[Any] = [None] * len(steps)
         for w, places in self._groups[len(steps)]:
             for i, result in zip(places, w @ tuple([steps[i] for i in places]) if places else (), strict=True):

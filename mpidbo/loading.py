@@ -19,11 +19,11 @@ def problem_class(name: Any) -> type[Any]:
         return name
     if name in PROBLEMS:
         module, _, attribute = PROBLEMS[name].partition(":")
-        return getattr(import_module(f".problems.{module}", __package__), attribute)  # type: ignore[no-any-return]
+        return getattr(import_module(f".problems.{module}", __package__), attribute)
     file, colon, attribute = str(name).rpartition(":")
     if not colon or not file.endswith(".py"):
         raise UserError(f"problem.name: no problem is called {name!r}; {did_you_mean(str(name), PROBLEMS)} "
-                        "A problem of your own is written my_file.py:MyProblem")
+                        "Your own is written my_file.py:MyProblem")
     path = Path(file)
     if not path.is_file():
         raise UserError(f"problem.name: {path} does not exist; give the path of your problem's file")
@@ -66,9 +66,10 @@ def make_problems(cls: type[Any], table: Mapping[str, Any], which: range, n: int
 
 def _like(value: Any, default: Any, where: str) -> None:
     """UserError when an option's type is not that of its default."""
-    number = (int, float)
-    wrong = ((isinstance(default, bool) and not isinstance(value, bool))
-             or (isinstance(default, number) and not isinstance(default, bool) and (isinstance(value, bool) or not isinstance(value, number)))
+    def number(item: Any) -> bool:
+        return isinstance(item, (int, float)) and not isinstance(item, bool)
+
+    wrong = ((isinstance(default, bool) and not isinstance(value, bool)) or (number(default) and not number(value))
              or (isinstance(default, str) and not isinstance(value, (str, Path))))
     if wrong:
         raise UserError(f"{where}: {value!r} is not of the type of its default, {default!r}; give a value of that type")

@@ -62,13 +62,13 @@ class Oracle:
 
     def _rows(self, name: str, width: int, stacked: Callable[..., Array] | None) -> Callable[..., Array]:
         calls, dtype, m = self.calls, self.dtype, len(self.problems)
-        singles = [getattr(p, name, None) for p in self.problems]
-        only = singles[0] if m == 1 and stacked is None else None
+        singles: list[Any] = [getattr(p, name, None) for p in self.problems]
+        only: Any = singles[0] if m == 1 and stacked is None else None
 
         def one(*rows: Array) -> Array:
             began = perf_counter()
             out = np.empty((1, width), dtype)
-            out[0] = only(*[row[0] for row in rows], self._samples[0])  # type: ignore[misc]
+            out[0] = only(*[row[0] for row in rows], self._samples[0])
             calls[name] += 1
             self.seconds += perf_counter() - began
             return out

@@ -53,10 +53,10 @@ def merged(tables: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
     return result
 
 
-def with_absolute_paths(tables: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def with_absolute_paths(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Paths relative to `folder` made absolute: run.out, run.start, topology files, `file.py:Class`, and the problem's
     options that hold a slash."""
-    tables = deepcopy(dict(tables))
+    tables = deepcopy(dict(given))
 
     def absolute(table: Any, key: str) -> None:
         if isinstance(table, dict) and isinstance(table.get(key), str):

@@ -29,7 +29,7 @@ from scipy.sparse.linalg import LinearOperator, eigs, eigsh, svds
 
 from .errors import UserError, did_you_mean
 
-DENSE = 2000  # agents up to which all eigenvalues are computed
+DENSE = 1000  # agents up to which all eigenvalues are computed
 TRIES = 100  # random graphs drawn in search of a connected one
 ROUNDING = 1e-12  # of an eigenvalue, and of w_ij - w_ji
 
