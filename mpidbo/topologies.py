@@ -293,9 +293,7 @@ def _matrix(links: coo_array, weights: NDArray[np.float64], diagonal: NDArray[np
     agents = np.arange(links.shape[0])
     own = 1 - np.bincount(links.row, weights, len(agents)) if diagonal is None else diagonal
     places = np.concatenate([links.row, agents]), np.concatenate([links.col, agents])
-    W = csr_array((np.concatenate([weights, own]), places), shape=links.shape)
-    W.sort_indices()
-    return W
+    return csr_array((np.concatenate([weights, own]), places), shape=links.shape)
 
 
 def _weigh(graph: Graph, weights: str) -> csr_array:
