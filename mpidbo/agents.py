@@ -93,12 +93,14 @@ def texts(comm: Any, text: str) -> list[str]:
 
 @contextmanager
 def agreed(comm: Any) -> Iterator[None]:
-    """Run the block on every rank; a user's mistake on any of them is raised on all, in the same words."""
+    """Run the block on every rank; a user's mistake on any of them is raised on all, in the words of the first."""
     mistake = ""
     try:
         yield
     except UserError as error:
         mistake = str(error) or type(error).__name__
-    for said in texts(comm, mistake):
-        if said:
-            raise UserError(said)
+    first = next(filter(None, texts(comm, mistake)), None)
+    if first is not None:
+        mistake_of_all = UserError(first)
+        mistake_of_all.agreed = True
+        raise mistake_of_all

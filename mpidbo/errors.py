@@ -1,13 +1,16 @@
 """What can go wrong, each with the exit code of the program."""
 
+import json
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any
 
 
 class MpidboError(Exception):
-    """Base of this package's errors; `exit_code` is the program's."""
+    """Base of this package's errors; `exit_code` is the program's. `agreed`: every rank raises it, and none waits for another."""
 
     exit_code = 1
+    agreed = False
 
 
 class UserError(MpidboError):
@@ -20,10 +23,19 @@ class Diverged(MpidboError):
     """An iterate is no longer finite; the message names the iteration and the level."""
 
     exit_code = 3
+    agreed = True
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: Any, known: Iterable[str]) -> str:
     """The end of a sentence about an unknown `word`: the likely spelling, or else all that is known."""
     known = list(known)
-    close = get_close_matches(word, known, n=1, cutoff=0.6)
+    close = get_close_matches(str(word), known, n=1, cutoff=0.6)
     return f"did you mean {close[0]}?" if close else f"known: {', '.join(known) or 'none'}"
+
+
+def shown(value: Any) -> str:
+    """A value in a sentence, as a configuration writes it."""
+    try:
+        return json.dumps(value, default=str, ensure_ascii=False)
+    except (TypeError, ValueError):
+        return str(value)
