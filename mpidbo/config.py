@@ -4,21 +4,28 @@ Every mistake is a UserError that names the key, what is wrong with it and the r
 """
 
 import typing
-from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from types import NoneType
 from typing import Any, Literal
+
+import numpy as np
 
 from . import schedules
 from .algorithms import METHODS, Method
-from .errors import UserError, did_you_mean
+from .errors import UserError, did_you_mean, shown
+from .metrics import ON_REQUEST
 from .strategies import STRATEGIES, Strategy, strategy
 
+SECTIONS = ("problem", "method", "steps", "topology", "run", "checkpoint")
 STEPS = ("alpha", "beta", "gamma", "theta")
 ALIASES = {"sun-dsbo": {"se": "sgd", "gt": "semi-gt"}}
 """The names that a paper gives to strategies of its own."""
 LATER = {"run.stall_timeout", "run.max_seconds", "run.buffers", "checkpoint"}
 """Keys of the configuration's format that this version cannot honour; they are refused rather than ignored."""
+FREE = {"run.iterations", "run.evaluate_every", "run.out", "run.device", "run.stop", "run.metrics", "run.buffers"}
+"""Keys that do not decide a trajectory (with all of `[checkpoint]`)."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +45,14 @@ class Run:
     metrics: tuple[str, ...] = ()
 
 
-FREE = {"run.iterations", "run.evaluate_every", "run.out", "run.device", "run.stop", "run.metrics", "run.buffers"}
-"""Keys that do not decide a trajectory (with all of `[checkpoint]`)."""
-SECTIONS = ("problem", "method", "steps", "topology", "run", "checkpoint")
 LEAST = {"agents": 1, "iterations": 0, "seed": 0, "evaluate_every": 1, "threads": 1}
+MOST = 2**63 - 1
+"""The range of the whole numbers of `[run]`; more is no TOML."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """A checked configuration; `tables` is all of it as plain tables, as config.toml holds it."""
+    """A checked configuration: every default filled in, but for the problem's and the topology's own."""
 
     problem: Mapping[str, Any]
     method: Mapping[str, Any]
@@ -55,22 +61,22 @@ class Config:
     run: Run
 
     def tables(self) -> dict[str, Any]:
-        found = {"problem": dict(self.problem), "method": dict(self.method), "steps": dict(self.steps),
-                 "topology": dict(self.topology), "run": asdict(self.run)}
-        found["run"]["metrics"] = list(self.run.metrics)
-        if not isinstance(found["problem"]["name"], str):
-            cls = found["problem"]["name"]
-            found["problem"]["name"] = f"{cls.__module__}:{cls.__qualname__}"
-        return _plain(found)
+        """All of it as plain tables, as config.toml holds it."""
+        name = self.problem["name"]
+        problem = {**self.problem, "name": f"{name.__module__}:{name.__qualname__}" if isinstance(name, type) else name}
+        found = {"problem": problem, "method": self.method, "steps": self.steps, "topology": self.topology, "run": asdict(self.run)}
+        return {section: plain(table) for section, table in found.items()}
 
 
-def _plain(value: Any) -> Any:
-    """Without None and without tuples, as TOML has neither."""
+def plain(value: Any) -> Any:
+    """A value as TOML has it: tables without None, lists for tuples, no numbers of numpy, no paths."""
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items() if item is not None}
+        return {key: plain(item) for key, item in value.items() if item is not None}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value.item() if hasattr(value, "item") else str(value) if isinstance(value, Path) else value
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return value.item()
+    return str(value) if isinstance(value, Path) else value
 
 
 def check(tables: Mapping[str, Any]) -> Config:
@@ -78,92 +84,87 @@ def check(tables: Mapping[str, Any]) -> Config:
     for section, table in tables.items():
         if section not in SECTIONS:
             raise UserError(f"{section}: unknown section; {did_you_mean(section, SECTIONS)}")
-        _refuse_later(section, table)
+        if section in LATER:
+            raise UserError(f"{section}: not available in this version; leave it out")
         if not isinstance(table, Mapping):
-            raise UserError(f"{section}: {table!r} is not a table; write [{section}] and its keys below it")
-    problem = dict(tables.get("problem", {}))
+            raise UserError(f"{section}: {shown(table)} is not a table; write [{section}] and its keys below it")
+    problem, method, steps, topology, run = (plain(tables.get(section, {})) for section in SECTIONS[:5])
     if "name" not in problem:
         raise UserError('problem.name: missing; name the problem, such as name = "hyper-cleaning" or name = "my_file.py:MyProblem"')
-    run = _run(tables.get("run", {}))
-    topology = dict(tables.get("topology", {}))
     if not topology.keys() & {"name", "file"} and not ("upper" in topology and "lower" in topology):
         topology = {"name": "ring", **topology}
-    _, method, steps = _method(tables.get("method", {}), tables.get("steps", {}), run)
-    return Config(problem, method, steps, topology, run)
-
-
-def _refuse_later(section: str, table: Any) -> None:
-    for name in {section, *(f"{section}.{key}" for key in (table if isinstance(table, Mapping) else ()))} & LATER:
-        raise UserError(f"{name}: not available in this version; leave it out")
+    checked = _run(run)
+    return Config(problem, *_method(method, steps, checked), topology, checked)
 
 
 def _run(table: Mapping[str, Any]) -> Run:
-    known = {f.name: f for f in fields(Run)}
     hints = typing.get_type_hints(Run)
     values: dict[str, Any] = {}
     for key, value in table.items():
-        if key not in known:
-            raise UserError(f"run.{key}: unknown key; {did_you_mean(key, known)}")
-        if value is None:
-            continue
+        where = f"run.{key}"
+        if where in LATER:
+            raise UserError(f"{where}: not available in this version; leave it out")
+        _known(key, hints, "run", "unknown key")
         if key == "metrics":
-            value = tuple(value) if isinstance(value, (list, tuple)) else (value,)
+            values[key] = _metrics(value)
         elif key == "stop":
-            value = _stop(value)
+            values[key] = _stop(value)
         else:
-            value = _typed(value, hints[key], f"run.{key}")
-        if key in LEAST and value < LEAST[key]:
-            raise UserError(f"run.{key}: {value} is too small; it must be at least {LEAST[key]}")
-        values[key] = value
-    if "stop" in values and values["stop"]["metric"] in ("hypergradient_norm", "curvature", "refined_residual"):
+            values[key] = _typed(value, hints[key], where)
+        if key in LEAST and not LEAST[key] <= values[key] <= MOST:
+            raise UserError(f"{where}: {value} is out of range; give at least {LEAST[key]}" + f" and at most {MOST}" * (value > MOST))
+    if "stop" in values and values["stop"]["metric"] in ON_REQUEST:
         values["metrics"] = tuple(dict.fromkeys((*values.get("metrics", ()), values["stop"]["metric"])))
     return Run(**values)
 
 
+def _metrics(value: Any) -> tuple[str, ...]:
+    names = tuple(value) if isinstance(value, list) else (value,)
+    for name in names:
+        if name not in list(ON_REQUEST):
+            raise UserError(f"run.metrics: no metric on request is called {shown(name)}; {did_you_mean(name, ON_REQUEST)}")
+    return names
+
+
 def _stop(value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping) or "metric" not in value or not {"below", "above"} & value.keys():
-        raise UserError('run.stop: write a table such as stop = { metric = "hypergradient_norm", below = 1e-4 }')
+    form = 'stop = { metric = "hypergradient_norm", below = 1e-4 }'
+    if not isinstance(value, Mapping):
+        raise UserError(f"run.stop: {shown(value)} is not a table; write one such as {form}")
+    hints = {"metric": str, "below": float, "above": float}
     for key in value:
-        if key not in ("metric", "below", "above"):
-            raise UserError(f"run.stop.{key}: unknown key; {did_you_mean(key, ('metric', 'below', 'above'))}")
-    bounds = {key: _typed(value[key], float, f"run.stop.{key}") for key in ("below", "above") if key in value}
-    return {"metric": _typed(value["metric"], str, "run.stop.metric"), **bounds}
+        _known(key, hints, "run.stop", "unknown key")
+    if "metric" not in value or len(value) == 1:
+        raise UserError(f"run.stop: {'a bound is' if 'metric' in value else 'the metric is'} missing; write a table such as {form}")
+    return {key: _typed(item, hints[key], f"run.stop.{key}") for key, item in value.items()}
 
 
-def _method(table: Mapping[str, Any], steps: Mapping[str, Any], run: Run) -> tuple[type[Method], dict[str, Any], dict[str, Any]]:
-    """(rule, resolved [method], resolved [steps]): names resolved, defaults filled in, keys checked."""
+def _method(table: Mapping[str, Any], steps: Mapping[str, Any], run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
+    """`[method]` and `[steps]` with names resolved, defaults filled in and keys checked."""
     name, given = split_name(table.get("name", "sparkle"))
     rule, fixed = METHODS[name]
-    keys = {f.name: f for f in fields(rule)}
-    levels = [key for key in ("lower", "upper") if key in keys]
-    allowed = [key for key in keys if key not in STEPS and key not in fixed]
-    given_keys = {key: value for key, value in table.items() if key != "name"}
-    if "strategy" in given_keys and not fixed.keys() & set(levels):
-        common = given_keys.pop("strategy")
-        given_keys = dict.fromkeys(levels, common) | given_keys
-    resolved: dict[str, Any] = {"name": name}
-    for key, value in {**given, **given_keys}.items():
-        if key not in allowed:
-            if key in fixed:
-                raise UserError(f"method.{key}: {name} fixes it to {fixed[key]}; leave it out or choose another method")
-            raise UserError(f"method.{key}: unknown key of {name}; {did_you_mean(key, allowed)}")
-        if key in levels:
-            value = ALIASES.get(name, {}).get(value, value)
-        resolved[key] = value
-    chosen_steps: dict[str, Any] = {}
-    for key, value in steps.items():
-        if key not in STEPS or key not in keys:
-            known = [step for step in STEPS if step in keys]
-            raise UserError(f"steps.{key}: {'unknown key' if key not in STEPS else f'not used by {name}'}; {did_you_mean(key, known)}")
-        chosen_steps[key] = value
-    for key, field in keys.items():
-        target = chosen_steps if key in STEPS else resolved
-        if key not in target and key not in fixed:
-            target[key] = field.default if field.default is not MISSING else None
-        if key in target:
-            target[key] = _written(target[key], run)
-    rule_of(resolved, chosen_steps, n=1, horizon=run.iterations)
-    return rule, resolved, {key: chosen_steps[key] for key in STEPS if key in chosen_steps}
+    defaults = {field.name: field.default for field in fields(rule)}
+    own = [key for key in defaults if key not in STEPS and key not in fixed]
+    levels = strategy_keys(name)
+    for key, value in table.items():
+        if key in fixed or (key == "strategy" and not levels):
+            raise UserError(f"method.{key}: fixed by {name} ({', '.join(f'{k} = {v}' for k, v in fixed.items())}); "
+                            "leave it out or choose another method")
+        if key == "strategy":
+            given = given | dict.fromkeys(levels, value)
+        elif key != "name":
+            _known(key, [*own, "strategy"], "method", f"unknown key of {name}")
+    given |= {key: value for key, value in table.items() if key in own}
+    used = [key for key in STEPS if key in defaults]
+    for key in steps:
+        _known(key, STEPS, "steps", "unknown key")
+        if key not in used:
+            raise UserError(f"steps.{key}: not used by {name}, whose steps are {', '.join(used)}; leave it out")
+    method = {"name": name} | {key: _written(given.get(key, defaults[key]), run) for key in own}
+    for key in levels:
+        method[key] = ALIASES.get(name, {}).get(str(method[key]), method[key])
+    chosen = {key: _written(steps.get(key, defaults[key]), run) for key in used}
+    rule_of(method, chosen, n=1, horizon=run.iterations)
+    return method, chosen
 
 
 def _written(value: Any, run: Run) -> Any:
@@ -171,37 +172,46 @@ def _written(value: Any, run: Run) -> Any:
     if isinstance(value, Strategy):
         return value.name
     if isinstance(value, schedules.Schedule):
-        return value.start if value == schedules.Schedule(value.start) else {
-            "kind": "power", **{key: item for key, item in asdict(value).items()}}
+        return value.start if value == schedules.Schedule(value.start) else {"kind": "power", **asdict(value)}
     if isinstance(value, Mapping) and value.get("kind") == "sqrt-n-over-t":
         return {"horizon": run.iterations, **value}
     return value
 
 
+def strategy_keys(method: str) -> list[str]:
+    """The keys of a method's strategies, as far as its name does not fix them."""
+    rule, fixed = METHODS[method]
+    return [key for key in ("lower", "upper") if key in {field.name for field in fields(rule)} and key not in fixed]
+
+
 def split_name(name: Any) -> tuple[str, dict[str, str]]:
     """("sparkle", {"lower": "ed", "upper": "gt"}) from "sparkle-ed-gt". Raises UserError."""
     if not isinstance(name, str):
-        raise UserError(f"method.name: {name!r} is not a text; name a method: {', '.join(METHODS)}")
+        raise UserError(f"method.name: {shown(name)} is not a text; name a method: {', '.join(METHODS)}")
     for method in sorted(METHODS, key=len, reverse=True):
         if name == method:
             return method, {}
         if name.startswith(f"{method}-"):
-            aliases, rest = ALIASES.get(method, {}), name[len(method) + 1:].split("-")
-            rule, fixed = METHODS[method]
-            levels = [key for key in ("lower", "upper") if key in {f.name for f in fields(rule)} and key not in fixed]
-            for cut in range(1, len(rest) + 1):
-                pair = [aliases.get(part, part) for part in ("-".join(rest[:cut]), "-".join(rest[cut:])) if part]
-                if levels and all(part in STRATEGIES for part in pair) and len(pair) <= len(levels):
-                    return method, dict(zip(levels, pair * len(levels), strict=False))
-            raise UserError(f"method.name: {name!r} names {method} with an unknown strategy; write {method}-LOWER-UPPER "
-                            f"with strategies of {', '.join(STRATEGIES)}")
-    raise UserError(f"method.name: no method is called {name!r}; {did_you_mean(name, METHODS)}")
+            return method, _strategies(method, name[len(method) + 1:])
+    raise UserError(f"method.name: no method is called {shown(name)}; {did_you_mean(name, METHODS)}")
+
+
+def _strategies(method: str, text: str) -> dict[str, str]:
+    """{"lower": "ed", "upper": "gt"} from "ed-gt"; one strategy is for both levels."""
+    levels, aliases, words = strategy_keys(method), ALIASES.get(method, {}), text.split("-")
+    for cut in range(1, len(words) + 1):
+        pair = [aliases.get(part, part) for part in ("-".join(words[:cut]), "-".join(words[cut:])) if part]
+        if len(pair) <= len(levels) and all(part in STRATEGIES for part in pair):
+            return dict(zip(levels, pair * len(levels), strict=False))
+    form = "-".join([method, *map(str.upper, levels)])
+    raise UserError(f'method.name: "{method}-{text}" names no strategies of {method}; write {form}'
+                    + (f" with strategies of {', '.join(STRATEGIES)}" if levels else ""))
 
 
 def rule_of(method: Mapping[str, Any], steps: Mapping[str, Any], *, n: int, horizon: int) -> Method:
     """The frozen rule of resolved `[method]` and `[steps]` tables."""
     rule, fixed = METHODS[method["name"]]
-    hints = typing.get_type_hints(rule)
+    hints, defaults = typing.get_type_hints(rule), {field.name: field.default for field in fields(rule)}
     values: dict[str, Any] = {}
     for section, table in (("method", {**fixed, **method}), ("steps", steps)):
         for key, value in table.items():
@@ -214,23 +224,29 @@ def rule_of(method: Mapping[str, Any], steps: Mapping[str, Any], *, n: int, hori
                 values[key] = schedules.schedule(value, n, where, horizon)
             else:
                 values[key] = _typed(value, hints[key], where)
+                if type(values[key]) in (int, float) and values[key] <= 0 and defaults[key] != 0:
+                    raise UserError(f"{where}: {value} is not positive; give a positive number")
     return rule(**values)
 
 
-def _typed(value: Any, kind: Any, where: str) -> Any:
-    """The value as that type, or a sentence."""
-    options = typing.get_args(kind)
-    if typing.get_origin(kind) is Literal:
+def _known(key: str, known: Iterable[str], where: str, what: str) -> None:
+    if key not in list(known):
+        raise UserError(f"{where}.{key}: {what}; {did_you_mean(key, known)}")
+
+
+def _typed(value: Any, hint: Any, where: str) -> Any:
+    """The value as the type of a hint: a Literal, int, float, str or bool, or one of these or None. Raises UserError."""
+    options = typing.get_args(hint)
+    if typing.get_origin(hint) is Literal:
         if value not in options:
-            raise UserError(f"{where}: {value!r} is none of {', '.join(map(str, options))}; {did_you_mean(str(value), options)}")
+            raise UserError(f"{where}: {shown(value)} is none of {', '.join(options)}; {did_you_mean(value, options)}")
         return value
-    if value is None and type(None) in options:
+    if value is None and NoneType in options:
         return None
-    kind = next((option for option in options if option is not type(None)), kind)
-    words = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
-    right = (isinstance(value, kind) or (kind is float and isinstance(value, int))) and (kind is bool or not isinstance(value, bool))
-    if isinstance(value, Path) and kind is str:
-        return str(value)
-    if not right:
-        raise UserError(f"{where}: {value!r} is not {words.get(kind, kind)}; give {words.get(kind, kind)}")
+    kind = next((option for option in options if option is not NoneType), hint)
+    wanted, example = {int: ("a whole number", "8"), float: ("a finite number", "0.1"), str: ("a text", '"text"'),
+                       bool: ("true or false", "true")}[kind]
+    right = type(value) is kind or (kind is float and type(value) is int)
+    if not right or (kind is float and not abs(value) <= schedules.LARGEST):
+        raise UserError(f"{where}: {shown(value)} is not {wanted}; give one, such as {example}")
     return kind(value)

@@ -4,12 +4,14 @@ import inspect
 import sys
 from collections.abc import Mapping
 from importlib import import_module, util
+from operator import index
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from .errors import UserError, did_you_mean
+from .errors import UserError, did_you_mean, shown
 from .problems import PROBLEMS, Problem
 
 
@@ -17,70 +19,87 @@ def problem_class(name: Any) -> type[Any]:
     """The class of a problem: shipped, `file.py:Class`, or the class itself. Raises UserError."""
     if isinstance(name, type):
         return name
-    if name in PROBLEMS:
+    if name in list(PROBLEMS):
         module, _, attribute = PROBLEMS[name].partition(":")
         return getattr(import_module(f".problems.{module}", __package__), attribute)
-    file, colon, attribute = str(name).rpartition(":")
-    if not colon or not file.endswith(".py"):
-        raise UserError(f"problem.name: no problem is called {name!r}; {did_you_mean(str(name), PROBLEMS)} "
-                        "Your own is written my_file.py:MyProblem")
-    path = Path(file)
+    if not isinstance(name, str):
+        raise UserError(f"problem.name: {shown(name)} is neither a text nor a class; give a name, my_file.py:MyProblem, "
+                        "or in Python the class itself, not an instance")
+    file, _, attribute = name.rpartition(":")
+    if not file.endswith(".py"):
+        raise UserError(f"problem.name: no problem is called {shown(name)}; {did_you_mean(name, PROBLEMS)} "
+                        "(your own is written my_file.py:MyProblem)")
+    module_of_user = _executed(Path(file))
+    found = getattr(module_of_user, attribute, None)
+    if not isinstance(found, type):
+        classes = [key for key, value in vars(module_of_user).items() if isinstance(value, type) and value is not Problem]
+        raise UserError(f"problem.name: {file} has no class {shown(attribute)}; {did_you_mean(attribute, classes)}")
+    return found
+
+
+def _executed(path: Path) -> ModuleType:
+    """The module of a user's file, which may import what lies beside it."""
     if not path.is_file():
         raise UserError(f"problem.name: {path} does not exist; give the path of your problem's file")
     spec = util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None
-    module_of_user = util.module_from_spec(spec)
-    sys.modules.setdefault(path.stem, module_of_user)
+    module = util.module_from_spec(spec)
+    sys.modules.setdefault(path.stem, module)
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
     try:
-        spec.loader.exec_module(module_of_user)
+        spec.loader.exec_module(module)
     except SyntaxError as error:
-        raise UserError(f"problem.name: {path}, line {error.lineno}: {error.msg}; mend that line") from None
+        raise UserError(f"problem.name: {error.filename or path}, line {error.lineno}: {error.msg}; mend that line") from None
     except ModuleNotFoundError as error:
-        raise UserError(f"problem.name: {path} imports {error.name}, which is not installed; install it") from None
-    found = getattr(module_of_user, attribute, None)
-    if not isinstance(found, type):
-        classes = [key for key, value in vars(module_of_user).items() if isinstance(value, type) and value is not Problem]
-        raise UserError(f"problem.name: {path} has no class {attribute}; {did_you_mean(attribute, classes)}")
-    return found
+        raise UserError(f"problem.name: {path} imports {error.name}, which is neither installed nor beside it; install it") from None
+    except ImportError as error:
+        raise UserError(f"problem.name: {path}: {error}; mend that import") from None
+    return module
+
+
+RESERVED = ("agent", "n_agents", "xp", "seed", "dtype")
+"""What a problem's constructor is given besides its options (dtype only if it names it)."""
 
 
 def make_problems(cls: type[Any], table: Mapping[str, Any], which: range, n: int, *, seed: int, dtype: Any) -> list[Any]:
     """The agents `which` of n; a wrong option is a UserError."""
     options = {key: value for key, value in table.items() if key != "name"}
     parameters = inspect.signature(cls).parameters
-    if "dtype" in parameters:
-        options.setdefault("dtype", dtype)
-    reserved = {"agent", "n_agents", "xp", "seed", "dtype"}
-    known = [key for key, p in parameters.items() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD) and key not in reserved]
+    known = [key for key, p in parameters.items() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD) and key not in RESERVED]
     free = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    for key in options:
-        if key not in known and key != "dtype" and not free:
+    for key, value in options.items():
+        if key in RESERVED or (key not in known and not free):
             raise UserError(f"problem.{key}: unknown option of {cls.__name__}; {did_you_mean(key, known)}")
+        if key in known:
+            _like(value, parameters[key].default, f"problem.{key}")
     for key in known:
         if parameters[key].default is inspect.Parameter.empty and key not in options:
             raise UserError(f"problem.{key}: needed by {cls.__name__}; set it in [problem]")
-        if key in options:
-            _like(options[key], parameters[key].default, f"problem.{key}")
-    return [cls(agent, n, xp=np, seed=seed, **options) for agent in which]
+    given = {"xp": np, "seed": seed, **options} | ({"dtype": dtype} if "dtype" in parameters else {})
+    try:
+        inspect.signature(cls).bind(0, n, **given)
+    except TypeError as error:
+        raise UserError(f"problem.name: {cls.__name__} cannot be made as {cls.__name__}(agent, n_agents, xp=..., seed=..., options) "
+                        f"({error}); give its constructor these parameters, as mpidbo.Problem has them") from None
+    return [cls(agent, n, **given) for agent in which]
 
 
 def _like(value: Any, default: Any, where: str) -> None:
     """UserError when an option's type is not that of its default."""
-    def number(item: Any) -> bool:
-        return isinstance(item, (int, float)) and not isinstance(item, bool)
-
-    wrong = ((isinstance(default, bool) and not isinstance(value, bool)) or (number(default) and not number(value))
-             or (isinstance(default, str) and not isinstance(value, (str, Path))))
-    if wrong:
-        raise UserError(f"{where}: {value!r} is not of the type of its default, {default!r}; give a value of that type")
+    takes: dict[type, tuple[type, ...]] = {bool: (bool,), int: (int,), float: (int, float), str: (str, Path)}
+    if not isinstance(value, takes.get(type(default), (object,))) or (isinstance(value, bool) and type(default) in (int, float)):
+        kind = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}[type(default)]
+        raise UserError(f"{where}: {shown(value)} is not {kind}; give one, such as its default, {shown(default)}")
 
 
 def dimensions(problems: list[Any]) -> tuple[int, int]:
     name = type(problems[0]).__name__
     try:
-        p, q = (int(d) for d in problems[0].dims)
-    except (TypeError, ValueError):
-        raise UserError(f"problem {name}.dims: {problems[0].dims!r} is not (p, q); set dims to the dimensions of x and y") from None
+        p, q = (index(d) for d in problems[0].dims)
+    except (AttributeError, TypeError, ValueError):
+        said = getattr(problems[0], "dims", None)
+        raise UserError(f"problem {name}.dims: {said} is not (p, q); set dims to the dimensions of x and y, two whole numbers") from None
     if p < 1 or q < 1:
         raise UserError(f"problem {name}.dims: ({p}, {q}) is not positive; x and y have at least one entry each")
     for problem in problems:

@@ -1,7 +1,9 @@
 """Reading a configuration: TOML, overrides, paths."""
 
+import os
 import tomllib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,8 @@ def load(path: Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; give the path of a configuration in TOML") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); give the path of a configuration in TOML") from None
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise UserError(f"{path}: cannot be read ({why}); give the path of a configuration in TOML") from None
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path}: not valid TOML: {error}; mend that line") from None
     tables = with_absolute_paths(tables, path.parent)
@@ -28,24 +31,26 @@ def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
     tables: dict[str, Any] = {}
     for text in overrides:
         key, equals, value = text.partition("=")
-        if not equals or "." not in key:
+        path = [part.strip() for part in key.split(".")]
+        if not equals or len(path) < 2 or not all(path):
             raise UserError(f"--set {text}: not of the form section.key=value; write for example --set steps.alpha=0.1")
-        try:
-            parsed = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            try:
-                parsed = float(value)
-            except ValueError:
-                parsed = value
-        *path, last = key.strip().split(".")
-        table = tables
-        for part in path:
-            table = table.setdefault(part, {})
-        table[last] = parsed
+        table = _value(value)
+        for part in reversed(path):
+            table = {part: table}
+        tables = merged(tables, table)
     return tables
 
 
+def _value(text: str) -> Any:
+    with suppress(tomllib.TOMLDecodeError):
+        return tomllib.loads(f"value = {text}")["value"]
+    with suppress(ValueError):
+        return float(text)
+    return text
+
+
 def merged(tables: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables with those of `over` laid over them."""
     result = dict(deepcopy(tables))
     for key, value in over.items():
         old = result.get(key)
@@ -60,7 +65,7 @@ def with_absolute_paths(given: Mapping[str, Any], folder: Path) -> dict[str, Any
 
     def absolute(table: Any, key: str) -> None:
         if isinstance(table, dict) and isinstance(table.get(key), str):
-            table[key] = str((folder / Path(table[key]).expanduser()).resolve())
+            table[key] = _absolute(table[key], folder)
 
     for key in ("out", "start"):
         absolute(tables.get("run"), key)
@@ -72,7 +77,11 @@ def with_absolute_paths(given: Mapping[str, Any], folder: Path) -> dict[str, Any
         for key, value in problem.items():
             if key == "name" and isinstance(value, str) and ".py:" in value:
                 file, _, name = value.rpartition(":")
-                problem[key] = f"{(folder / Path(file).expanduser()).resolve()}:{name}"
+                problem[key] = f"{_absolute(file, folder)}:{name}"
             elif key != "name" and isinstance(value, str) and "/" in value and "://" not in value:
                 absolute(problem, key)
     return tables
+
+
+def _absolute(path: str, folder: Path) -> str:
+    return str((folder / os.path.expanduser(path)).resolve())

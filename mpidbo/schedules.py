@@ -1,11 +1,12 @@
 """Step sizes and other constants that may vary with the iteration k = 0, 1, 2, ..."""
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import UserError, did_you_mean
+from .errors import UserError, did_you_mean, shown
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Power:
 
 
 Schedule = Power
+LARGEST = sys.float_info.max
 
 KINDS: dict[str, tuple[str, ...]] = {
     "constant": ("start",),
@@ -45,15 +47,15 @@ def schedule(spec: "float | Mapping[str, Any] | Schedule", n: int, where: str, h
     if isinstance(spec, Schedule):
         return spec
     if not isinstance(spec, Mapping):
-        return Power(_number(spec, where))
+        return Power(_number(spec, where, 0))
     kind = spec.get("kind", "constant")
-    if kind not in KINDS:
-        raise UserError(f"{where}.kind: no schedule is called {kind!r}; {did_you_mean(str(kind), KINDS)}")
+    if kind not in list(KINDS):
+        raise UserError(f"{where}.kind: no schedule is called {shown(kind)}; {did_you_mean(kind, KINDS)}")
     keys = (*KINDS[kind], "warmup")
     for key in spec:
         if key not in ("kind", *keys):
             raise UserError(f"{where}.{key}: unknown key of schedule {kind}; {did_you_mean(key, keys)}")
-    values = {key: _number(spec[key], f"{where}.{key}") for key in keys if key in spec}
+    values = {key: _number(spec[key], f"{where}.{key}", -math.inf if key == "exponent" else 0) for key in keys if key in spec}
     warmup = values.pop("warmup", 0)
     if kind == "sqrt-n-over-t":
         values.setdefault("horizon", float(horizon or 0))
@@ -68,7 +70,9 @@ def schedule(spec: "float | Mapping[str, Any] | Schedule", n: int, where: str, h
     return Power(values["start"], values.get("exponent", EXPONENTS.get(kind, 0.0)), values.get("offset", 1.0), int(warmup))
 
 
-def _number(value: Any, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise UserError(f"{where}: {value!r} is not a finite number; give a number or a schedule's table")
+def _number(value: Any, where: str, least: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= LARGEST:
+        raise UserError(f"{where}: {shown(value)} is not a finite number; give a number or a schedule's table")
+    if value < least:
+        raise UserError(f"{where}: {value:g} is negative; give a number of at least 0")
     return float(value)

@@ -26,7 +26,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from .errors import UserError, did_you_mean
+from .errors import UserError, did_you_mean, shown
 
 Array = Any
 Step = Generator[Any, Any, tuple[Array, Any]]
@@ -133,6 +133,6 @@ def strategy(name: "str | Strategy", where: str = "strategy") -> Strategy:
     """The strategy of that name; UserError if there is none."""
     if isinstance(name, Strategy):
         return name
-    if name not in STRATEGIES:
-        raise UserError(f"{where}: no strategy is called {name!r}; {did_you_mean(str(name), STRATEGIES)}")
+    if name not in list(STRATEGIES):
+        raise UserError(f"{where}: no strategy is called {shown(name)}; {did_you_mean(name, STRATEGIES)}")
     return STRATEGIES[name]
