@@ -1,0 +1,184 @@
+"""Curves of one or several runs, from their histories."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from io import BytesIO
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .archive import COUNTS, Archive
+from .errors import UserError, did_you_mean
+
+Figure = Any  # matplotlib's; an optional part, imported where it is used
+
+AGAINST = {
+    "iterations": ("iteration", "iterations"),
+    "floats": ("floats", "floats sent by all agents"),
+    "seconds": ("", "seconds, without evaluation"),
+}
+"""What may stand on the abscissa: (dataset, label)."""
+PANEL = ("upper_loss", "distance", "hypergradient_norm", "residual", "consensus", "test_accuracy", "auc")
+"""Metrics shown unless others are asked for, as far as a run has them; then the problem's own."""
+LABELS = {
+    "upper_loss": "upper loss f", "lower_loss": "lower loss g", "distance": "distance to x*", "hypergradient_norm": "|grad Φ|",
+    "residual": "residual G − V", "refined_residual": "refined residual G − V", "consensus": "consensus distance",
+    "test_accuracy": "test accuracy", "auc": "AUC", "curvature": "curvature along z",
+}
+MOST = 6
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
+"""Told apart by the colour-blind too (Okabe and Ito; the last one Tol's in place of their yellow)."""
+STYLES = {"x": "-", "y": "--", "z": ":", "t": ":"}
+FORMATS = ("png", "pdf", "svg")
+
+
+def curves(runs: Sequence[Archive], metrics: Sequence[str] = (), against: str = "iterations") -> Figure:
+    """A figure with an axes for each metric and in it a line for each run; all levels' consensus distances share one.
+
+    A metric is any dataset of history.h5, or "consensus"; without one, those of PANEL that are there and the problem's own.
+    An ordinate is logarithmic where the data are not negative and span more than two decades. Raises UserError.
+    """
+    for run in runs:
+        if not run.history:
+            raise UserError(f"{run.path}: has no history.h5; a run writes it from its first evaluation on")
+    names = _chosen(runs, metrics)
+    columns = 1 if len(names) == 1 else 2 if len(names) <= 4 else 3
+    rows = -(-len(names) // columns)
+    figure = _matplotlib("figure").Figure(figsize=(1 + 4 * columns, 0.7 + 2.9 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for i, (ax, name) in enumerate(zip(axes.flat, names, strict=False)):
+        _panel(ax, runs, name, against)
+        if i + columns >= len(names):
+            ax.set_xlabel(AGAINST[against][1])
+    free = list(axes.flat[len(names):])
+    for ax in free:
+        ax.set_axis_off()
+    if len(runs) > 1:
+        _legend(figure, free[-1] if free else None, runs, columns)
+    else:
+        figure.suptitle(title(runs[0]), fontsize="medium")
+    return figure
+
+
+def _legend(figure: Figure, free: Any, runs: Sequence[Archive], columns: int) -> None:
+    """Which line is whose: in a free corner, else below."""
+    names = labels(runs)
+    lines = [_line(color=color, linewidth=width) for color, width, _ in _pens(runs)]
+    if free is not None:
+        free.legend(lines, names, loc="center", frameon=False)
+        return
+    beside = max(1, min(len(runs), 50 * columns // (max(map(len, names)) + 8)))
+    figure.legend(lines, names, loc="outside lower center", ncols=beside, frameon=False)
+
+
+def _pens(runs: Sequence[Archive]) -> Iterator[tuple[str, float, Archive]]:
+    """(color, width, run): later lines are thinner and on top, so that lines that coincide are all seen."""
+    for i, (color, run) in enumerate(zip(cycle(COLORS), runs, strict=False)):
+        yield color, 1.3 + 2 * (len(runs) - 1 - i) / max(2, len(runs) - 1), run
+
+
+def _line(**how: Any) -> Any:
+    return _matplotlib("lines").Line2D([], [], **how)
+
+
+def _chosen(runs: Sequence[Archive], metrics: Sequence[str]) -> list[str]:
+    there = list(dict.fromkeys(name for run in runs for name in run.history))
+    groups = ["consensus"] if any(name.startswith("consensus_") for name in there) else []
+    for name in metrics:
+        if name not in there + groups:
+            raise UserError(f"--metric {name}: not in the history; {did_you_mean(name, [*there, *groups])}")
+    if metrics:
+        return list(dict.fromkeys(metrics))
+    own = [name for name in there if name not in LABELS and not name.startswith((*COUNTS, "consensus_"))]
+    return [*[name for name in PANEL if name in there + groups], *own][:MOST] or there[:1]
+
+
+def _panel(ax: Any, runs: Sequence[Archive], name: str, against: str) -> None:
+    several, styles = len(runs) > 1, {}
+    for (color, width, run), label in zip(_pens(runs), labels(runs), strict=True):
+        if name != "consensus":
+            found = {"": name} if name in run.history else {}
+        else:
+            found = {key.removeprefix("consensus_"): key for key in run.history if key.startswith("consensus_")}
+            found = {level: key for level, key in found.items() if level in "xy" or not several}
+        for shade, (level, key) in zip(cycle(COLORS), found.items(), strict=False):
+            x, y = abscissa(run, against), np.asarray(run.history[key], float)
+            how = {"color": color if several else shade, "linestyle": STYLES.get(level, "-"), "linewidth": width}
+            ax.plot(x, np.where(np.isfinite(y), y, np.nan), marker="o" if len(y) == 1 else "", label=label if several else level, **how)
+            styles[level] = _line(**how | ({"color": "0.2", "linewidth": 1.4} if several else {}))
+    ax.set_ylabel(LABELS.get(name, name.replace("_", " ")))
+    if logarithmic([line.get_ydata() for line in ax.lines]):
+        ax.set_yscale("log", nonpositive="mask")
+    ticker = _matplotlib("ticker")
+    ax.xaxis.set_major_locator(ticker.MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
+    if against != "seconds" and ax.dataLim.x1 >= 1e4:
+        ax.xaxis.set_major_formatter(ticker.EngFormatter(sep=" "))
+    ax.margins(x=0.02)
+    ax.grid(True, color="0.9", linewidth=0.6)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)
+    if name == "consensus":
+        ax.legend(styles.values(), styles, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0, frameon=False,
+                  fontsize="small", ncols=len(styles), handlelength=1.8)
+
+
+def abscissa(run: Archive, against: str) -> np.ndarray:
+    """(rows of the history,): iterations, floats sent by all agents, or seconds without those of evaluations."""
+    if against == "seconds":
+        return np.sum([run.history[f"seconds_{part}"] for part in ("oracle", "exchange", "update")], axis=0)
+    return np.asarray(run.history[AGAINST[against][0]], float)
+
+
+def logarithmic(columns: Iterable[np.ndarray]) -> bool:
+    """Whether none is negative and the positive ones span more than two decades."""
+    values = np.concatenate([*columns, np.empty(0)])
+    values = values[np.isfinite(values)]
+    positive = values[values > 0]
+    return bool(positive.size and values.min() >= 0 and positive.max() > 100 * positive.min())
+
+
+def labels(runs: Sequence[Archive]) -> list[str]:
+    """What tells the runs apart: the method; else the folder's name; else its path."""
+    for way in (lambda run: run.method, lambda run: run.path.resolve().name, lambda run: str(run.path)):
+        found = [way(run) for run in runs]
+        if all(found) and len(set(found)) == len(found):
+            return found
+    return [f"{run.path} ({i})" for i, run in enumerate(runs, 1)]
+
+
+def title(run: Archive) -> str:
+    """"sparkle-ed-gt on quadratic: ring of 8 agents", as far as it is known."""
+    topology = run.config.get("topology", {})
+    where = Path(str(topology.get("name", topology.get("file", "")))).name
+    agents = run.config.get("run", {}).get("agents")
+    problem = str(run.config.get("problem", {}).get("name", "")).rpartition("/")[2]
+    text = run.method + (f" on {problem}" if problem else "")
+    return (text + (f": {where or 'two topologies'} of {agents} agents" if agents else "")) or run.path.name
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as png, pdf or svg, by the name. Raises UserError."""
+    kind = suffix(path)
+    drawn = BytesIO()
+    figure.savefig(drawn, format=kind, dpi=150)
+    try:
+        path.write_bytes(drawn.getvalue())
+    except OSError as error:
+        raise UserError(f"{path}: could not be written ({error.strerror or error}); give another file with --out") from None
+
+
+def suffix(path: Path) -> str:
+    """png, pdf or svg; UserError for another."""
+    kind = path.suffix.removeprefix(".").lower()
+    if kind not in FORMATS:
+        raise UserError(f"{path}: a picture is a .{', a .'.join(FORMATS)}; give such a name")
+    return kind
+
+
+def _matplotlib(module: str) -> Any:
+    from importlib import import_module
+    try:
+        return import_module(f"matplotlib.{module}")
+    except ImportError:
+        raise UserError("pictures need matplotlib, which is not installed; install it: pip install mpidbo[plot]") from None
