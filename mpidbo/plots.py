@@ -45,7 +45,7 @@ def curves(runs: Sequence[Archive], metrics: Sequence[str] = (), against: str = 
     names = _chosen(runs, metrics)
     columns = 1 if len(names) == 1 else 2 if len(names) <= 4 else 3
     rows = -(-len(names) // columns)
-    figure = _matplotlib("figure").Figure(figsize=(1 + 4 * columns, 0.7 + 2.9 * rows), layout="constrained")
+    figure = matplotlib("figure").Figure(figsize=(1 + 4 * columns, 0.7 + 2.9 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
     for i, (ax, name) in enumerate(zip(axes.flat, names, strict=False)):
         _panel(ax, runs, name, against)
@@ -79,7 +79,7 @@ def _pens(runs: Sequence[Archive]) -> Iterator[tuple[str, float, Archive]]:
 
 
 def _line(**how: Any) -> Any:
-    return _matplotlib("lines").Line2D([], [], **how)
+    return matplotlib("lines").Line2D([], [], **how)
 
 
 def _chosen(runs: Sequence[Archive], metrics: Sequence[str]) -> list[str]:
@@ -110,7 +110,7 @@ def _panel(ax: Any, runs: Sequence[Archive], name: str, against: str) -> None:
     ax.set_ylabel(LABELS.get(name, name.replace("_", " ")))
     if logarithmic([line.get_ydata() for line in ax.lines]):
         ax.set_yscale("log", nonpositive="mask")
-    ticker = _matplotlib("ticker")
+    ticker = matplotlib("ticker")
     ax.xaxis.set_major_locator(ticker.MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
     if against != "seconds" and ax.dataLim.x1 >= 1e4:
         ax.xaxis.set_major_formatter(ticker.EngFormatter(sep=" "))
@@ -176,7 +176,7 @@ def suffix(path: Path) -> str:
     return kind
 
 
-def _matplotlib(module: str) -> Any:
+def matplotlib(module: str) -> Any:
     from importlib import import_module
     try:
         return import_module(f"matplotlib.{module}")

@@ -1,0 +1,60 @@
+"""The plan of a run in words, before it is run."""
+
+import resource
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from .layout import aligned, plural, quantity
+from .plan import Plan
+from .traffic import traffic
+
+
+def describe(plan: Plan) -> str:
+    """What would run where, and what an iteration costs in memory and messages; collective. No iteration is done."""
+    config, agents, method = plan.config, plan.agents, plan.method
+    p, q = plan.dims
+    name = config.problem["name"]
+    rows = [("problem", f"{name if isinstance(name, str) else name.__name__}: p = {p}, q = {q}, {config.run.dtype}"),
+            ("method", f"{config.method['name']}: " + ", ".join(f"{level} by {row}" for level, row in method.strategies().items()))]
+    for level, topology in plan.levels.items():
+        rows.append((f"W.{level}", f"{topology.name}: spectral gap {topology.gap:.3g}, smallest eigenvalue {topology.lambda_min:.3g}, "
+                                   f"at most {plural(int(topology.degrees.max()), 'neighbour')}"))
+    most = max(last - first for first, last in zip(agents.bounds, agents.bounds[1:], strict=False))
+    rows.append(("agents", f"{agents.n} on {plural(agents.size, 'rank')}" + (f", at most {most} on each" if agents.size > 1 else "")))
+    state = sum(array.nbytes for array in leaves(method.start(*plan.rows()))) // agents.m * most
+    now = max(int(text) for text in agents.texts(str(_resident())))
+    rows.append(("memory", f"{quantity(now, 'B')} a rank before the start (program and data) and about {quantity(2 * state, 'B')} for "
+                           f"two states of {plural(most, 'agent')}"))
+    rows += _sent(plan)
+    rows.append(("run", f"{plural(config.run.iterations, 'iteration')}, evaluated every {config.run.evaluate_every}"
+                        + (f", into {config.run.out}" if config.run.out else "")))
+    return aligned(rows)
+
+
+def _sent(plan: Plan) -> list[tuple[str, str]]:
+    size, iterations = np.dtype(plan.config.run.dtype).itemsize, plan.config.run.iterations
+    found = traffic(plan.method, plan.levels, plan.dims)
+    floats = sum(part.floats * part.edges for part in found)
+    messages, rounds = (sum(part.rounds * part.edges for part in found), sum(part.rounds for part in found))
+    each = " and ".join(f"{part.floats} floats" + (f" over {part.topology.name}" if len(found) > 1 else "") for part in found)
+    return [("iteration", f"{each} to each neighbour, {plural(rounds, 'round')}; over all agents {quantity(floats)} floats "
+                          f"({quantity(floats * size, 'B')}) in {plural(messages, 'message')}"),
+            ("in all", f"{quantity(iterations * floats)} floats ({quantity(iterations * floats * size, 'B')}) in "
+                       f"{quantity(iterations * messages)} messages")]
+
+
+def leaves(state: Any) -> Iterator[Any]:
+    """The arrays of a state."""
+    if isinstance(state, tuple):
+        for part in state:
+            yield from leaves(part)
+    else:
+        yield state
+
+
+def _resident() -> int:
+    """The most memory that this process has had, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
