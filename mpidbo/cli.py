@@ -3,37 +3,33 @@
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from . import commands
 from ._version import __version__
-from .agents import agreed
 from .errors import MpidboError, UserError
-from .solve import guarded
-
-LAUNCHERS = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
-"""Where launchers say how many processes they started; the first that is set is believed."""
+from .job import INTERRUPTED, guarded, launched, same_launcher
 
 
 def world() -> Any:
     """COMM_WORLD, or None where this is the only process. UserError when the launcher's size is not the library's."""
-    launcher, told = next(((name, int(os.environ[name])) for name in LAUNCHERS if os.environ.get(name, "").isdigit()), ("", 1))
     try:
         from mpi4py import MPI
         comm = MPI.COMM_WORLD
         size = comm.Get_size()
     except (ImportError, RuntimeError) as error:
+        told, _, variable = launched()
         if told > 1:
-            raise UserError(f"{launcher} = {told}, but no MPI library can be loaded ({str(error).splitlines()[0]}); "
-                            "install one: pip install mpidbo[mpich]") from None
+            why = (str(error).splitlines() or [type(error).__name__])[0]
+            raise UserError(f"the launcher started {told} processes ({variable}), but no MPI library can be loaded ({why}); "
+                            "install one: pip install 'mpidbo[mpich]'") from None
         return None
-    if told > 1 and size != told:
-        library = MPI.Get_library_version().strip("\0").split("\n")[0].strip()
-        raise UserError(
-            f"the launcher started {told} processes ({launcher}), but each sees {size} in the MPI library loaded here ({library}): "
-            "it belongs to another MPI; start with that library's own mpiexec, or with srun --mpi=pmi2 (MPICH) or --mpi=pmix (Open MPI)")
+    same_launcher(comm)
     return comm if size > 1 else None
 
 
@@ -70,35 +66,47 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         comm = world()
     except UserError as error:
-        return _say(error, None)
+        return _say(error, launched()[1])
+    rank = 0 if comm is None else comm.rank
     try:
-        with guarded(comm):
-            with agreed(comm):
-                args = _parsed(argv, comm)
-            return args.call(args, comm)
+        with guarded(comm), warnings.catch_warnings():
+            warnings.showwarning = partial(_warn, rank, warnings.showwarning)
+            args = _parsed(argv, rank)
+            return args if isinstance(args, int) else args.call(args, comm)
     except MpidboError as error:
-        return _say(error, comm)
+        return _say(error, rank)
+    except KeyboardInterrupt:
+        return _say("interrupted", rank)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
 
-def _parsed(argv: Sequence[str] | None, comm: Any) -> argparse.Namespace:
-    if comm is not None and comm.rank > 0:
-        sys.stderr, kept = open(os.devnull, "w"), sys.stderr
+def _parsed(argv: Sequence[str] | None, rank: int) -> argparse.Namespace | int:
+    """The arguments, or the exit code if the parser has said all there is to say: rank 0's does."""
+    with ExitStack() as quiet:
+        if rank > 0:
+            nowhere = quiet.enter_context(open(os.devnull, "w"))
+            quiet.enter_context(redirect_stdout(nowhere))
+            quiet.enter_context(redirect_stderr(nowhere))
         try:
             return parser().parse_args(argv)
-        finally:
-            sys.stderr = kept
-    return parser().parse_args(argv)
+        except SystemExit as done:
+            return int(done.code or 0)
 
 
-def _say(error: MpidboError, comm: Any) -> int:
-    if comm is None or comm.rank == 0:
+def _say(error: MpidboError | str, rank: int) -> int:
+    if rank == 0:
         print(f"mpidbo: {error}", file=sys.stderr, flush=True)
-    return error.exit_code
+    return error.exit_code if isinstance(error, MpidboError) else INTERRUPTED
 
 
+def _warn(rank: int, usual: Callable[..., None], message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+    """This package's own warnings as a sentence, on rank 0."""
+    if category is not UserWarning:
+        usual(message, category, *where, **more)
+    elif rank == 0:
+        print(f"mpidbo: warning: {message}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +22,14 @@ def run(args: argparse.Namespace, comm: Any) -> int:
     """Run a configuration, into its folder."""
     root = comm is None or comm.rank == 0
     with agreed(comm):
-        tables = load(args.config, args.overrides)
-        out = args.out.resolve() if args.out else Path(tables.get("run", {}).get("out") or Path("runs", args.config.stem).resolve())
-        tables["run"] = {**tables.get("run", {}), "out": str(out)}
-        config = configuration.check(tables)
-    plan = Plan(config, comm)
-    try:
+        config = configuration.check(load(args.config, args.overrides))
+    out = Path(args.out or config.run.out or Path("runs", args.config.stem)).resolve()
+    with Plan(replace(config, run=replace(config.run, out=str(out))), comm) as plan:
         if args.dry_run:
             if root:
                 print(describe(plan))
             return 0
-        folder = Folder(out, config.tables() | {"run": config.tables()["run"] | {"agents": plan.agents.n}}, plan.agents, args.resume)
+        folder = Folder(out, plan.config.tables(), plan.agents, args.resume)
         if folder.finished:
             if root:
                 print(f"{out}: already finished, nothing to do (--resume never starts anew)")
@@ -43,8 +41,6 @@ def run(args: argparse.Namespace, comm: Any) -> int:
         if root:
             print(summary(result, out))
         return 0
-    finally:
-        plan.close()
 
 
 def describe(plan: Any) -> str:

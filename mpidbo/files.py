@@ -3,8 +3,9 @@
 import os
 import platform
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import metadata
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ CONFIG, RESULT, HISTORY, DONE = "config.toml", "result.h5", "history.h5", "done"
 def whole(path: Path) -> Iterator[Path]:
     """A temporary name to write to, which takes the place of `path` once it is written and on the disk.
 
-    Raises UserError when the disk refuses; what stood at `path` is then still there.
+    Raises UserError when the disk refuses. Until all is written, and for good when that fails, what stood at `path` stays.
     """
     temporary = path.with_name(f".{path.name}.part")
     try:
@@ -30,8 +31,47 @@ def whole(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise UserError(f"{path}: could not be written ({error.strerror or error}); make room or choose another run.out") from None
+        raise UserError(f"{path}: cannot be written ({error.strerror or error}); make room or choose another folder") from None
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_hdf5(path: Path) -> Iterator[h5py.File]:
+    """A new HDF5 file, which takes the place of `path` as with `whole`."""
+    with whole(path) as temporary, open(temporary, "w+b", buffering=0) as disk:
+        sink = _Sink(disk)
+        with h5py.File(sink, "w") as file:
+            yield file
+        if sink.refusal is not None:
+            raise sink.refusal
+
+
+class _Sink:
+    """A file as h5py wants it, which keeps the disk's refusal to itself: HDF5 crashes when a write fails."""
+
+    def __init__(self, disk: FileIO) -> None:
+        self.disk = disk
+        self.refusal: OSError | None = None
+        self.seek, self.tell, self.read, self.readinto, self.flush = disk.seek, disk.tell, disk.read, disk.readinto, disk.flush
+
+    def write(self, data: memoryview) -> int:
+        done = 0
+        while done < len(data):
+            done += self._tried(self.disk.write, data[done:]) or len(data)
+        return len(data)
+
+    def truncate(self, size: int) -> None:
+        self._tried(self.disk.truncate, size)
+
+    def _tried(self, call: Callable[[Any], int], given: Any) -> int:
+        """What the call returns; 0 when the disk refuses it, or has refused before."""
+        try:
+            return 0 if self.refusal else call(given)
+        except OSError as error:
+            self.refusal = error
+            return 0
 
 
 def write_text(path: Path, text: str) -> None:
@@ -42,7 +82,7 @@ def write_text(path: Path, text: str) -> None:
 def write_arrays(path: Path, arrays: Mapping[str, Any], attributes: Mapping[str, Any],
                  groups: Mapping[str, Mapping[str, Any]] = {}) -> None:
     """Datasets with checksums (fletcher32) and attributes; `groups` are attributes of a group of that name."""
-    with whole(path) as temporary, h5py.File(temporary, "w") as file:
+    with whole_hdf5(path) as file:
         for name, array in arrays.items():
             array = np.asarray(array)
             file.create_dataset(name, data=array, fletcher32=array.size > 0, chunks=True if array.size > 0 else None)
@@ -52,15 +92,15 @@ def write_arrays(path: Path, arrays: Mapping[str, Any], attributes: Mapping[str,
             file.create_group(group).attrs.update(items)
 
 
-def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """(datasets, attributes) of a result or history; UserError when it is missing or damaged."""
+def read_arrays(path: Path, where: str = "") -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """(datasets, attributes) of a result or history; UserError, which begins with `where`, when it is missing or damaged."""
     try:
         with h5py.File(path, "r") as file:
             return {name: item[()] for name, item in file.items() if isinstance(item, h5py.Dataset)}, dict(file.attrs)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; give a run's result.h5 or history.h5") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error}); it is no HDF5 file or it is damaged") from None
+    except (OSError, RuntimeError) as error:
+        number = getattr(error, "errno", None)
+        why = os.strerror(number) if number else "it is no HDF5 file or it is damaged"
+        raise UserError(f"{where}{': ' if where else ''}{path}: cannot be read ({why}); give a run's {RESULT} or {HISTORY}") from None
 
 
 def provenance(comm: Any, hosts: list[str], threads: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .agents import Agents
-from .errors import UserError
+from .errors import UserError, shown
 from .problems.base import ORACLES
 
 Array = Any
@@ -36,9 +36,9 @@ class Oracle:
         self._stochastic = any(_overrides_draw(p) for p in problems)
         self._rngs = [_Stream(seed, agents.first + i) for i in range(len(problems))] if self._stochastic else []
         stacked = type(problems[0]).stacked(problems) if hasattr(type(problems[0]), "stacked") else None
-        p, q = self.dims
-        for name, width in (("f_x", p), ("f_y", q), ("g_x", p), ("g_y", q), ("g_yy", q), ("g_xy", p)):
-            setattr(self, name, self._rows(name, width, getattr(stacked, name, None)))
+        self._stacked: dict[str, Callable[..., Array]] = {name: getattr(stacked, name) for name in ORACLES if hasattr(stacked, name)}
+        for name in ("f_x", "f_y", "g_x", "g_y", "g_yy", "g_xy"):
+            setattr(self, name, self._rows(name))
 
     def draw(self, k: int, phase: int = 0) -> "Oracle":
         """This oracle, at iteration k's sample of that phase."""
@@ -60,15 +60,45 @@ class Oracle:
             raise UserError(f"problem {type(self.problems[0]).__name__}: {' and '.join(missing)} missing, needed by {method}; "
                             f"define {'it' if len(missing) == 1 else 'them'} or choose a method that does without (see: mpidbo methods)")
 
-    def _rows(self, name: str, width: int, stacked: Callable[..., Array] | None) -> Callable[..., Array]:
-        calls, dtype, m = self.calls, self.dtype, len(self.problems)
+    def probe(self, names: Iterable[str], x: Array, y: Array) -> None:
+        """UserError unless each of these oracles returns its shape, on every agent of this rank; x (p,), y (q,)."""
+        self.draw(0)
+        for name in names:
+            point = (x, y, y) if name in ("g_yy", "g_xy") else (x, y)
+            for i, (problem, sample) in enumerate(zip(self.problems, self._samples, strict=True)):
+                self._fits(name, getattr(problem, name)(*point, sample), i)
+            if name in self._stacked:
+                rows = [np.repeat(part[None], len(self.problems), axis=0) for part in point]
+                got = self._stacked[name](*rows, self._samples)
+                if np.shape(got) != (m := len(self.problems), self._width(name)):
+                    raise UserError(f"problem {type(self.problems[0]).__name__}.stacked: its {name} returns shape {np.shape(got)}, "
+                                    f"expected ({m}, {self._width(name)}); mend it, or leave it out")
+
+    def _fits(self, name: str, got: Any, i: int) -> None:
+        """UserError unless what agent i of this rank returned has the shape of that oracle."""
+        what = "nothing" if got is None else shown(got) if isinstance(got, str) else f"shape {np.shape(got)}"
+        if what != f"shape ({self._width(name)},)":
+            raise UserError(f"problem {type(self.problems[i]).__name__}.{name}: agent {self.agents.first + i} returns {what}, "
+                            f"expected shape ({self._width(name)},); mend it (see: mpidbo check)")
+
+    def _width(self, name: str) -> int:
+        return self.dims[0] if name in ("f_x", "g_x", "g_xy") else self.dims[1]
+
+    def _rows(self, name: str) -> Callable[..., Array]:
+        calls, dtype, m, width = self.calls, self.dtype, len(self.problems), self._width(name)
         singles: list[Any] = [getattr(p, name, None) for p in self.problems]
+        stacked = self._stacked.get(name)
         only: Any = singles[0] if m == 1 and stacked is None else None
 
         def one(*rows: Array) -> Array:
             began = perf_counter()
             out = np.empty((1, width), dtype)
-            out[0] = only(*[row[0] for row in rows], self._samples[0])
+            got = only(*[row[0] for row in rows], self._samples[0])
+            try:
+                out[0] = got
+            except (TypeError, ValueError):
+                self._fits(name, got, 0)
+                raise
             calls[name] += 1
             self.seconds += perf_counter() - began
             return out
@@ -80,7 +110,12 @@ class Oracle:
             else:
                 out = np.empty((m, width), dtype)
                 for i, single in enumerate(singles):
-                    out[i] = single(*[row[i] for row in rows], self._samples[i])
+                    got = single(*[row[i] for row in rows], self._samples[i])
+                    try:
+                        out[i] = got
+                    except (TypeError, ValueError):
+                        self._fits(name, got, i)
+                        raise
             calls[name] += m
             self.seconds += perf_counter() - began
             return out

@@ -1,7 +1,9 @@
 """All that a run needs, built from a configuration and checked on every rank, and the run itself."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from . import topologies
 from .agents import Agents, agreed
 from .algorithms import Method
 from .config import Config
-from .errors import MpidboError, UserError
+from .errors import UserError, shown
 from .files import read_arrays
 from .gossip import Levels, gossip
 from .loading import dimensions, make_problems, problem_class
@@ -45,15 +47,15 @@ class Result:
 
 
 class Plan:
-    """All that a run needs, built and checked on every rank; collective."""
+    """All that a run needs, built and checked on every rank; collective. As a context it is closed at the end."""
 
     def __init__(self, config: Config, comm: Any = None) -> None:
         run = config.run
-        self.config = config
         with agreed(comm):
             if run.device == "cuda":
                 raise UserError('run.device: this version runs on the CPU only; set device = "cpu" or "auto"')
             n = run.agents if run.agents is not None else (1 if comm is None else comm.size)
+            self.config = replace(config, run=replace(run, agents=n))
             self.agents = Agents(n, comm)
             self.method: Method = configuration.rule_of(config.method, config.steps, n=n, horizon=run.iterations)
             self.levels = _topologies(config.topology, self.method, n)
@@ -62,15 +64,30 @@ class Plan:
                                           seed=run.seed, dtype=np.dtype(run.dtype))
             self.dims = dimensions(self.problems)
         with agreed(comm):
-            if len(set(said := self.agents.texts(str(self.dims)))) > 1:
-                raise UserError(f"problem dims: agents disagree, {' and '.join(sorted(set(said)))}; make them the same on every agent")
+            self._alike("dims", str(self.dims))
             self.oracle = Oracle(self.problems, self.agents, seed=run.seed, dtype=run.dtype)
             self.oracle.require(self.method.needs, config.method["name"])
         check_request(run.metrics, self.method, self.problems, self.agents)
         with agreed(comm):
             self.x0, self.y0 = self._start()
-            self._probe()
+            self.oracle.probe(self.method.needs, self.x0, self.y0)
+        with agreed(comm):
+            self._alike("start()", sha256(self.x0.tobytes() + self.y0.tobytes()).hexdigest(), tell=False)
         self.W = self._gossip()
+
+    def __enter__(self) -> "Plan":
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if error is None or getattr(error, "agreed", False):    # alone, this rank would wait for the others
+            self.W.close()
+
+    def _alike(self, what: str, mine: str, tell: bool = True) -> None:
+        """UserError unless all ranks say the same; collective."""
+        said = sorted(set(self.agents.texts(mine)))
+        if len(said) > 1:
+            raise UserError(f"problem {type(self.problems[0]).__name__}.{what}: agents disagree"
+                            f"{', ' + ' and '.join(said) if tell else ''}; make it the same on every agent")
 
     def _gossip(self) -> Levels:
         made: dict[int, Any] = {}
@@ -82,35 +99,34 @@ class Plan:
 
     def _start(self) -> tuple[Array, Array]:
         """(x0, y0) of one agent: an earlier result's average, or the problem's start."""
-        p, q = self.dims
-        earlier, dtype = self.config.run.start, self.config.run.dtype
-        if earlier is None:
-            x, y = self.problems[0].start() if hasattr(self.problems[0], "start") else (np.zeros(p), np.zeros(q))
-            where = "problem start()"
-        else:
-            found, _ = read_arrays(Path(earlier))
+        earlier = self.config.run.start
+        if earlier is not None:
+            found, _ = read_arrays(Path(earlier), "run.start")
             if "x" not in found or "y" not in found:
                 raise UserError(f"run.start: {earlier} holds no x and y; give a result.h5")
-            whole = Agents(len(found["x"]))
-            x, y = whole.mean(found["x"]), whole.mean(found["y"])
-            where = f"run.start: {earlier}"
-        x, y = np.array(x, dtype), np.array(y, dtype)
+            means = (Agents(len(rows)).mean(rows) for rows in (np.atleast_2d(found["x"]), np.atleast_2d(found["y"])))
+            return self._fitting(f"run.start: {earlier}", means)
+        where = f"problem {type(self.problems[0]).__name__}.start()"
+        p, q = self.dims
+        starts = (self._fitting(where, problem.start() if hasattr(problem, "start") else (np.zeros(p), np.zeros(q)))
+                  for problem in self.problems)
+        first = next(starts)
+        if not all(np.array_equal(part, same) for other in starts for part, same in zip(first, other, strict=True)):
+            raise UserError(f"{where}: agents disagree; make it the same on every agent")
+        return first
+
+    def _fitting(self, where: str, start: Any) -> tuple[Array, Array]:
+        """A start as finite arrays (p,), (q,). Raises UserError."""
+        p, q = self.dims
+        try:
+            x, y = (np.array(part, self.config.run.dtype) for part in start)
+        except (TypeError, ValueError):
+            raise UserError(f"{where}: not two arrays of numbers; give (x0, y0) of shapes ({p},) and ({q},)") from None
         if x.shape != (p,) or y.shape != (q,):
             raise UserError(f"{where}: shapes {x.shape} and {y.shape} do not fit dims ({p}, {q}); make them ({p},) and ({q},)")
+        if not (np.isfinite(x).all() and np.isfinite(y).all()):
+            raise UserError(f"{where}: not finite; start where every entry is")
         return x, y
-
-    def _probe(self) -> None:
-        """One call of each oracle that the method needs, so that a wrong shape is a sentence before the run."""
-        p, q = self.dims
-        o = self.oracle.draw(0)
-        for i, problem in enumerate(self.problems[:1]):
-            for name in self.method.needs:
-                width = p if name in ("f_x", "g_x", "g_xy") else q
-                v = (self.y0,) if name in ("g_yy", "g_xy") else ()
-                got = np.shape(getattr(problem, name)(self.x0, self.y0, *v, o._samples[i]))
-                if got != (width,):
-                    raise UserError(f"problem {type(problem).__name__}.{name}: returns shape {got}, expected ({width},); "
-                                    f"see mpidbo check")
 
     def rows(self) -> tuple[Array, Array]:
         """The start on every agent of this rank: (m, p), (m, q)."""
@@ -128,9 +144,10 @@ class Plan:
         with threadpool_limits(run.threads), np.errstate(all="ignore"):
             try:
                 state, k, reason = loop.run(self.method.start(*self.rows()), 0, run.iterations, watchers)
-            except MpidboError:
-                if folder:
-                    folder.write_history(evaluation)
+            except BaseException:
+                if folder:                                  # rank 0 alone: who else is here is not known
+                    with suppress(UserError):
+                        folder.write_history(evaluation)
                 raise
         found = {name: getattr(state, name) for name in ("x", "y", "z", "t") if hasattr(state, name)}
         if folder:
@@ -139,9 +156,6 @@ class Plan:
             found = {name: self.agents.gather(rows) for name, rows in found.items()}
         history = {name: np.array(values) for name, values in evaluation.history.items()}
         return Result(found["x"], found["y"], found.get("z"), found.get("t"), history, k, reason, self.config)
-
-    def close(self) -> None:
-        self.W.close()
 
 
 def _topologies(table: Mapping[str, Any], method: Method, n: int) -> dict[str, topologies.Topology]:
@@ -153,7 +167,7 @@ def _topologies(table: Mapping[str, Any], method: Method, n: int) -> dict[str, t
         side = "upper" if level == "x" else "lower"
         where, spec = (f"topology.{side}", table[side]) if side in table else ("topology", common)
         if not isinstance(spec, Mapping):
-            raise UserError(f"{where}: {spec!r} is not a table; write [{where}] and its keys below it")
+            raise UserError(f"{where}: {shown(spec)} is not a table; write [{where}] and its keys below it")
         if row.name == "centralized":
             where, spec = "centralized", {}
         key = where if row.name == "centralized" else repr(sorted(spec.items(), key=str))

@@ -31,42 +31,57 @@ class Folder:
         self.path, self.tables, self.agents = path, tables, agents
         self.evaluation: Evaluation | None = None
         self._written = monotonic()
-        finished = -1
+        finished = False
         with agreed(agents.comm):
             if agents.rank == 0:
                 finished = self._claim(resume)
-        self.finished: bool = max(int(text) for text in agents.texts(str(finished))) >= tables["run"]["iterations"]
+        self.finished: bool = str(True) in agents.texts(str(finished))
 
-    def _claim(self, resume: str) -> int:
-        path = self.path
+    def _claim(self, resume: str) -> bool:
+        """Whether this run has finished here; if not, the folder now holds its config.toml."""
+        path, config = self.path, self._config()
         if resume == "must":
             raise UserError(f"--resume must: {path} holds no checkpoint; start with --resume auto")
-        if path.exists() and resume == "never":
-            files.set_aside(path)
-        done = -1
-        if path.exists() and not path.is_dir():
-            raise UserError(f"run.out: {path} is not a folder; choose another name")
-        if path.exists() and any(path.iterdir()):
-            if not (path / files.CONFIG).is_file():
-                raise UserError(f"run.out: {path} exists and holds no run; choose another folder or empty it")
-            keys = files.differing(tomllib.loads((path / files.CONFIG).read_text()), self.tables,
-                                   lambda key: key in FREE or key.startswith(("run.stop.", "checkpoint.")))
-            if keys:
-                raise UserError(f"run.out: {path} holds another run, which differs in {', '.join(keys)}; choose another run.out, "
-                                "or --resume never to set it aside")
-            marker = path / files.DONE
-            if marker.is_file():
-                done = int(marker.read_text().split()[0])
-                if done < self.tables["run"]["iterations"]:
-                    marker.unlink()
-                    done = -1
         try:
+            if resume == "never" and path.exists():
+                files.set_aside(path)
             path.mkdir(parents=True, exist_ok=True)
+            if any(path.iterdir()) and self._has_finished():
+                return True
+        except FileExistsError:
+            raise UserError(f"run.out: {path} is not a folder; choose another name") from None
         except OSError as error:
-            raise UserError(f"run.out: {path} cannot be made ({error.strerror}); choose another folder") from None
-        if done < 0:
-            files.write_text(path / files.CONFIG, tomli_w.dumps(self.tables))
-        return done
+            raise UserError(f"run.out: {path} cannot be used ({error.strerror}); choose another folder") from None
+        files.write_text(path / files.CONFIG, config)
+        return False
+
+    def _has_finished(self) -> bool:
+        """Whether the run that the folder holds has finished; UserError unless it is this run."""
+        path, config, marker = self.path, self.path / files.CONFIG, self.path / files.DONE
+        if not config.is_file():
+            raise UserError(f"run.out: {path} exists and holds no run; choose another folder or empty it")
+        try:
+            held = tomllib.loads(config.read_text())
+            done = int(marker.read_text()) if marker.is_file() else -1
+        except ValueError:
+            raise UserError(f"run.out: {path} holds a damaged {files.CONFIG} or {files.DONE}; choose another folder, "
+                            "or --resume never to set it aside") from None
+        keys = files.differing(held, self.tables, lambda key: key in FREE or key.startswith(("run.stop.", "checkpoint.")))
+        if keys:
+            raise UserError(f"run.out: {path} holds another run, which differs in {', '.join(keys)}; choose another run.out, "
+                            "or --resume never to set it aside")
+        if done >= 0 and (done >= self.tables["run"]["iterations"] or held == self.tables):
+            return True
+        marker.unlink(missing_ok=True)
+        return False
+
+    def _config(self) -> str:
+        try:
+            return tomli_w.dumps(self.tables)
+        except TypeError:
+            odd = [key for key, value in files.flat(self.tables).items() if not isinstance(value, (str, int, float, list))]
+            raise UserError(f"{' and '.join(odd) or 'problem'}: not what {files.CONFIG} can hold; give numbers, texts and lists of them, "
+                            "or leave run.out out") from None
 
     def keep(self, evaluation: Evaluation) -> "Folder":
         """Itself, as an observer that writes the history of that evaluation from time to time."""
@@ -79,18 +94,17 @@ class Folder:
 
     def look(self, k: int, state: Any, last: bool) -> str | None:
         assert self.evaluation is not None
-        if last or (monotonic() - self._written > SECONDS and self.agents.size == 1):
+        if last:
+            with agreed(self.agents.comm):
+                self.write_history(self.evaluation)
+        elif monotonic() - self._written > SECONDS:
             self.write_history(self.evaluation)
-        elif self.agents.rank == 0 and monotonic() - self._written > SECONDS:
-            self._write_history(self.evaluation)
         return None
 
     def write_history(self, evaluation: Evaluation) -> None:
-        with agreed(self.agents.comm):
-            if self.agents.rank == 0:
-                self._write_history(evaluation)
-
-    def _write_history(self, evaluation: Evaluation) -> None:
+        """Write history.h5; rank 0 alone does, which may raise UserError."""
+        if self.agents.rank > 0:
+            return
         whole = ("iteration", "floats", "messages", "rounds", "calls_")
         columns = {name: np.array(values, np.int64 if name.startswith(whole) else np.float64)
                    for name, values in evaluation.history.items()}
@@ -105,7 +119,7 @@ class Folder:
             if self.agents.rank == 0:
                 files.write_arrays(
                     self.path / files.RESULT, everyone,
-                    {"iteration": iteration, "method": self._method(), "version": __version__, "config": tomli_w.dumps(self.tables)},
+                    {"iteration": iteration, "method": self._method(), "version": __version__, "config": self._config()},
                     {"provenance": files.provenance(self.agents.comm, hosts, threads)})
                 files.write_text(self.path / files.DONE, f"{iteration}\n")
 

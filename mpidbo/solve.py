@@ -1,14 +1,12 @@
 """The one-call Python face."""
 
-import sys
-import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from . import config as configuration
 from .agents import agreed
-from .errors import MpidboError
+from .job import guarded, same_launcher
 from .plan import Plan, Result
 from .reading import with_absolute_paths
 from .record import Folder
@@ -39,38 +37,14 @@ def solve(problem: Any, method: Any = "sparkle", topology: Any = "ring", agents:
     def table(value: Any) -> dict[str, Any]:
         return dict(value) if isinstance(value, Mapping) else {"name": value}
 
-    given = {"agents": agents, "iterations": iterations, "out": None if out is None else str(out), **run}
-    tables = {"problem": table(problem), "method": table(method), "topology": table(topology), "steps": dict(steps or {}),
-              "run": {key: value for key, value in given.items() if value is not None}}
+    given = {"agents": agents, "iterations": iterations, "out": out, **run}
+    tables = {"problem": table(problem), "method": table(method), "topology": table(topology), "steps": {} if steps is None else steps,
+              "run": configuration.plain(given)}
+    if comm is not None:
+        same_launcher(comm)
     with guarded(comm):
         with agreed(comm):
             checked = configuration.check(with_absolute_paths(tables, Path()))
-        plan = Plan(checked, comm)
-        try:
-            folder = Folder(Path(checked.run.out), checked.tables(), plan.agents, "never") if checked.run.out else None
+        with Plan(checked, comm) as plan:
+            folder = Folder(Path(checked.run.out), plan.config.tables(), plan.agents, "never") if checked.run.out else None
             return plan.run(folder=folder, gather=gather)
-        finally:
-            plan.close()
-
-
-class guarded:
-    """End the job on all ranks when one alone raises: the others would wait for it for ever."""
-
-    def __init__(self, comm: Any) -> None:
-        self.comm = comm
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        alone = self.comm is not None and self.comm.size > 1
-        if error is None or not alone or getattr(error, "agreed", False):
-            return
-        if isinstance(error, MpidboError):
-            said, code = f"mpidbo: {error}\n", error.exit_code
-        else:
-            said, code = "".join(traceback.format_exception(error)), 1
-        sys.stderr.write("".join(f"rank {self.comm.rank}: {line}" for line in said.splitlines(keepends=True)))
-        sys.stderr.flush()
-        sys.stdout.flush()
-        self.comm.Abort(code)

@@ -14,7 +14,7 @@ LAYERS = [
     "algorithms",
     "problems oracles strategies schedules check",
     "gossip exchange topologies",
-    "agents backend state errors layout _version",
+    "agents job backend state errors layout _version",
 ]
 HEIGHT = {name: len(LAYERS) - i for i, layer in enumerate(LAYERS) for name in layer.split()}
 USES_MPI4PY = {"gossip", "cli"}
