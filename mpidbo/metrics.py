@@ -1,6 +1,6 @@
 """What is measured along a run: one row of history at each evaluation."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -9,7 +9,7 @@ import numpy as np
 
 from .agents import Agents, agreed
 from .averaged import Averaged
-from .errors import Diverged, UserError
+from .errors import Diverged, UserError, did_you_mean, shown
 from .oracles import Oracle
 from .problems import ORACLES
 from .runner import Loop
@@ -54,10 +54,25 @@ class Evaluation:
         self.loop, self.agents, self.problems, self.every = loop, agents, problems, every
         self.requested, self.stop, self.told = requested, stop, told
         self.averaged = Averaged(Oracle(problems, agents, seed=seed, dtype=loop.oracle.dtype), agents)
-        self.solution = problems[0].solution() if "y" in loop.method.levels and hasattr(problems[0], "solution") else None
+        self.losses = {name: loss for loss, name in (("f", "upper_loss"), ("g", "lower_loss"))
+                       if self._all(getattr(p, loss, None) is not None for p in problems)}
+        self.solution = self._solution() if "y" in loop.method.levels else None
         self.history: dict[str, list[float]] = {}
         self.seconds = 0.0
         self.sound: tuple[int, Any] | None = None
+
+    def _all(self, true: Iterable[bool]) -> bool:
+        """Whether that holds for every agent; collective."""
+        return not self.agents.total(np.array([not all(true)], np.int64))[0]
+
+    def _solution(self) -> Array:
+        """x* where every agent knows it, else None."""
+        problem, p = self.problems[0], self.averaged.p
+        x = problem.solution() if hasattr(problem, "solution") else None
+        with agreed(self.agents.comm):
+            if x is not None and np.shape(x) != (p,):
+                raise UserError(f"problem {type(problem).__name__}.solution(): shape {np.shape(x)}; return x* of shape ({p},), or None")
+        return x if self._all([x is not None]) else None
 
     def next(self, k: int) -> int:
         return k - k % self.every + self.every
@@ -71,9 +86,11 @@ class Evaluation:
         row = self._row(k, state)
         for name, value in row.items():
             self.history.setdefault(name, []).append(value)
-        if self.stop is not None and self.stop.metric not in row:
-            known = ", ".join(row)
-            raise UserError(f"run.stop.metric: this run has no metric {self.stop.metric!r}; it has {known}")
+        if self.stop is not None:
+            with agreed(self.agents.comm):
+                if self.stop.metric not in row:
+                    raise UserError(f"run.stop.metric: this run has no metric {shown(self.stop.metric)}; "
+                                    f"{did_you_mean(self.stop.metric, row)}")
         self.seconds += perf_counter() - began
         self.told(row)
         return self.stop(row) if self.stop else None
@@ -83,9 +100,8 @@ class Evaluation:
         means = {level: agents.mean(getattr(state, level)) for level in {"x": 0, "y": 0, **method.levels}}
         x, y = means["x"], means["y"]
         row: dict[str, float] = {"iteration": k}
-        for loss, name in (("f", "upper_loss"), ("g", "lower_loss")):
-            if all(getattr(p, loss, None) is not None for p in self.problems):
-                row[name] = float(agents.mean(self.averaged.oracle.losses(loss, x, y)))
+        for name, loss in self.losses.items():
+            row[name] = float(agents.mean(self.averaged.oracle.losses(loss, x, y)))
         for level in method.levels:
             row[f"consensus_{level}"] = self._spread(getattr(state, level), means[level])
         row |= self._own_metrics(x, y)
@@ -104,18 +120,19 @@ class Evaluation:
 
     def _own_metrics(self, x: Array, y: Array) -> dict[str, float]:
         """The problem's own, averaged over the agents that have them."""
-        found = [dict(p.metrics(x, y)) for p in self.problems if hasattr(p, "metrics")]
-        names = sorted({name for text in self.agents.texts("\n".join(sorted({n for d in found for n in d})))
-                        for name in text.split("\n") if name})
+        with agreed(self.agents.comm):
+            found = [_checked(p, p.metrics(x, y)) for p in self.problems if hasattr(p, "metrics")]
+        mine = "\n".join({name for row in found for name in row})
+        names = sorted({name for text in self.agents.texts(mine) for name in text.split("\n") if name})
         row = {}
         for name in names:
-            values = self.agents.gather(np.array([float(d.get(name, np.nan)) for d in found]))
+            values = self.agents.gather(np.array([d.get(name, np.nan) for d in found]))
             row[name] = float(sum(v for v in values.tolist() if v == v) / max(1, int(np.sum(values == values))))
         return row
 
     def _residual(self, x: Array, y: Array, t: Array | None) -> dict[str, float]:
         """G - V of SUN-DSBO at the averages: a lower bound with t as it is, and refined on request."""
-        if t is None or any(p.g is None for p in self.problems):
+        if t is None or "lower_loss" not in self.losses:
             return {}
         lam, g = self.loop.method.lam, float(self.averaged("g", x, y))  # type: ignore[attr-defined]
         row = {"residual": g - float(self.averaged("g", x, t)) - float((t - y) @ (t - y)) / (2 * lam)}
@@ -134,21 +151,29 @@ class Evaluation:
 
     def _finite(self, k: int, state: Any) -> None:
         """Raise Diverged unless every level is finite; the steps since the last sound state are taken again to find where."""
-        if not self._broken(state):
+        levels = self._broken(state)
+        if not levels:
             self.sound = (k, state)
             return
-        first, levels = k, self._broken(state)
+        first, cause = k, ""
         if self.sound is not None:
-            done, state = self.sound
-            while done < k:
-                state = self.loop.steps(state, done, done + 1)
-                done += 1
+            for done in range(self.sound[0], k):
+                before = self.sound[1]
+                state = self.loop.steps(before, done, done + 1)
                 if self._broken(state):
-                    first, levels = done, self._broken(state)
+                    first, levels, cause = done + 1, self._broken(state), self._cause(before, done)
                     break
+                self.sound = (done + 1, state)
         names = {"x": "alpha", "y": "beta", "z": "gamma", "t": "gamma"}
-        raise Diverged(f"diverged: level {' and '.join(levels)} is not finite after iteration {first}, found by iteration {k}; "
-                       f"reduce steps.{' or steps.'.join(dict.fromkeys(names[level] for level in levels))}")
+        steps = " or ".join(dict.fromkeys(f"steps.{names[level]}" for level in levels))
+        raise Diverged(f"diverged: {'levels' if len(levels) > 1 else 'level'} {' and '.join(levels)} not finite after iteration {first}, "
+                       f"found by iteration {k}" + (f"; first was {cause}; mend it, or reduce {steps}" if cause else f"; reduce {steps}"))
+
+    def _cause(self, state: Any, k: int) -> str:
+        """The oracle and the agent that make step k from this state lose its numbers; "" when no oracle does."""
+        loop, watch = self.loop, _Watch(self.loop.oracle)
+        loop.method.step(k, watch, loop.W, state)    # type: ignore[arg-type]
+        return next(filter(None, self.agents.texts(watch.found)), "")
 
     def _broken(self, state: Any) -> list[str]:
         levels = [*self.loop.method.levels]
@@ -156,13 +181,43 @@ class Evaluation:
         return [level for level, count in zip(levels, bad, strict=True) if count]
 
 
+class _Watch:
+    """An oracle that notes the first answer that is not finite though the question was."""
+
+    def __init__(self, oracle: Oracle) -> None:
+        self.oracle, self.found = oracle, ""
+
+    def draw(self, k: int, phase: int = 0) -> "_Watch":
+        self.oracle.draw(k, phase)
+        return self
+
+    def __getattr__(self, name: str) -> Callable[..., Array]:
+        def asked(*rows: Array) -> Array:
+            answer = getattr(self.oracle, name)(*rows)
+            bad = ~np.isfinite(answer).all(axis=1)
+            if bad.any() and not self.found and all(np.isfinite(part).all() for part in rows):
+                self.found = f"{name} of agent {self.oracle.agents.first + int(bad.argmax())}"
+            return answer
+        return asked
+
+
+def _checked(problem: Any, row: Any) -> dict[str, float]:
+    """A problem's own metrics. Raises UserError unless they are numbers under names."""
+    where = f"problem {type(problem).__name__}.metrics"
+    if not isinstance(row, Mapping):
+        raise UserError(f"{where}: {shown(row)} is no dictionary; return {{name: number}}, or {{}}")
+    for name, value in row.items():
+        if not isinstance(name, str) or not name or set(name) & set("/\n"):
+            raise UserError(f"{where}: {shown(name)} cannot be a metric's name; give a text without a slash")
+        if np.ndim(value) or np.asarray(value).dtype.kind not in "biuf":
+            raise UserError(f"{where}: {name} is {shown(value)}, which is no number; return one")
+    return {name: float(value) for name, value in row.items()}
+
+
 def check_request(requested: tuple[str, ...], method: Any, problems: list[Any], agents: Agents) -> None:
-    """UserError, on all ranks, when a requested metric is unknown or cannot be had."""
-    from .errors import did_you_mean
+    """UserError, on all ranks, when a requested metric cannot be had."""
     with agreed(agents.comm):
         for name in requested:
-            if name not in ON_REQUEST:
-                raise UserError(f"run.metrics: no metric on request is called {name!r}; {did_you_mean(name, ON_REQUEST)}")
             missing = [o for o in ON_REQUEST[name] if any(getattr(p, o, None) is None for p in problems)]
             level = {"curvature": "z", "refined_residual": "t"}.get(name)
             if missing:

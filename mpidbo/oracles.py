@@ -61,7 +61,10 @@ class Oracle:
                             f"define {'it' if len(missing) == 1 else 'them'} or choose a method that does without (see: mpidbo methods)")
 
     def probe(self, names: Iterable[str], x: Array, y: Array) -> None:
-        """UserError unless each of these oracles returns its shape, on every agent of this rank; x (p,), y (q,)."""
+        """UserError unless each of these oracles returns its shape, and f and g a number, on every agent of this rank; x (p,), y (q,)."""
+        for loss in ("f", "g"):
+            if all(getattr(p, loss, None) is not None for p in self.problems):
+                self.losses(loss, x, y)
         self.draw(0)
         for name in names:
             point = (x, y, y) if name in ("g_yy", "g_xy") else (x, y)
@@ -76,9 +79,8 @@ class Oracle:
 
     def _fits(self, name: str, got: Any, i: int) -> None:
         """UserError unless what agent i of this rank returned has the shape of that oracle."""
-        what = "nothing" if got is None else shown(got) if isinstance(got, str) else f"shape {np.shape(got)}"
-        if what != f"shape ({self._width(name)},)":
-            raise UserError(f"problem {type(self.problems[i]).__name__}.{name}: agent {self.agents.first + i} returns {what}, "
+        if _kind(got) != f"shape ({self._width(name)},)":
+            raise UserError(f"problem {type(self.problems[i]).__name__}.{name}: agent {self.agents.first + i} returns {_kind(got)}, "
                             f"expected shape ({self._width(name)},); mend it (see: mpidbo check)")
 
     def _width(self, name: str) -> int:
@@ -124,7 +126,20 @@ class Oracle:
 
     def losses(self, name: str, x: Array, y: Array) -> np.ndarray:
         """f or g of each of this rank's agents at one common point, full batch: (m,)."""
-        return np.array([float(getattr(p, name)(x, y, None)) for p in self.problems])
+        values = []
+        for i, problem in enumerate(self.problems):
+            got = getattr(problem, name)(x, y, None)
+            try:
+                values.append(float(got))
+            except (TypeError, ValueError):
+                raise UserError(f"problem {type(problem).__name__}.{name}: agent {self.agents.first + i} returns "
+                                f"{_kind(got)}, expected a number; mend it (see: mpidbo check)") from None
+        return np.array(values)
+
+
+def _kind(got: Any) -> str:
+    """What an oracle returned, in a sentence."""
+    return "nothing" if got is None else shown(got) if isinstance(got, str) else f"shape {np.shape(got)}"
 
 
 def _overrides_draw(problem: Any) -> bool:
