@@ -12,9 +12,6 @@ import numpy as np
 from . import files
 from .errors import UserError
 
-COUNTS = ("iteration", "floats", "messages", "rounds", "calls_", "seconds_")
-"""How the names of a history begin that are no metrics."""
-
 
 @dataclass(frozen=True)
 class Archive:

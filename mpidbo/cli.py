@@ -16,21 +16,27 @@ from .errors import MpidboError, UserError
 from .job import INTERRUPTED, guarded, launched, same_launcher
 
 
-def world() -> Any:
-    """COMM_WORLD, or None where this is the only process. UserError when the launcher's size is not the library's."""
+def library() -> tuple[Any, str]:
+    """mpi4py's MPI, or None and why it cannot be loaded."""
     try:
         from mpi4py import MPI
-        comm = MPI.COMM_WORLD
-        size = comm.Get_size()
+        return MPI, ""
     except (ImportError, RuntimeError) as error:
+        return None, (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def world() -> Any:
+    """COMM_WORLD, or None where this is the only process. UserError when the launcher's size is not the library's."""
+    MPI, why = library()
+    if MPI is None:
         told, _, variable = launched()
         if told > 1:
-            why = (str(error).splitlines() or [type(error).__name__])[0]
             raise UserError(f"the launcher started {told} processes ({variable}), but no MPI library can be loaded ({why}); "
-                            "install one: pip install 'mpidbo[mpich]'") from None
+                            "install one: pip install 'mpidbo[mpich]'")
         return None
+    comm = MPI.COMM_WORLD
     same_launcher(comm)
-    return comm if size > 1 else None
+    return comm if comm.size > 1 else None
 
 
 def parser() -> argparse.ArgumentParser:
@@ -38,12 +44,13 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"mpidbo {__version__}")
     verbs = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def verb(name: str, call: Callable[..., int], text: str) -> argparse.ArgumentParser:
+    def verb(name: str, call: Callable[..., int], text: str, alone: bool = True) -> argparse.ArgumentParser:
+        """A command; `alone`: one process does it, without MPI."""
         made = verbs.add_parser(name, help=text, description=text)
-        made.set_defaults(call=call)
+        made.set_defaults(call=call, alone=alone)
         return made
 
-    run = verb("run", commands.run, "Run a configuration.")
+    run = verb("run", commands.run, "Run a configuration.", alone=False)
     run.add_argument("config", type=Path, help="the configuration, a TOML file")
     run.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", dest="overrides",
                      help="override a key, such as steps.alpha=0.1; may be repeated")
@@ -51,28 +58,25 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--resume", choices=("auto", "never", "must"), default="auto",
                      help="what to do with an existing folder: go on with it, set it aside, or insist on a checkpoint")
     run.add_argument("--dry-run", action="store_true", help="print the plan and stop")
-
-    check = verb("check", commands.check, "Compare every oracle of a problem with finite differences.")
-    check.add_argument("problem", help="a name, or my_file.py:MyProblem")
-    check.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="options", help="an option of the problem")
-    check.add_argument("--agents", type=int, default=2)
-    check.add_argument("--seed", type=int, default=0)
     commands.add(verb)
     return top
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit code: 0 done, 1 unforeseen, 2 the user's mistake, 3 diverged."""
+    comm, rank = None, launched()[1]
     try:
-        comm = world()
-    except UserError as error:
-        return _say(error, launched()[1])
-    rank = 0 if comm is None else comm.rank
-    try:
+        args = _parsed(argv, rank)
+        if isinstance(args, int):
+            return args
+        if not args.alone:
+            comm = _world(args)
+        if comm is None and rank > 0:
+            return 0
+        rank = 0 if comm is None else comm.rank
         with guarded(comm), warnings.catch_warnings():
             warnings.showwarning = partial(_warn, rank, warnings.showwarning)
-            args = _parsed(argv, rank)
-            return args if isinstance(args, int) else args.call(args, comm)
+            return args.call(args, comm)
     except MpidboError as error:
         return _say(error, rank)
     except KeyboardInterrupt:
@@ -80,6 +84,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _world(args: argparse.Namespace) -> Any:
+    """`world`; for the doctor, what stands in its way is a finding."""
+    if args.command != "doctor":
+        return world()
+    args.library, args.refused = library()[1], ""
+    try:
+        return world()
+    except UserError as error:
+        args.refused = str(error)
+        return None
 
 
 def _parsed(argv: Sequence[str] | None, rank: int) -> argparse.Namespace | int:

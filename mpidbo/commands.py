@@ -1,7 +1,8 @@
-"""What the commands do."""
+"""What the commands do; each gives the program's exit code."""
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,13 +10,20 @@ from typing import Any
 
 import numpy as np
 
+from . import archive, catalogue, plots
 from . import config as configuration
 from .agents import agreed
+from .describe import describe
+from .errors import UserError
+from .layout import plural
 from .loading import make_problems, problem_class
 from .plan import Plan
-from .progress import Log, Progress
+from .problems import ORACLES
+from .progress import COUNTS, Log, Progress
 from .reading import load, parse_overrides, with_absolute_paths
 from .record import Folder
+from .show import show as shown
+from .show import table
 
 
 def run(args: argparse.Namespace, comm: Any) -> int:
@@ -26,63 +34,141 @@ def run(args: argparse.Namespace, comm: Any) -> int:
     out = Path(args.out or config.run.out or Path("runs", args.config.stem)).resolve()
     with Plan(replace(config, run=replace(config.run, out=str(out))), comm) as plan:
         if args.dry_run:
+            text = describe(plan)
             if root:
-                print(describe(plan))
+                print(text)
             return 0
         folder = Folder(out, plan.config.tables(), plan.agents, args.resume)
         if folder.finished:
             if root:
                 print(f"{out}: already finished, nothing to do (--resume never starts anew)")
             return 0
-        bar = root and sys.stderr.isatty()
-        log = Log(root and not bar)
-        watchers = (Progress(config.run.iterations),) if bar else ()
-        result = plan.run(folder=folder, observers=watchers, gather=False, told=log)
+        bar = Progress(config.run.iterations) if root and sys.stderr.isatty() else None
+        try:
+            result = plan.run(folder=folder, observers=(bar,) if bar else (), gather=False, told=bar.tell if bar else Log(root))
+        finally:
+            if bar:
+                bar.close()
         if root:
             print(summary(result, out))
         return 0
 
 
-def describe(plan: Any) -> str:
-    """The plan of a run: agents, ranks, memory and floats per iteration."""
-    p, q = plan.dims
-    rule, agents = plan.method, plan.agents
-    state = rule.start(*plan.rows())
-    size = sum(a.nbytes for a in leaves(state))
-    lines = [f"problem   {plan.config.problem['name']}: p = {p}, q = {q}",
-             f"method    {plan.config.method['name']}: " + ", ".join(f"{level} by {row}" for level, row in rule.strategies().items())]
-    for level, topology in plan.levels.items():
-        lines.append(f"W.{level}       {topology.name}: gap {topology.gap:.4g}, smallest eigenvalue {topology.lambda_min:.4g}, "
-                     f"at most {int(topology.degrees.max())} neighbours")
-    lines += [f"agents    {agents.n} on {agents.size} rank{'s' * (agents.size > 1)}",
-              f"memory    {size / 2**20:.3g} MiB of state on rank 0",
-              f"traffic   {rule.floats(plan.dims)} floats to each neighbour in an iteration"]
-    return "\n".join(lines)
-
-
-def leaves(state: Any) -> list[Any]:
-    """The arrays of a state."""
-    return [a for part in state for a in leaves(part)] if isinstance(state, tuple) else [state]
-
-
 def summary(result: Any, out: Path) -> str:
-    skip = ("calls_", "seconds_", "floats", "messages", "rounds", "iteration")
-    last = {name: values[-1] for name, values in result.history.items() if not name.startswith(skip)}
+    """How a run ended."""
+    last = {name: values[-1] for name, values in result.history.items() if not name.startswith(COUNTS)}
     figures = "  ".join(f"{name} {value:.4g}" for name, value in last.items())
-    return f"{result.iteration} iterations ({result.reason})\n{figures}\n{out}"
+    return f"{plural(result.iteration, 'iteration')} ({result.reason})\n{figures}\n{out}"
 
 
-def check(args: argparse.Namespace, comm: Any) -> int:
-    """Finite differences of every oracle of a problem."""
+def check(args: argparse.Namespace, comm: None) -> int:
+    """Finite differences of every oracle of a problem, and the methods that it has the oracles for; or all problems."""
+    if args.problem is None:
+        print(catalogue.problems())
+        return 0
     from . import check as checking
-    options = parse_overrides([f"problem.{text}" for text in args.options]).get("problem", {})
-    table = with_absolute_paths({"problem": {"name": args.problem, **options}}, Path())["problem"]
+    for name, value, least in (("--agents", args.agents, 1), ("--seed", args.seed, 0)):
+        if value < least:
+            raise UserError(f"{name}: {value} is too small; give at least {least}")
+    table = with_absolute_paths({"problem": {"name": args.problem, **options(args.options)}}, Path())["problem"]
     cls = problem_class(table["name"])
     problem, = make_problems(cls, table, range(1), args.agents, seed=args.seed, dtype=np.dtype("float64"))
     findings = checking.check(problem, rng=np.random.default_rng(args.seed))
     print(checking.report(findings))
+    lacking = catalogue.lacking([name for name in ORACLES if getattr(problem, name, None) is not None])
+    print(f"methods: {', '.join(name for name, missing in lacking.items() if not missing) or 'none'}")
+    for name, missing in lacking.items():
+        if missing:
+            print(f"    not {name}, which needs {' and '.join(missing)}")
     return 0 if all(finding.ok for finding in findings) else 1
 
 
+def plot(args: argparse.Namespace, comm: None) -> int:
+    """Curves of runs, into a picture."""
+    runs = [archive.read(path) for path in args.runs]
+    folder = (runs[0].path if runs[0].path.is_dir() else runs[0].path.parent) if len(runs) == 1 else Path()
+    out = args.out or folder / "curves.png"
+    plots.suffix(out)
+    plots.save(plots.curves(runs, args.metric, args.against), out)
+    print(out)
+    return 0
+
+
+def show(args: argparse.Namespace, comm: None) -> int:
+    """A run in words, or its history as a table."""
+    found = archive.read(args.run)
+    print(table(found) if args.history else shown(found))
+    return 0
+
+
+def topology(args: argparse.Namespace, comm: None) -> int:
+    """A topology's numbers and picture; or all topologies."""
+    if args.name is None:
+        print(catalogue.topologies())
+        return 0
+    from . import pictures
+    found = pictures.named(args.name, args.n, options(args.options))
+    print(pictures.report(found))
+    if args.picture:
+        plots.suffix(args.picture)
+        plots.save(pictures.picture(found), args.picture)
+        print(args.picture)
+    return 0
+
+
+def methods(args: argparse.Namespace, comm: None) -> int:
+    """All methods and strategies, or one with its equations."""
+    print(catalogue.methods() if args.name is None else catalogue.method(args.name))
+    return 0
+
+
+def doctor(args: argparse.Namespace, comm: Any) -> int:
+    """What this machine has and lacks."""
+    from .doctor import examine, report
+    from .machine import WRONG
+    folder = args.folder or Path(tempfile.gettempdir())
+    lines = examine(comm, folder=folder, library=args.library, refused=args.refused)
+    if comm is None or comm.rank == 0:
+        print(report(lines))
+    return int(any(line.verdict == WRONG for line in lines))
+
+
+def options(texts: list[str]) -> dict[str, Any]:
+    """{"noise": 0.1} from ["noise=0.1"]. Raises UserError."""
+    for text in texts:
+        if not text.partition("=")[0].strip() or "=" not in text:
+            raise UserError(f"--set {text}: not of the form key=value; write for example --set noise=0.1")
+    return parse_overrides(f"options.{text}" for text in texts).get("options", {})
+
+
 def add(verb: Callable[..., argparse.ArgumentParser]) -> None:
-    """The other commands."""
+    """The parsers of all commands but `run`."""
+    made = verb("check", check, "Compare every oracle of a problem with finite differences; without a name: list the problems.")
+    made.add_argument("problem", nargs="?", help="a name, or my_file.py:MyProblem")
+    made.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="options", help="an option of the problem")
+    made.add_argument("--agents", type=int, default=2, help="the number of agents, of which the first is checked; default: 2")
+    made.add_argument("--seed", type=int, default=0, help="seed of the problem and of the check; default: 0")
+
+    made = verb("plot", plot, "Draw the curves of one or several runs.")
+    made.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="the folder of a run, or a history.h5")
+    made.add_argument("--metric", nargs="+", action="extend", default=[], metavar="NAME",
+                      help="datasets of history.h5, or consensus for that of all levels; default: what is there")
+    made.add_argument("--against", choices=plots.AGAINST, default="iterations", help="the abscissa; default: iterations")
+    made.add_argument("--out", type=Path, metavar="FILE", help="a .png, .pdf or .svg; default: curves.png, for one run in its folder")
+
+    made = verb("show", show, "Tell what a run was, how far it got, what it cost and where it came from.")
+    made.add_argument("run", type=Path, metavar="RUN", help="the folder of a run, or a result.h5")
+    made.add_argument("--history", action="store_true", help="print the history as a table")
+
+    made = verb("topology", topology, "Tell degrees and spectrum of a topology, and which strategies it suits; without a name: list them.")
+    made.add_argument("name", nargs="?", metavar="NAME", help="a name, or a file: W.npy, or an edge list")
+    made.add_argument("-n", type=int, help="the number of agents; a file knows it")
+    made.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="options",
+                      help="a key of [topology], such as lazy=false")
+    made.add_argument("--picture", type=Path, metavar="FILE", help="draw the graph into a .png, .pdf or .svg")
+
+    made = verb("methods", methods, "List the methods with their keys, needs and messages, and the strategies.")
+    made.add_argument("name", nargs="?", metavar="NAME", help="a method or strategy: print its equations")
+
+    made = verb("doctor", doctor, "Look at MPI, HDF5, threads, GPU and packages of this machine; under mpiexec on all ranks.", alone=False)
+    made.add_argument("--folder", type=Path, metavar="DIR", help="where to try writing files; default: the system's temporary folder")

@@ -19,9 +19,10 @@ def describe(plan: Plan) -> str:
     name = config.problem["name"]
     rows = [("problem", f"{name if isinstance(name, str) else name.__name__}: p = {p}, q = {q}, {config.run.dtype}"),
             ("method", f"{config.method['name']}: " + ", ".join(f"{level} by {row}" for level, row in method.strategies().items()))]
-    for level, topology in plan.levels.items():
-        rows.append((f"W.{level}", f"{topology.name}: spectral gap {topology.gap:.3g}, smallest eigenvalue {topology.lambda_min:.3g}, "
-                                   f"at most {plural(int(topology.degrees.max()), 'neighbour')}"))
+    for topology in {id(topology): topology for topology in plan.levels.values()}.values():
+        levels = [f"W.{level}" for level, other in plan.levels.items() if other is topology]
+        rows.append((" ".join(levels), f"{topology.name}: spectral gap {topology.gap:.3g}, smallest eigenvalue "
+                                       f"{topology.lambda_min:.3g}, at most {plural(int(topology.degrees.max()), 'neighbour')}"))
     most = max(last - first for first, last in zip(agents.bounds, agents.bounds[1:], strict=False))
     rows.append(("agents", f"{agents.n} on {plural(agents.size, 'rank')}" + (f", at most {most} on each" if agents.size > 1 else "")))
     state = sum(array.nbytes for array in leaves(method.start(*plan.rows()))) // agents.m * most

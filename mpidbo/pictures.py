@@ -47,10 +47,10 @@ def report(topology: Topology) -> str:
     """Size, degrees and spectrum of W, and which strategies it suits."""
     degrees, own = topology.degrees, topology.W.diagonal()
     rounds = 1 if topology.rho < 1e-12 else math.ceil(math.log(1e-6) / math.log(topology.rho))
-    half = "; every agent keeps at least half, as a lazy W does" if own.min() >= 1 / 2 else ""
     rows = [("agents", str(topology.n)),
             ("neighbours", f"least {degrees.min()}, mean {degrees.mean():.4g}, most {degrees.max()}"),
-            ("W", f"{'symmetric' if topology.symmetric else 'not symmetric'}, own weights {_range(own)}{half}"),
+            ("W", "symmetric" if topology.symmetric else "not symmetric"),
+            ("lazy", f"{'yes' if own.min() >= 1 / 2 else 'no'}, own weights {_range(own)}"),
             ("rho", f"{topology.rho:.6g}, what one round leaves of the disagreement; {rounds} rounds leave a millionth"),
             ("spectral gap", f"{topology.gap:.6g}, 1 - rho"),
             ("smallest eigenvalue", f"{topology.lambda_min:.6g}"),

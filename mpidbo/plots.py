@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from .archive import COUNTS, Archive
+from .archive import Archive
 from .errors import UserError, did_you_mean
+from .progress import COUNTS
 
 Figure = Any  # matplotlib's; an optional part, imported where it is used
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-SKIP = ("calls_", "seconds_", "floats", "messages", "rounds", "iteration")
+COUNTS = ("iteration", "floats", "messages", "rounds", "calls_", "seconds_")
+"""How the names in a history begin that are no metrics."""
 
 
 class Progress:
@@ -28,8 +29,17 @@ class Progress:
             self.stride //= 2
         self.seen = now
         if last:
-            self.bar.close()
+            self.close()
         return None
+
+    def tell(self, row: Mapping[str, float]) -> None:
+        """Show a row of history beside the bar."""
+        shown = [f"{name} {row[name]:.3g}" for name in ("upper_loss", "distance", "hypergradient_norm", "consensus_x") if name in row]
+        self.bar.set_postfix_str(", ".join(shown[:3]), refresh=False)
+
+    def close(self) -> None:
+        """Take the bar away; also after an error, so that its sentence begins a line."""
+        self.bar.close()
 
 
 class Log:
@@ -41,5 +51,5 @@ class Log:
     def __call__(self, row: Mapping[str, float]) -> None:
         if self.on and monotonic() - self.seen >= 1:
             self.seen = monotonic()
-            figures = "  ".join(f"{name} {value:.4g}" for name, value in row.items() if not name.startswith(SKIP))
+            figures = "  ".join(f"{name} {value:.4g}" for name, value in row.items() if not name.startswith(COUNTS))
             print(f"iteration {int(row['iteration'])}  {figures}", flush=True)

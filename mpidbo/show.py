@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from .archive import COUNTS, Archive
+from .archive import Archive
 from .files import RESULT, flat
 from .layout import aligned, plural, quantity
+from .progress import COUNTS
 
 ORDER = ("upper_loss", "lower_loss", "distance", "hypergradient_norm", "residual", "refined_residual",
          "consensus_x", "consensus_y", "consensus_z", "consensus_t")

@@ -9,12 +9,12 @@ import pytest
 # From the top; a module or a folder of the package per word. A new one takes its place here.
 LAYERS = [
     "__init__ __main__ cli commands",
-    "config plots solve loading plan reading record archive show catalogue describe pictures doctor",
+    "config plots solve loading plan reading record archive show catalogue describe pictures doctor machine",
     "runner metrics averaged checkpoint files progress traffic",
     "algorithms",
     "problems oracles strategies schedules check",
     "gossip exchange topologies",
-    "agents job backend state errors layout _version",
+    "agents memory job backend state errors layout _version",
 ]
 HEIGHT = {name: len(LAYERS) - i for i, layer in enumerate(LAYERS) for name in layer.split()}
 USES_MPI4PY = {"gossip", "cli"}
