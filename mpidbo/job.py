@@ -56,6 +56,7 @@ class guarded:
         sys.stderr.write("".join(f"rank {self.comm.rank}: {line}\n" for line in said.splitlines()))
         sys.stderr.flush()
         self.comm.Abort(code)
+        os._exit(code)              # MPICH's Abort returns before it takes effect
 
 
 INTERRUPTED = 130
