@@ -3,7 +3,7 @@
 Everything here is written from the equations and shares no code with the package.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -75,9 +75,15 @@ class Rows:
     def __init__(self, team: list[Any], seed: int = 0) -> None:
         self.team, self.seed = team, seed
         self.samples: list[Any] = [None] * len(team)
+        self.drawn: dict[tuple[int, int], list[Any]] = {}
 
     def draw(self, k: int, phase: int = 0) -> None:
-        self.samples = [agent.draw(np.random.Generator(np.random.Philox(
+        if (k, phase) not in self.drawn:
+            self.drawn[k, phase] = self._draw(k, phase)
+        self.samples = self.drawn[k, phase]
+
+    def _draw(self, k: int, phase: int) -> list[Any]:
+        return [agent.draw(np.random.Generator(np.random.Philox(
             key=np.array([self.seed, i], np.uint64), counter=np.array([0, 0, phase, k], np.uint64))))
             for i, agent in enumerate(self.team)]
 
@@ -102,48 +108,47 @@ class Twisted(Problem):
         skew = rng.standard_normal((q, q)) / q
         self.H = np.eye(q) / 2 + skew @ skew.T
         self.P, self.D, self.E = rng.standard_normal((3, q, p)) / np.sqrt(p) / 2
-        self.a, self.b, self.c = rng.standard_normal(p), rng.standard_normal(q), rng.standard_normal(q)
+        self.exact = (1.0, 1.0, *(rng.standard_normal(d) for d in (p, q, q)))
 
     def draw(self, rng: np.random.Generator) -> Any:
-        return self.noise * rng.standard_normal(2 + sum(self.dims) + self.dims[1]) if self.noise else None
-
-    def _parts(self, sample: Any) -> Iterator[Any]:
-        p, q = self.dims
-        sample = np.zeros(2 + p + 2 * q) if sample is None else sample
-        yield from (1 + sample[0], 1 + sample[1])
-        yield from (part + shift for part, shift in zip(
-            (self.a, self.b, self.c), np.split(sample[2:], [p, p + q]), strict=True))
+        """The factors of the sines, and a, b, c."""
+        if self.noise == 0:
+            return None
+        shifts = self.noise * rng.standard_normal(2 + self.dims[0] + 2 * self.dims[1])
+        ends = (0, 1, 2, 2 + self.dims[0], 2 + sum(self.dims), len(shifts))
+        return tuple([part + (shifts[i] if i < 2 else shifts[i:j])
+                      for part, i, j in zip(self.exact, ends, ends[1:], strict=False)])
 
     def f(self, x: Any, y: Any, sample: Any) -> float:
-        e, _, a, b, _ = self._parts(sample)
+        e, _, a, b, _ = sample or self.exact
         return float(((x - a)**2).sum() / 2 + ((y - b)**2).sum() / 2 + e * np.sin(self.E @ x + y).sum() / 4)
 
     def g(self, x: Any, y: Any, sample: Any) -> float:
-        _, e, _, _, c = self._parts(sample)
+        _, e, _, _, c = sample or self.exact
         return float(y @ (self.H @ y) / 2 - y @ (self.P @ x + c) - e * np.sin(self.D @ x + y).sum() / 8)
 
     def f_x(self, x: Any, y: Any, sample: Any) -> Any:
-        e, _, a, _, _ = self._parts(sample)
+        e, _, a, _, _ = sample or self.exact
         return x - a + e * self.E.T @ np.cos(self.E @ x + y) / 4
 
     def f_y(self, x: Any, y: Any, sample: Any) -> Any:
-        e, _, _, b, _ = self._parts(sample)
+        e, _, _, b, _ = sample or self.exact
         return y - b + e * np.cos(self.E @ x + y) / 4
 
     def g_x(self, x: Any, y: Any, sample: Any) -> Any:
-        _, e, _, _, _ = self._parts(sample)
+        _, e, _, _, _ = sample or self.exact
         return -self.P.T @ y - e * self.D.T @ np.cos(self.D @ x + y) / 8
 
     def g_y(self, x: Any, y: Any, sample: Any) -> Any:
-        _, e, _, _, c = self._parts(sample)
+        _, e, _, _, c = sample or self.exact
         return self.H @ y - self.P @ x - c - e * np.cos(self.D @ x + y) / 8
 
     def g_yy(self, x: Any, y: Any, v: Any, sample: Any) -> Any:
-        _, e, _, _, _ = self._parts(sample)
+        _, e, _, _, _ = sample or self.exact
         return self.H @ v + e * np.sin(self.D @ x + y) * v / 8
 
     def g_xy(self, x: Any, y: Any, v: Any, sample: Any) -> Any:
-        _, e, _, _, _ = self._parts(sample)
+        _, e, _, _, _ = sample or self.exact
         return -self.P.T @ v + e * self.D.T @ (np.sin(self.D @ x + y) * v) / 8
 
     def start(self) -> tuple[Any, Any]:

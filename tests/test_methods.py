@@ -1,0 +1,263 @@
+"""Every method is its dense recursion: iterate by iterate, for any strategies, graphs, samples and schedules.
+
+The recursions below are written from the equations, with all agents in dense matrices, the primal-dual form at every
+level, and samples drawn anew from (seed, agent, iteration, phase).
+"""
+
+from dataclasses import replace
+from functools import cache
+from itertools import product
+from math import sqrt
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from dense import POWERS, PrimalDual, Rows, Twisted, deviation, mixing_matrix
+
+from mpidbo import config
+from mpidbo.algorithms import METHODS
+from mpidbo.plan import Plan
+from mpidbo.problems.nonconvex_toy import NonconvexToy
+from mpidbo.problems.quadratic import Quadratic
+from mpidbo.strategies import STRATEGIES
+
+ITERATIONS, SEED = 200, 3
+QUADRATIC = {"name": "quadratic", "p": 3, "q": 4, "condition": 2.0, "noise": 0.3}
+TWISTED = {"name": Twisted, "p": 3, "q": 4, "noise": 0.3}
+TOY = {"name": NonconvexToy, "dim": 2, "heterogeneity": 0.1, "noise": 0.1, "x0": 1.0}
+
+RANDOM = {"name": "erdos-renyi", "p": 0.5, "seed": 3}
+GRAPHS = {"ring": "ring", "random": RANDOM, "file": {"file": "W.npy"},
+          "two": {"upper": {"name": "star"}, "lower": {"name": "ring", "lazy": True}}}
+
+# As a configuration has them, and what they are.
+STEPS = {
+    "alpha": ({"kind": "inverse-sqrt", "start": 0.03, "offset": 40}, lambda k: 0.03 / sqrt(1 + k / 40)),
+    "beta": ({"kind": "power", "start": 0.2, "exponent": -0.3, "offset": 30, "warmup": 5},
+             lambda k: 0.2 * (1 + k / 30)**-0.3 * min(1, (k + 1) / 5)),
+    "gamma": ({"kind": "inverse-time", "start": 0.25, "offset": 100}, lambda k: 0.25 / (1 + k / 100)),
+    "theta": ({"kind": "inverse-sqrt", "start": 0.9, "offset": 50}, lambda k: 0.9 / sqrt(1 + k / 50)),
+}
+MU = ({"kind": "inverse-sqrt", "start": 0.5, "offset": 10}, lambda k: 0.5 / sqrt(1 + k / 10))
+
+
+@cache
+def rows(n, *, name, **options):
+    kind = Quadratic if name == "quadratic" else name
+    return Rows([kind(i, n, xp=np, seed=SEED, **options) for i in range(n)], SEED)
+
+
+class Trial:
+    """A method of the package on n agents, and what a dense recursion of it needs."""
+
+    def __init__(self, problem, method, n, topology, folder):
+        rule, _ = METHODS[config.split_name(method["name"])[0]]
+        steps = {key: spec for key, (spec, _) in STEPS.items() if hasattr(rule, key)}
+        np.save(folder / "W.npy", mixing_matrix(n))
+        placed = {"file": str(folder / "W.npy")} if topology == GRAPHS["file"] else topology
+        tables = {"problem": problem, "method": method, "steps": steps,
+                  "topology": placed if isinstance(placed, dict) else {"name": placed}, "run": {"agents": n, "seed": SEED}}
+        self.plan = Plan(config.check(tables))
+        self.o = rows(n, **problem)
+        x, y = self.o.team[0].start()
+        self.x, self.y = np.tile(x, (n, 1)), np.tile(y, (n, 1))
+        self.W = {level: topology.W.toarray() for level, topology in self.plan.levels.items()}
+        self.steps = [SimpleNamespace(**{key: formula(k) for key, (_, formula) in STEPS.items()}) for k in range(ITERATIONS)]
+
+    def levels(self, lower, upper, auxiliary="z"):
+        """The dense levels, in the order x, y, z or t."""
+        return PrimalDual(upper, self.W["x"]), PrimalDual(lower, self.W["y"]), PrimalDual(lower, self.W[auxiliary])
+
+    def deviation(self, dense):
+        """The largest of the levels' deviations from what the dense recursion yields after each iteration."""
+        plan, state, worst = self.plan, self.plan.method.start(*self.plan.rows()), 0.0
+        names = list(plan.method.levels)
+        found, expected = {name: [] for name in names}, {name: [] for name in names}
+        for k, point in enumerate(dense):
+            state = plan.method.step(k, plan.oracle, plan.W, state)
+            for name, rows in zip(names, point, strict=True):
+                found[name].append(getattr(state, name))
+                expected[name].append(rows)
+        assert k == ITERATIONS - 1
+        for name in names:
+            assert np.ptp(expected[name][-1], axis=0).max() > 1e-6 or self.plan.agents.n == 1 or "centralized" in str(plan.levels)
+            assert np.abs(np.diff(expected[name][-2:], axis=0)).max() > 1e-9
+            worst = max(worst, deviation(found[name], expected[name]))
+        return worst
+
+
+def sparkle(trial, lower, upper, schedule):
+    o, x, y = trial.o, trial.x, trial.y
+    z, r = 0 * y, 0 * x
+    X, Y, Z = trial.levels(lower, upper)
+    for k, s in enumerate(trial.steps):
+        o.draw(k, phase=0)
+        if schedule == "gauss-seidel":
+            y = Y(y, s.beta * o.g_y(x, y))
+            o.draw(k, phase=1)
+            z = Z(z, s.gamma * (o.g_yy(x, y, z) - o.f_y(x, y)))
+            o.draw(k, phase=2)
+            r = (1 - s.theta) * r + s.theta * (o.f_x(x, y) - o.g_xy(x, y, z))
+            x = X(x, s.alpha * r)
+        else:
+            v, p, u = o.g_y(x, y), o.g_yy(x, y, z) - o.f_y(x, y), o.f_x(x, y) - o.g_xy(x, y, z)
+            r = (1 - s.theta) * r + s.theta * u
+            x, y, z = X(x, s.alpha * r), Y(y, s.beta * v), Z(z, s.gamma * p)
+        yield x, y, z
+
+
+def d_soba(trial, lower, upper, products=None):
+    o, x, y = trial.o, trial.x, trial.y
+    z, r = 0 * y, 0 * x
+    X, Y, Z = trial.levels(lower, upper)
+    for k, s in enumerate(trial.steps):
+        o.draw(k)
+        Hz, Jz = (o.g_yy(x, y, z), o.g_xy(x, y, z)) if products is None else products(o, x, y, z)
+        v, p, u = o.g_y(x, y), Hz - o.f_y(x, y), o.f_x(x, y) - Jz
+        x, y, z = X(x, s.alpha * r), Y(y, s.beta * v), Z(z, s.gamma * p)     # x with the old r
+        r = (1 - s.theta) * r + s.theta * u
+        yield x, y, z
+
+
+def central(d):
+    return lambda o, x, y, z: tuple((part(x, y + d * z) - part(x, y - d * z)) / (2 * d) for part in (o.g_y, o.g_x))
+
+
+def forward(d):
+    return lambda o, x, y, z: tuple((part(x, y + d * z) - part(x, y)) / d for part in (o.g_y, o.g_x))
+
+
+def sun_dsbo(trial, lower, upper, schedule, mu, lam):
+    o, x, y = trial.o, trial.x, trial.y
+    t = y
+    X, Y, T = trial.levels(lower, upper, "t")
+    for k, s in enumerate(trial.steps):
+        def D_x(x, y, t, k=k):
+            return mu(k) * o.f_x(x, y) + o.g_x(x, y) - o.g_x(x, t)
+
+        def D_y(x, y, t, k=k):
+            return mu(k) * o.f_y(x, y) + o.g_y(x, y) - (y - t) / lam
+
+        def D_t(x, y, t):
+            return o.g_y(x, t) + (t - y) / lam
+
+        o.draw(k, phase=0)
+        if schedule == "jacobi":
+            u, v, w = s.alpha * D_x(x, y, t), s.beta * D_y(x, y, t), s.gamma * D_t(x, y, t)
+            x, y, t = X(x, u), Y(y, v), T(t, w)
+        else:
+            t = T(t, s.gamma * D_t(x, y, t))
+            o.draw(k, phase=1)
+            x = X(x, s.alpha * D_x(x, y, t))
+            o.draw(k, phase=2)
+            y = Y(y, s.beta * D_y(x, y, t))
+        yield x, y, t
+
+
+def single_level(trial, upper):
+    o, x, X = trial.o, trial.x, PrimalDual(upper, trial.W["x"])
+    for k, s in enumerate(trial.steps):
+        o.draw(k)
+        x = X(x, s.alpha * o.f_x(x, trial.y))
+        yield (x,)
+
+
+@pytest.mark.parametrize("schedule", ["gauss-seidel", "jacobi"])
+@pytest.mark.parametrize(("lower", "upper"), list(product(POWERS, POWERS)))
+def test_sparkle_all_pairs(lower, upper, schedule, tmp_path):
+    trial = Trial(QUADRATIC, {"name": f"sparkle-{lower}-{upper}", "schedule": schedule}, 5, RANDOM, tmp_path)
+    assert trial.deviation(sparkle(trial, lower, upper, schedule)) < 1e-10
+
+
+@pytest.mark.parametrize("schedule", ["gauss-seidel", "jacobi"])
+@pytest.mark.parametrize(("topology", "n"), [("ring", 1), ("random", 2), ("file", 8), ("two", 5)])
+@pytest.mark.parametrize("row", POWERS)
+def test_sparkle_on_graphs(row, topology, n, schedule, tmp_path):
+    """Nothing here is linear, so that the point of every oracle tells."""
+    trial = Trial(TWISTED, {"name": "sparkle", "strategy": row, "schedule": schedule}, n, GRAPHS[topology], tmp_path)
+    assert trial.deviation(sparkle(trial, row, row, schedule)) < 1e-10
+
+
+@pytest.mark.parametrize("row", POWERS)
+def test_sparkle_without_noise(row, tmp_path):
+    trial = Trial({**QUADRATIC, "noise": 0.0}, {"name": f"sparkle-{row}"}, 5, GRAPHS["file"], tmp_path)
+    assert trial.deviation(sparkle(trial, row, row, "gauss-seidel")) < 1e-10
+
+
+@pytest.mark.parametrize(("lower", "upper"), [(row, row) for row in POWERS] + [("ed", "gt"), ("gt", "sgd"), ("centralized", "extra")])
+@pytest.mark.parametrize(("topology", "n"), [("random", 8), ("two", 5)])
+def test_d_soba(lower, upper, topology, n, tmp_path):
+    trial = Trial(TWISTED, {"name": f"d-soba-{lower}-{upper}"}, n, GRAPHS[topology], tmp_path)
+    assert trial.deviation(d_soba(trial, lower, upper)) < 1e-10
+
+
+@pytest.mark.parametrize(("scheme", "difference"), [("central", central), ("forward", forward)])
+@pytest.mark.parametrize("row", ["sgd", "ed", "gt"])
+def test_d_soba_of_first_order(row, scheme, difference, tmp_path):
+    """With a difference so large that rounding does not show; and the two schemes are not alike."""
+    table = {"name": "d-soba", "strategy": row, "variant": "first-order", "scheme": scheme, "delta": 0.1}
+    trial = Trial(TWISTED, table, 5, RANDOM, tmp_path)
+    assert trial.deviation(d_soba(trial, row, row, difference(0.1))) < 1e-10
+    assert trial.deviation(d_soba(trial, row, row)) > 1e-6
+
+
+@pytest.mark.parametrize("scheme", ["central", "forward"])
+@pytest.mark.parametrize("row", POWERS)
+def test_first_order_is_exact_on_quadratics(row, scheme, tmp_path):
+    """To the rounding of its differences, about 1e-16 / 1e-5."""
+    table = {"name": "d-soba", "strategy": row, "variant": "first-order", "scheme": scheme}
+    trial = Trial(QUADRATIC, table, 5, RANDOM, tmp_path)
+    assert trial.deviation(d_soba(trial, row, row)) < 1e-8
+    assert trial.plan.oracle.calls["g_yy"] == trial.plan.oracle.calls["g_xy"] == 0
+
+
+def test_differences_of_first_order():
+    """1e-5 in double precision; 1e-2 / max(|z_i|, 1) in single; never a division by zero."""
+    rule, _ = METHODS["d-soba"]
+    z = np.array([[0.0, 0.0], [0.5, -0.5], [3.0, -4.0]])
+    assert rule().difference(z) == 1e-5 and rule(delta=0.1).difference(z) == 0.1
+    np.testing.assert_allclose(rule().difference(z.astype(np.float32)), [[1e-2], [1e-2], [1e-2 / 4]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("mu", ["constant", "decreasing"])
+@pytest.mark.parametrize("schedule", ["jacobi", "gauss-seidel"])
+@pytest.mark.parametrize("row", POWERS)
+def test_sun_dsbo(row, schedule, mu, tmp_path):
+    spec, formula = (0.2, lambda k: 0.2) if mu == "constant" else MU
+    table = {"name": "sun-dsbo", "strategy": row, "schedule": schedule, "mu": spec, "lam": 0.7}
+    trial = Trial(TWISTED, table, 5, RANDOM, tmp_path)
+    if row == "gt":                                    # there the name of another row
+        trial.plan.method = replace(trial.plan.method, lower=STRATEGIES[row], upper=STRATEGIES[row])
+    assert trial.deviation(sun_dsbo(trial, row, row, schedule, formula, 0.7)) < 1e-10
+
+
+@pytest.mark.parametrize("problem", [TWISTED, QUADRATIC, TOY], ids=["twisted", "quadratic", "toy"])
+@pytest.mark.parametrize(("lower", "upper", "topology", "n", "schedule"), [
+    ("semi-gt", "semi-gt", "file", 8, "jacobi"), ("ed", "extra", "two", 5, "gauss-seidel"), ("sgd", "ed", "two", 8, "jacobi"),
+    ("non-gt", "sgd", "ring", 2, "gauss-seidel"), ("dgd", "non-gt", "ring", 1, "jacobi")])
+def test_sun_dsbo_on_graphs(problem, lower, upper, topology, n, schedule, tmp_path):
+    table = {"name": "sun-dsbo", "lower": lower, "upper": upper, "mu": 0.3, "schedule": schedule}
+    trial = Trial(problem, table, n, GRAPHS[topology], tmp_path)
+    assert trial.deviation(sun_dsbo(trial, lower, upper, schedule, lambda k: 0.3, 1.0)) < 1e-10
+
+
+@pytest.mark.parametrize(("name", "row"), [("sun-dsbo", "semi-gt"), ("sun-dsbo-gt", "semi-gt"), ("sun-dsbo-se", "sgd")])
+def test_sun_dsbo_by_its_own_names(name, row, tmp_path):
+    trial = Trial(QUADRATIC, {"name": name}, 5, RANDOM, tmp_path)
+    assert trial.deviation(sun_dsbo(trial, row, row, "jacobi", lambda k: 0.1, 1.0)) < 1e-10
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_soba(n, tmp_path):
+    """SPARKLE with averages for W, in jacobi order; one agent alone for n = 1."""
+    trial = Trial(TWISTED, {"name": "soba"}, n, "ring", tmp_path)
+    assert trial.deviation(sparkle(trial, "centralized", "centralized", "jacobi")) < 1e-10
+
+
+@pytest.mark.parametrize(("topology", "n"), [("random", 5), ("file", 8), ("ring", 2)])
+@pytest.mark.parametrize("row", POWERS)
+def test_single_level(row, topology, n, tmp_path):
+    trial = Trial(TWISTED, {"name": f"single-level-{row}"}, n, GRAPHS[topology], tmp_path)
+    assert trial.deviation(single_level(trial, row)) < 1e-10
+    state = trial.plan.method.start(*trial.plan.rows())
+    assert (trial.plan.method.step(0, trial.plan.oracle, trial.plan.W, state).y == trial.y).all()
