@@ -24,6 +24,8 @@ class Problem:
 
     dims: Any = None
     """(p, q): the dimensions of x and y; an attribute or a property."""
+    xp: Any = np
+    """The array module, also for a constructor that does not keep it."""
 
     # Oracles. `sample` is what `draw` returned for this iteration and phase, or None for the full batch.
     f: Any = None
