@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from dense import POWERS, PrimalDual, Rows, Twisted, deviation, mixing_matrix
 
-from mpidbo import config
+from mpidbo import config, topologies
 from mpidbo.algorithms import METHODS
 from mpidbo.plan import Plan
 from mpidbo.problems.nonconvex_toy import NonconvexToy
@@ -61,12 +61,13 @@ class Trial:
         self.o = rows(n, **problem)
         x, y = self.o.team[0].start()
         self.x, self.y = np.tile(x, (n, 1)), np.tile(y, (n, 1))
-        self.W = {level: topology.W.toarray() for level, topology in self.plan.levels.items()}
+        self.upper, self.lower = (topologies.make(placed[side] if "upper" in placed else placed, n).W.toarray()
+                                  for side in ("upper", "lower"))
         self.steps = [SimpleNamespace(**{key: formula(k) for key, (_, formula) in STEPS.items()}) for k in range(ITERATIONS)]
 
-    def levels(self, lower, upper, auxiliary="z"):
+    def levels(self, lower, upper):
         """The dense levels, in the order x, y, z or t."""
-        return PrimalDual(upper, self.W["x"]), PrimalDual(lower, self.W["y"]), PrimalDual(lower, self.W[auxiliary])
+        return PrimalDual(upper, self.upper), PrimalDual(lower, self.lower), PrimalDual(lower, self.lower)
 
     def deviation(self, dense):
         """The largest of the levels' deviations from what the dense recursion yields after each iteration."""
@@ -130,7 +131,7 @@ def forward(d):
 def sun_dsbo(trial, lower, upper, schedule, mu, lam):
     o, x, y = trial.o, trial.x, trial.y
     t = y
-    X, Y, T = trial.levels(lower, upper, "t")
+    X, Y, T = trial.levels(lower, upper)
     for k, s in enumerate(trial.steps):
         def D_x(x, y, t, k=k):
             return mu(k) * o.f_x(x, y) + o.g_x(x, y) - o.g_x(x, t)
@@ -155,7 +156,7 @@ def sun_dsbo(trial, lower, upper, schedule, mu, lam):
 
 
 def single_level(trial, upper):
-    o, x, X = trial.o, trial.x, PrimalDual(upper, trial.W["x"])
+    o, x, X = trial.o, trial.x, PrimalDual(upper, trial.upper)
     for k, s in enumerate(trial.steps):
         o.draw(k)
         x = X(x, s.alpha * o.f_x(x, trial.y))
