@@ -8,17 +8,20 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 from . import commands
 from ._version import __version__
 from .errors import MpidboError, UserError
-from .job import INTERRUPTED, guarded, launched, same_launcher
+from .job import INTERRUPTED, guarded, launched, same_launcher, same_protocol
 
 
 def library() -> tuple[Any, str]:
-    """mpi4py's MPI, or None and why it cannot be loaded."""
+    """mpi4py's MPI, not yet initialised, or None and why it cannot be loaded."""
     try:
+        import mpi4py
+        mpi4py.rc(initialize=False, finalize=True)
         from mpi4py import MPI
         return MPI, ""
     except (ImportError, RuntimeError) as error:
@@ -34,6 +37,9 @@ def world() -> Any:
             raise UserError(f"the launcher started {told} processes ({variable}), but no MPI library can be loaded ({why}); "
                             "install one: pip install 'mpidbo[mpich]'")
         return None
+    if not MPI.Is_initialized():
+        same_protocol(MPI)
+        MPI.Init_thread()
     comm = MPI.COMM_WORLD
     same_launcher(comm)
     return comm if comm.size > 1 else None
@@ -68,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = _parsed(argv, rank)
         if isinstance(args, int):
-            return args
+            return _after_rank_0(args, rank)
         if not args.alone:
             comm = _world(args)
         if comm is None and rank > 0:
@@ -78,7 +84,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             warnings.showwarning = partial(_warn, rank, warnings.showwarning)
             return args.call(args, comm)
     except MpidboError as error:
-        return _say(error, rank)
+        code = _say(error, rank)
+        return code if comm is not None else _after_rank_0(code, rank)
     except KeyboardInterrupt:
         return _say("interrupted", rank)
     except BrokenPipeError:
@@ -115,6 +122,13 @@ def _say(error: MpidboError | str, rank: int) -> int:
     if rank == 0:
         print(f"mpidbo: {error}", file=sys.stderr, flush=True)
     return error.exit_code if isinstance(error, MpidboError) else INTERRUPTED
+
+
+def _after_rank_0(code: int, rank: int) -> int:
+    """The code, when rank 0 has had time to speak: launchers end a job with its first process that fails."""
+    if code and rank > 0:
+        sleep(1)
+    return code
 
 
 def _warn(rank: int, usual: Callable[..., None], message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:

@@ -20,6 +20,13 @@ def launched() -> tuple[int, int, str]:
     return 1, 0, ""
 
 
+def same_protocol(MPI: Any) -> None:
+    """UserError where MPICH would stop the program at its start, since the launcher speaks PMIx only; before MPI_Init."""
+    speaks_pmix = "PMIX_RANK" in os.environ and not {"PMI_RANK", "PMI_FD"} & os.environ.keys()
+    if speaks_pmix and MPI.get_vendor()[0] == "MPICH" and "pmix" not in MPI.Get_library_version().lower():
+        raise UserError(f"the launcher speaks PMIx, as Open MPI's does, and the MPI library loaded here ({_name(MPI)}) does not; {REMEDY}")
+
+
 def same_launcher(comm: Any) -> None:
     """UserError where the launcher started several processes and the MPI library knows of this one only."""
     told, _, variable = launched()
@@ -27,11 +34,15 @@ def same_launcher(comm: Any) -> None:
         return
     MPI = sys.modules[type(comm).__module__]
     if MPI.COMM_WORLD.size == 1:
-        library = MPI.Get_library_version().strip("\0").split("\n")[0].strip()
-        raise UserError(
-            f"the launcher started {told} processes ({variable}), but each is alone in the MPI library loaded here ({library}), "
-            "which belongs to another MPI; start with that library's own mpiexec, or with srun --mpi=pmi2 (MPICH) or "
-            "--mpi=pmix (Open MPI)")
+        raise UserError(f"the launcher started {told} processes ({variable}), but each is alone in the MPI library loaded here "
+                        f"({_name(MPI)}), which belongs to another MPI; {REMEDY}")
+
+
+REMEDY = "start with that library's own mpiexec, or with srun --mpi=pmi2 (MPICH) or --mpi=pmix (Open MPI)"
+
+
+def _name(MPI: Any) -> str:
+    return " ".join(MPI.Get_library_version().strip("\0").splitlines()[0].split(",")[0].split())
 
 
 class guarded:
