@@ -1,5 +1,6 @@
 """Runs of the past: what their folders hold."""
 
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -88,4 +89,5 @@ def _tables(text: str, path: Path) -> dict[str, Any]:
 
 
 def _damaged(path: Path, error: Exception) -> UserError:
-    return UserError(f"{path}: cannot be read ({error}); it is no HDF5 file or it is damaged")
+    number = getattr(error, "errno", None)
+    return UserError(f"{path}: cannot be read ({os.strerror(number) if number else 'it is no HDF5 file or it is damaged'})")

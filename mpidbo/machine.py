@@ -27,12 +27,12 @@ OK, WARNING, WRONG, ABSENT = "ok", "warning", "wrong", "-"
 LAUNCHER = {"OMPI_COMM_WORLD_SIZE": "Open MPI's launcher", "PMI_SIZE": "mpiexec or srun", "SLURM_STEP_NUM_TASKS": "srun"}
 PACKAGES = ("mpi4py", "numpy", "scipy", "h5py", "networkx", "threadpoolctl", "tqdm", "tomli-w")
 OPTIONAL = {
-    "matplotlib": ("pictures: plot, topology --picture", ("plot",)),
-    "sklearn": ("the data set digits of hyper-cleaning and logistic-tuning", ("data",)),
-    "pooch": ("downloading data sets", ("data",)),
-    "cupy": ("running on GPUs", ("cuda12", "cuda13")),
+    "matplotlib": ("matplotlib", "pictures: plot, topology --picture", ("plot",)),
+    "scikit-learn": ("sklearn", "the data set digits of hyper-cleaning and logistic-tuning", ("data",)),
+    "pooch": ("pooch", "downloading data sets", ("data",)),
+    "cupy": ("cupy", "running on GPUs", ("cuda12", "cuda13")),
 }
-"""Module -> (what it is for, the extras that bring it)."""
+"""Package -> (its module, what it is for, the extras that bring it)."""
 
 
 class Line(NamedTuple):
@@ -203,9 +203,9 @@ def _memory() -> Iterator[Line]:
 
 
 def _optional() -> Iterator[Line]:
-    for module, (purpose, extras) in OPTIONAL.items():
+    for name, (module, purpose, extras) in OPTIONAL.items():
         if util.find_spec(module) is not None:
-            yield Line(OK, "optional", f"{module}: {purpose}")
+            yield Line(OK, "optional", f"{name}: {purpose}")
         else:
             remedy = " or ".join(f"pip install 'mpidbo[{extra}]'" for extra in extras)
-            yield Line(ABSENT, "optional", f"{module} is not installed: {purpose}; {remedy}")
+            yield Line(ABSENT, "optional", f"{name} is not installed: {purpose}; {remedy}")

@@ -106,7 +106,8 @@ def _panel(ax: Any, runs: Sequence[Archive], name: str, against: str) -> None:
         for shade, (level, key) in zip(cycle(COLORS), found.items(), strict=False):
             x, y = abscissa(run, against), np.asarray(run.history[key], float)
             how = {"color": color if several else shade, "linestyle": STYLES.get(level, "-"), "linewidth": width}
-            ax.plot(x, np.where(np.isfinite(y), y, np.nan), marker="o" if len(y) == 1 else "", label=label if several else level, **how)
+            seen = np.isfinite(y) & (y != 0)             # a zero has no place on a logarithmic ordinate
+            ax.plot(x, np.where(np.isfinite(y), y, np.nan), marker="o" if seen.sum() == 1 else "", label=label if several else level, **how)
             styles[level] = _line(**how | ({"color": "0.2", "linewidth": 1.4} if several else {}))
     ax.set_ylabel(LABELS.get(name, name.replace("_", " ")))
     if logarithmic([line.get_ydata() for line in ax.lines]):
@@ -182,4 +183,4 @@ def matplotlib(module: str) -> Any:
     try:
         return import_module(f"matplotlib.{module}")
     except ImportError:
-        raise UserError("pictures need matplotlib, which is not installed; install it: pip install mpidbo[plot]") from None
+        raise UserError("pictures need matplotlib, which is not installed; install it: pip install 'mpidbo[plot]'") from None

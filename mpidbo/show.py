@@ -37,8 +37,11 @@ def _state(run: Archive) -> str:
         return f"finished, {plural(run.iteration, 'iteration')}" if run.iteration >= 0 else "finished"
     if run.iteration >= 0:
         return f"{plural(run.iteration, 'iteration')}, not finished"
-    if run.history and len(run.history["iteration"]):
-        return f"no {RESULT}: it is running, was stopped or diverged; seen at iteration {int(run.history['iteration'][-1])}"
+    seen = f"seen at iteration {int(run.history['iteration'][-1])}" if run.history and len(run.history["iteration"]) else ""
+    if run.path.is_file():
+        return f"a history, {seen}"
+    if seen:
+        return f"no {RESULT}: it is running, was stopped or diverged; {seen}"
     return "started, nothing written yet"
 
 
