@@ -8,6 +8,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from .agents import Agents
+from .memory import Pool, aligned
 
 try:  # the kernel behind csr_array @, into a kept buffer and without its checks
     from scipy.sparse._sparsetools import csr_matvecs
@@ -19,7 +20,6 @@ Array = Any
 WIDE = 1 << 14
 """Floats per row from which mixing runs in blocks that fit the cache, and messages leave from where they stand."""
 BLOCK = 1 << 15
-PAGE = 4096
 
 
 class Route:
@@ -106,6 +106,7 @@ class Wide(Route):
         self.terms = [[(int(j), w) for j, w in zip(W.indices[a:b], W.data[a:b], strict=True)]
                       for a, b in pairwise(W.indptr)]
         self.work = aligned((BLOCK,), self.dtype)
+        self.pools = {width: Pool((self.m, width), self.dtype) for width in self.widths}
         if links is not None:
             self.kept = aligned((self.m, self.width), self.dtype) if len(widths) > 1 else None
             self.received = aligned((len(links.theirs), self.width), self.dtype)
@@ -129,7 +130,7 @@ class Wide(Route):
 
     def _sum(self, rows: list[Array]) -> Array:
         width = rows[0].size
-        mixed = np.empty((self.m, width), self.dtype)
+        mixed = self.pools[width].take()
         for a in range(0, width, BLOCK):
             b = min(a + BLOCK, width)
             work = self.work[:b - a]
@@ -217,11 +218,3 @@ def links(W: csr_array, agents: Agents) -> Links:
     destinations = sorted(wanted)
     return Links(local, sources, destinations, theirs, [owners.count(s) for s in sources],
                   [sorted(wanted[d]) for d in destinations])
-
-
-def aligned(shape: tuple[int, ...], dtype: Any) -> Array:
-    """An array that begins at a page: copies between oddly distant buffers are slow."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    raw = np.zeros(size + PAGE, np.uint8)
-    start = -raw.ctypes.data % PAGE
-    return raw[start:start + size].view(dtype).reshape(shape)

@@ -19,6 +19,7 @@ from .errors import UserError, shown
 from .files import read_arrays
 from .gossip import Levels, gossip
 from .loading import dimensions, make_problems, problem_class
+from .memory import keep_freed
 from .metrics import Evaluation, StopRule, check_request
 from .oracles import Oracle
 from .record import Folder
@@ -141,6 +142,7 @@ class Plan:
         evaluation = Evaluation(loop, self.agents, self.problems, every=run.evaluate_every, seed=run.seed,
                                 requested=run.metrics, stop=StopRule(**run.stop) if run.stop else None, told=told)
         watchers = (evaluation, *((folder.keep(evaluation),) if folder else ()), *observers)
+        keep_freed()
         with threadpool_limits(run.threads), np.errstate(all="ignore"):
             try:
                 state, k, reason = loop.run(self.method.start(*self.rows()), 0, run.iterations, watchers)

@@ -1,0 +1,43 @@
+"""(d) The share of an MLP hyper-cleaning iteration (784-300-10) that is neither oracle nor exchange."""
+
+import gzip
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from mpi4py import MPI
+from paired import PAIRS, median
+
+from mpidbo import solve
+
+comm = MPI.COMM_WORLD
+
+
+def random_images(folder: Path, count: int, prefix: str) -> None:
+    """Files of MNIST's form with random pixels: speed does not depend on what they show."""
+    rng = np.random.default_rng(0)
+    for name, shape, top in ((f"{prefix}-images-idx3-ubyte.gz", (count, 28, 28), 256), (f"{prefix}-labels-idx1-ubyte.gz", (count,), 10)):
+        head = bytes([0, 0, 8, len(shape)]) + b"".join(int(side).to_bytes(4, "big") for side in shape)
+        with gzip.open(folder / name, "wb", compresslevel=1) as file:
+            file.write(head + rng.integers(0, top, shape, dtype=np.uint8).tobytes())
+
+
+with TemporaryDirectory() as name:
+    folder = Path(comm.bcast(name))
+    if comm.rank == 0:
+        random_images(folder, 6000, "train")
+        random_images(folder, 500, "t10k")
+    comm.Barrier()
+    for batch, dtype in ((64, "float64"), (64, "float32"), (256, "float64")):
+        for method in ("sparkle-ed-gt", "d-soba", {"name": "sparkle-ed", "schedule": "jacobi"}):
+            result = solve({"name": "hyper-cleaning", "data": str(folder), "model": "mlp", "hidden": [300], "batch": batch,
+                            "n_train": 5000, "n_validation": 1000}, method, agents=comm.size,
+                           iterations=20 * (PAIRS + 1), evaluate_every=20, dtype=dtype, comm=comm)
+            parts = {part: np.diff(result.history[f"seconds_{part}"])[1:] for part in ("oracle", "exchange", "update")}
+            total = sum(parts.values())
+            share = {part: median(values / total) for part, values in parts.items()}
+            if comm.rank == 0:
+                label = method if isinstance(method, str) else "sparkle-ed, jacobi"
+                print(f"(d) {label}, {comm.size} ranks, batch {batch}, {dtype}: {median(total) / 20 * 1e3:.2f} ms an iteration, "
+                      + ", ".join(f"{part} {100 * value:.1f} %" for part, value in share.items()), flush=True)
+    comm.Barrier()
