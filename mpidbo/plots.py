@@ -76,7 +76,7 @@ def _legend(figure: Figure, free: Any, runs: Sequence[Archive], columns: int) ->
 def _pens(runs: Sequence[Archive]) -> Iterator[tuple[str, float, Archive]]:
     """(color, width, run): later lines are thinner and on top, so that lines that coincide are all seen."""
     for i, (color, run) in enumerate(zip(cycle(COLORS), runs, strict=False)):
-        yield color, 1.3 + 2 * (len(runs) - 1 - i) / max(2, len(runs) - 1), run
+        yield color, 1.3 + 1.6 * (len(runs) - 1 - i) / max(2, len(runs) - 1), run
 
 
 def _line(**how: Any) -> Any:
@@ -109,7 +109,7 @@ def _panel(ax: Any, runs: Sequence[Archive], name: str, against: str) -> None:
             seen = np.isfinite(y) & (y != 0)             # a zero has no place on a logarithmic ordinate
             ax.plot(x, np.where(np.isfinite(y), y, np.nan), marker="o" if seen.sum() == 1 else "", label=label if several else level, **how)
             styles[level] = _line(**how | ({"color": "0.2", "linewidth": 1.4} if several else {}))
-    ax.set_ylabel(LABELS.get(name, name.replace("_", " ")))
+    ax.set_ylabel(LABELS.get(name, name))
     if logarithmic([line.get_ydata() for line in ax.lines]):
         ax.set_yscale("log", nonpositive="mask")
     ticker = matplotlib("ticker")
@@ -167,7 +167,7 @@ def save(figure: Figure, path: Path) -> None:
     try:
         path.write_bytes(drawn.getvalue())
     except OSError as error:
-        raise UserError(f"{path}: could not be written ({error.strerror or error}); give another file with --out") from None
+        raise UserError(f"{path}: could not be written ({error.strerror or error}); give another file") from None
 
 
 def suffix(path: Path) -> str:

@@ -1,7 +1,11 @@
 """The commands but `run`: what they print and draw, and their sentences. Started in this process, without MPI, where none is needed."""
 
+import contextlib
+import os
 import shutil
+import subprocess
 import sys
+import termios
 
 import launch
 import numpy as np
@@ -12,6 +16,7 @@ from mpidbo import archive, catalogue, cli, config, doctor, pictures, plots, tra
 from mpidbo.algorithms import METHODS
 from mpidbo.layout import aligned, quantity
 from mpidbo.machine import Line
+from mpidbo.progress import Progress
 from mpidbo.strategies import STRATEGIES
 from mpidbo.topologies import TOPOLOGIES, make
 
@@ -287,6 +292,41 @@ def test_dry_run(tmp_path, monkeypatch, capsys):
                  "180 k floats (1.44 MB) in 36 k messages", "a rank before the start"):
         assert part in text
     assert not (tmp_path / "out").exists()
+
+
+# a run's bar
+
+
+@pytest.mark.parametrize(("override", "code", "end"), [
+    ("run.iterations=3", 0, "3 iterations (all iterations done)"), ("run.iterations=0", 0, "0 iterations"),
+    ('run.stop={metric="distance",above=0}', 0, "0 iterations (distance"), ("steps.beta=1e200", 3, "diverged")])
+def test_bar_on_a_terminal(tmp_path, override, code, end):
+    (tmp_path / "a.toml").write_text('problem.name = "quadratic"\nrun.agents = 2\nrun.iterations = 2000\n')
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (24, 100))
+    line = launch.command(None, ["-m", "mpidbo", "run", tmp_path / "a.toml", "--out", tmp_path / "out", "--set", override])
+    done = subprocess.run(line, env=launch.environment({}), stdout=subprocess.PIPE, stderr=theirs, text=True, timeout=60)
+    os.close(theirs)
+    seen = b""
+    with contextlib.suppress(OSError):                             # the end of a terminal
+        while part := os.read(ours, 4096):
+            seen += part
+    os.close(ours)
+    assert done.returncode == code and "Traceback" not in seen.decode()
+    assert "iteration 0 " not in done.stdout                       # no log beside the bar
+    last = (done.stdout if code == 0 else seen.decode().split("\r")[-2]).strip()
+    assert end in last
+    assert "it/s" in seen.decode() or "0/" in seen.decode()
+
+
+def test_a_bar_may_be_closed_early_and_twice(capsys):
+    bar = Progress(10)
+    assert bar.look(0, None, False) is None
+    bar.tell({"iteration": 0, "upper_loss": 1.0, "floats": 0})
+    bar.look(bar.next(0), None, True)
+    bar.close()
+    bar.look(3, None, True)
+    assert "it" in capsys.readouterr().err
 
 
 # check
