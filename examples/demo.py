@@ -55,6 +55,9 @@ def main() -> int:
         wrong, weights = learned(agents, args.out / RUNS["with cleaning"][0])
         compare(past, wrong, weights)
         picture(past, wrong, weights, args.out / "cleaning.png")
+        folders = [short(args.out / folder) for folder, _ in RUNS.values()]
+        print(f"\nTo go on:\n   {start[-1]} show {folders[1]}\n   {start[-1]} plot {' '.join(folders)}"
+              f"\n   examples/demo.toml is the whole experiment; examples/README.md tells of the others")
     except UserError as error:
         print(f"demo: {error}", file=sys.stderr)
         return error.exit_code

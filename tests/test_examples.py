@@ -1,0 +1,62 @@
+"""Every file of examples/ runs, here for a few iterations (the demo: test_demo.py)."""
+
+import os
+
+import pytest
+
+from mpidbo import cli
+from mpidbo.archive import read
+
+SHORT = {
+    "my_problem": ["run.iterations=600"],
+    "sun_dsbo": ["run.iterations=1000"],
+    "topology_per_level": ["run.iterations=200"],
+    "hyper_cleaning_mnist": ["run.iterations=60", "run.evaluate_every=30", "problem.hidden=[16]", "problem.n_train=2000",
+                             "problem.n_validation=500", "steps.alpha=100"],
+}
+BETTER = {"my_problem": "error", "sun_dsbo": "distance", "topology_per_level": "distance", "hyper_cleaning_mnist": "upper_loss"}
+"""The metric that must at least halve."""
+
+
+def run(line):
+    """A command in this process, without MPI."""
+    args = cli.parser().parse_args([str(word) for word in line])
+    return args.call(args, None)
+
+
+def test_all_are_run(repo):
+    files = {path.stem for path in (repo / "examples").glob("*.toml")}
+    assert files == {"demo", *SHORT}
+    table = (repo / "examples" / "README.md").read_text()
+    assert all(f"`{path.name}`" in table for path in (repo / "examples").glob("*.[tp]*"))
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_configurations(repo, tmp_path, monkeypatch, shared_data, name):
+    monkeypatch.chdir(tmp_path)  # paths are relative to the file
+    settings = list(SHORT[name])
+    if name == "hyper_cleaning_mnist":
+        settings.append(f"problem.data={shared_data('mnist')}")
+    line = ["run", os.path.relpath(repo / "examples" / f"{name}.toml"), "--out", tmp_path / "run"]
+    assert run([*line, *(word for text in settings for word in ("--set", text))]) == 0
+    found = read(tmp_path / "run").history[BETTER[name]]
+    assert found[-1] < 0.5 * found[0]
+
+
+def test_my_problem_is_right(repo):
+    assert run(["check", f"{repo / 'examples' / 'my_problem.py'}:Ridge"]) == 0
+
+
+def test_solve_on_ranks_as_alone(mpi, repo):
+    alone, ranks = (mpi(n, [repo / "examples" / "solve.py", "600"]) for n in (0, 2))
+    assert alone.returncode == 0, alone.stderr
+    assert ranks.returncode == 0, ranks.stderr
+    assert alone.stdout == ranks.stdout
+    last = {line[:29].strip(): float(line.split()[-2]) for line in alone.stdout.splitlines()[3:]}
+    assert last["SPARKLE-ED"] < 0.1 and last["D-SOBA"] > 0.25
+
+
+def test_my_problem_on_ranks(mpi, repo, tmp_path):
+    done = mpi(3, ["-m", "mpidbo", "run", repo / "examples" / "my_problem.toml", "--out", tmp_path / "run", "--set", "run.iterations=50"])
+    assert done.returncode == 0, done.stderr
+    assert read(tmp_path / "run").iteration == 50
