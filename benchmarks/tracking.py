@@ -97,8 +97,8 @@ for strategy in ("gt", "semi-gt"):
         plain(collective, 50)
         state, *_ = loop.run(kept[0], 0, 50, ())
         assert np.allclose(state.x[0], x, rtol=1e-9, atol=1e-12), "the two loops do not do the same work"
-        ratio, a, b_, name = pairs(comm, ours, {"Isend/Irecv": lambda t: plain(point_to_point, t),  # noqa: B023
-                                                "Neighbor_alltoallv": lambda t: plain(collective, t)})  # noqa: B023
+        ratio, a, b_, name = pairs(comm, ours, {"Isend/Irecv": lambda t: plain(point_to_point, t),
+                                                "Neighbor_alltoallv": lambda t: plain(collective, t)})
         if comm.rank == 0:
             print(f"(b) gradient tracking ({strategy}), {comm.size} ranks, d = {d:>3}: {a * 1e6:6.1f} us, "
                   f"plain {b_ * 1e6:6.1f} us ({name}), ratio {ratio:.2f}", flush=True)

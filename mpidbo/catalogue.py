@@ -9,11 +9,12 @@ from typing import Any
 from . import config as configuration
 from . import strategies
 from .algorithms import METHODS, Method
+from .graphs import TOPOLOGIES
 from .layout import aligned, plural
 from .loading import problem_class
 from .problems import PROBLEMS
 from .strategies import STRATEGIES
-from .topologies import RULES, TOPOLOGIES
+from .topologies import RULES
 from .traffic import formula
 
 

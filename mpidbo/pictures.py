@@ -10,10 +10,11 @@ import networkx as nx
 import numpy as np
 
 from .errors import UserError
+from .graphs import TOPOLOGIES
 from .layout import aligned, plural
 from .plots import matplotlib
 from .strategies import STRATEGIES
-from .topologies import TOPOLOGIES, Topology, make, suits
+from .topologies import Topology, make, suits
 
 Array = Any
 Figure = Any

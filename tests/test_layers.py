@@ -13,7 +13,7 @@ LAYERS = [
     "runner metrics averaged checkpoint files progress traffic",
     "algorithms",
     "problems oracles strategies schedules check",
-    "gossip exchange topologies",
+    "gossip exchange topologies graphs",
     "agents memory job backend state errors layout _version",
 ]
 HEIGHT = {name: len(LAYERS) - i for i, layer in enumerate(LAYERS) for name in layer.split()}
