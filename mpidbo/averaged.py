@@ -4,6 +4,7 @@ Solvers of scipy run on rank 0 and ask for averages over the agents; the other r
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from .oracles import Oracle
 Array = Any
 ASKS = ("f_x", "f_y", "g_x", "g_y", "g_yy", "g_xy", "g")
 DONE = len(ASKS)
+REFINEMENTS = 2
 
 
 class Averaged:
@@ -34,15 +36,20 @@ class Averaged:
         return self.agents.mean(getattr(self.oracle, name)(*rows))
 
     def on_root(self, work: Callable[[Callable[..., Array]], Array], size: int) -> Array:
-        """What `work(ask)` returns on rank 0, an array of `size` floats, on every rank; `ask(name, x, y, v)` is an average."""
+        """What `work(ask)` returns on rank 0, an array of `size` floats, on every rank; `ask(name, x, y, v)` is an average.
+
+        NaN where the solver meets numbers that it cannot go on with.
+        """
         comm = self.agents.comm
+        result = np.full(size, np.nan)
+        if comm is None or comm.rank == 0:
+            with suppress(ValueError, np.linalg.LinAlgError):
+                result[:] = work(self if comm is None else self._ask)
         if comm is None:
-            return np.asarray(work(self), np.float64)
+            return result
         if comm.rank == 0:
-            result = np.asarray(work(self._ask), np.float64).reshape(size)
             comm.Bcast(np.array([DONE]))
         else:
-            result = np.empty(size)
             self._serve()
         comm.Bcast(result)
         return result
@@ -83,6 +90,8 @@ class Averaged:
                 return Hv
 
             H = LinearOperator((self.q, self.q), matvec=product, dtype=np.float64)
+            for _ in range(REFINEMENTS):  # the trust region stops where g no longer falls, halfway in digits
+                y_star = y_star - cg(H, np.asarray(ask("g_y", x64, y_star), np.float64), rtol=1e-8, maxiter=10 * self.q + 100)[0]
             z, _ = cg(H, np.asarray(ask("f_y", x64, y_star), np.float64), rtol=tol, maxiter=10 * self.q + 100)
             if curvature[0] < 0:
                 return np.full(self.p, np.nan)

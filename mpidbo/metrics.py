@@ -161,7 +161,8 @@ class Evaluation:
                 before = self.sound[1]
                 state = self.loop.steps(before, done, done + 1)
                 if self._broken(state):
-                    first, levels, cause = done + 1, self._broken(state), self._cause(before, done)
+                    first, cause = done + 1, self._cause(before, done)
+                    levels = self._broken(state) if cause else [self._largest(before, self._broken(state))]
                     break
                 self.sound = (done + 1, state)
         names = {"x": "alpha", "y": "beta", "z": "gamma", "t": "gamma"}
@@ -174,6 +175,12 @@ class Evaluation:
         loop, watch = self.loop, _Watch(self.loop.oracle)
         loop.method.step(k, watch, loop.W, state)    # type: ignore[arg-type]
         return next(filter(None, self.agents.texts(watch.found)), "")
+
+    def _largest(self, state: Any, levels: list[str]) -> str:
+        """The level that has grown most: when one overflows, it takes the others with it in the same step."""
+        sizes = self.agents.gather(np.array([[float(abs(getattr(state, level)[i]).max()) for level in levels]
+                                             for i in range(self.agents.m)]))
+        return levels[int(sizes.max(axis=0).argmax())]
 
     def _broken(self, state: Any) -> list[str]:
         levels = [*self.loop.method.levels]

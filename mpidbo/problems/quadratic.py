@@ -79,6 +79,46 @@ class Quadratic(Problem):
         M, w = np.linalg.solve(H, P), np.linalg.solve(H, c)
         return self.xp.asarray(np.linalg.solve(A + M.T @ B @ M, Aa + M.T @ (Bb - B @ w)), dtype=self.dtype)
 
+    @classmethod
+    def stacked(cls, agents: "list[Quadratic]") -> "Stacked":
+        return Stacked(agents)
+
+
+class Stacked:
+    """The oracles of several agents, row by row: matmul takes each agent's product by itself."""
+
+    def __init__(self, agents: list[Quadratic]) -> None:
+        xp, (self.p, self.q) = agents[0].xp, agents[0].dims
+        self.A, self.a, self.B, self.b, self.H, self.P, self.PT, self.c = (
+            xp.stack([getattr(agent, name) for agent in agents]) for name in ("A", "a", "B", "b", "H", "P", "PT", "c"))
+        self.xp = xp
+
+    def _noisy(self, u: Any, samples: list[Any], part: slice) -> Any:
+        return u if samples[0] is None else u + self.xp.stack([sample[part] for sample in samples])
+
+    def f_x(self, x: Any, y: Any, samples: list[Any]) -> Any:
+        return self._noisy(_rows(self.A, x - self.a), samples, slice(self.p))
+
+    def f_y(self, x: Any, y: Any, samples: list[Any]) -> Any:
+        return self._noisy(_rows(self.B, y - self.b), samples, slice(self.p, self.p + self.q))
+
+    def g_x(self, x: Any, y: Any, samples: list[Any]) -> Any:
+        return -_rows(self.PT, y)
+
+    def g_y(self, x: Any, y: Any, samples: list[Any]) -> Any:
+        return self._noisy(_rows(self.H, y) - _rows(self.P, x) - self.c, samples, slice(self.p + self.q, None))
+
+    def g_yy(self, x: Any, y: Any, v: Any, samples: list[Any]) -> Any:
+        return _rows(self.H, v)
+
+    def g_xy(self, x: Any, y: Any, v: Any, samples: list[Any]) -> Any:
+        return -_rows(self.PT, v)
+
+
+def _rows(matrices: Any, rows: Any) -> Any:
+    """(m, d): matrices[i] @ rows[i], each as the single product would be."""
+    return (matrices @ rows[:, :, None])[:, :, 0]
+
 
 def _data(seed: int, agent: int, *, p: int, q: int, heterogeneity: float, condition: float) -> tuple[np.ndarray, ...]:
     """(A, a, B, b, H, P, c) of one agent: a common part drawn from the seed, and its own."""
@@ -92,4 +132,4 @@ def _data(seed: int, agent: int, *, p: int, q: int, heterogeneity: float, condit
     def free(*shape: int) -> np.ndarray:
         return (common.standard_normal(shape) + heterogeneity * own.standard_normal(shape)) / np.sqrt(shape[-1])
 
-    return spd(p), free(p), spd(q), free(q), spd(q), free(q, p), free(q)
+    return spd(p), free(p), spd(q), free(q), spd(q), 0.3 * free(q, p), free(q)
