@@ -183,8 +183,9 @@ class Evaluation:
         return levels[int(sizes.max(axis=0).argmax())]
 
     def _broken(self, state: Any) -> list[str]:
-        levels = [*self.loop.method.levels]
-        bad = self.agents.total(np.array([not np.isfinite(getattr(state, level)).all() for level in levels], np.int64))
+        """The levels with an entry that is no number, or whose square is none."""
+        levels, limit = [*self.loop.method.levels], np.sqrt(np.finfo(self.loop.oracle.dtype).max)
+        bad = self.agents.total(np.array([not np.abs(getattr(state, level)).max() < limit for level in levels], np.int64))
         return [level for level, count in zip(levels, bad, strict=True) if count]
 
 
