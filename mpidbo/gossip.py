@@ -101,21 +101,19 @@ class Gossip:
         self.seconds += perf_counter() - began
         return mixed if several else mixed[0]
 
-    def _route(self, shapes: list[tuple[int, int]]) -> "Route":
-        with agreed(self.agents.comm):
-            for shape in shapes:
-                if len(shape) != 2 or shape[0] != self.m:
-                    raise UserError(f"W @ s: s has shape {shape}, expected ({self.m}, d), one row for each agent of this rank")
-        widths = [shape[1] for shape in shapes]
-        if self._graph is not None:
-            assert self._links is not None
-            said = np.empty(len(self._links.sources), np.int64)
-            self._graph.Neighbor_allgather(np.array([sum(widths)]), said)
-            with agreed(self.agents.comm):
-                for source, width in zip(self._links.sources, said, strict=True):
-                    if width != sum(widths):
-                        raise UserError(f"W @ s: rank {source} sends rows of {width} floats, rank {self.agents.rank} expects "
-                                        f"{sum(widths)}; make dims the same on every agent")
+    def _route(self, shapes: list[tuple[int, int]]) -> Route:
+        wrong = next((f"W @ s: s has shape {shape}, expected ({self.m}, d), one row for each agent of this rank"
+                      for shape in shapes if len(shape) != 2 or shape[0] != self.m), "")
+        said = self.agents.texts(wrong or "+".join(str(shape[1]) for shape in shapes))
+        for rank, theirs in enumerate(said):
+            if theirs != said[0] or theirs.startswith("W"):
+                mistake = UserError(theirs if theirs.startswith("W") else f"W @ s: rank {rank} sends rows of {theirs} floats, "
+                                    f"rank 0 of {said[0]}; make dims the same on every agent")
+                mistake.agreed = True                    # every rank was told all
+                raise mistake
+        return self._planned([shape[1] for shape in shapes])
+
+    def _planned(self, widths: list[int]) -> Route:
         return (Wide if sum(widths) > WIDE else Narrow)(widths, self._W, self._links, self._graph)
 
     @property
@@ -145,8 +143,8 @@ class Average(Gossip):
         super().__init__(Topology(topology.name, csr_array((agents.n, agents.n))), Agents(agents.n), dtype)
         self.topology, self.agents, self.m, self.edges = topology, agents, agents.m, 2 * (agents.n - 1)
 
-    def _route(self, shapes: list[tuple[int, int]]) -> "Route":
-        return Central([shape[1] for shape in shapes], self.agents)
+    def _planned(self, widths: list[int]) -> Route:
+        return Central(widths, self.agents)
 
 
 def gossip(topology: Topology, agents: Agents, dtype: Any = np.float64) -> Gossip:
