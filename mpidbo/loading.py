@@ -86,10 +86,13 @@ def make_problems(cls: type[Any], table: Mapping[str, Any], which: range, n: int
 
 
 def _like(value: Any, default: Any, where: str) -> None:
-    """UserError when an option's type is not that of its default."""
-    takes: dict[type, tuple[type, ...]] = {bool: (bool,), int: (int,), float: (int, float), str: (str, Path)}
-    if not isinstance(value, takes.get(type(default), (object,))) or (isinstance(value, bool) and type(default) in (int, float)):
-        kind = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}[type(default)]
+    """UserError when an option's type is not that of its default, or when it is NaN."""
+    kinds = {bool: (type(value) is bool, "true or false"),
+             int: (type(value) is int, "a whole number"),
+             float: (type(value) in (int, float) and value == value, "a number"),
+             str: (isinstance(value, (str, Path)), "a text")}
+    right, kind = kinds.get(type(default), (True, ""))
+    if not right:
         raise UserError(f"{where}: {shown(value)} is not {kind}; give one, such as its default, {shown(default)}")
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import UserError
 from .base import Problem
 
 
@@ -33,6 +34,8 @@ class NonconvexToy(Problem):
                  a: float = 2.0, c: float = 2.0, x0: float = -6.0, heterogeneity: float = 0.0,
                  noise: float = 0.0) -> None:
         super().__init__(agent, n_agents, xp=xp, seed=seed)
+        if dim < 1:
+            raise UserError(f"problem.dim: {dim} is not positive; x and y have at least one entry each")
         self.dims, self.dtype = (dim, dim), dtype
         self.a, self.c, self.x0, self.noise = a, c, x0, noise
         own = np.stack([np.random.default_rng([seed, 1, i]).standard_normal(4 * dim + 1) for i in range(n_agents)])

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import UserError
 from .base import Problem
 
 
@@ -26,6 +27,10 @@ class Quadratic(Problem):
     def __init__(self, agent: int, n_agents: int, *, xp: Any, seed: int, dtype: Any = np.float64, p: int = 5,
                  q: int = 5, heterogeneity: float = 1.0, noise: float = 0.0, condition: float = 4.0) -> None:
         super().__init__(agent, n_agents, xp=xp, seed=seed)
+        if p < 1 or q < 1:
+            raise UserError(f"problem: p = {p} and q = {q} must both be positive; x and y have at least one entry each")
+        if not 1 <= condition < 1e16:
+            raise UserError(f"problem.condition: {condition} is no condition number; choose one from 1 on, below 1e16")
         self.dims, self.noise, self.dtype = (p, q), noise, dtype
         self._make = partial(_data, seed, p=p, q=q, heterogeneity=heterogeneity, condition=condition)
         self.A, self.a, self.B, self.b, self.H, self.P, self.c = (
