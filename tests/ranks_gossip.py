@@ -47,7 +47,7 @@ def bits():
         expected = messages(twin, n, dtype, lambda rows: rows)
         for i, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
             same = ours.dtype == theirs.dtype and ours.shape == (spread.m, theirs.shape[1]) and ours.tobytes() == theirs[mine].tobytes()
-            assert same, f"message {i} of {name}, n = {n}, {dtype}, wide = {wide}, rank {COMM.rank}"
+            assert same and ours.flags.c_contiguous, f"message {i} of {name}, n = {n}, {dtype}, wide = {wide}, rank {COMM.rank}"
         assert W.sent == twin.sent, (W.sent, twin.sent)
         packed += any(getattr(route, "packed", None) is not None for route in W._routes.values())
         W.close()

@@ -52,6 +52,20 @@ def test_rows_receive_along_the_edges():
     assert (mixed == topology.W.toarray()).all() and mixed[0, 1] == 0 < mixed[1, 0]
 
 
+@pytest.mark.parametrize("n", SIZES)
+def test_averages_add_in_agent_order(n, monkeypatch):
+    """One agent after the other, then one division; in blocks of columns or not."""
+    s = rows(n, 9) * 10.0 ** rows(n, 9, seed=1)
+    expected = s[0].copy()
+    for row in s[1:]:
+        expected += row
+    expected /= n
+    for block in (1 << 22, 4 * n):
+        monkeypatch.setattr("mpidbo.agents.BLOCK", block)
+        assert same(Agents(n).mean(s), expected)
+        assert all(same(row, expected) for row in make("centralized", n) @ s)
+
+
 @pytest.mark.parametrize("name", [*GRAPHS, "centralized"])
 def test_a_tuple_is_each_of_its_arrays(name):
     W, parts = make(name, 9), [rows(9, d, seed=d) for d in (3, 1, 5)]
