@@ -36,12 +36,13 @@ class Pool:
 
     def take(self) -> Array:
         """An array that nobody else holds, nor any view of it."""
-        for array in self.kept:
-            # `array` is held by `kept` and this loop; what it and its views hold, by `array` alone
-            if getrefcount(array) <= 3 and getrefcount(array.base) <= 2:
-                return array
-        self.kept.append(aligned(self.shape, self.dtype))
-        return self.kept[-1]
+        for i in range(len(self.kept)):
+            if _holders(self.kept, i) == ALONE:
+                return self.kept[i]
+        fresh = aligned(self.shape, self.dtype)
+        if fresh.base is not None:
+            self.kept.append(fresh)
+        return fresh
 
 
 def aligned(shape: tuple[int, ...], dtype: Any) -> Array:
@@ -54,3 +55,12 @@ def aligned(shape: tuple[int, ...], dtype: Any) -> Array:
         with suppress(OSError):
             memory.madvise(mmap.MADV_HUGEPAGE)
     return np.frombuffer(memory, dtype).reshape(shape)
+
+
+def _holders(arrays: list[Array], i: int) -> tuple[int, int]:
+    """How many hold the array, and how many what it is a view of, as its own views do."""
+    return getrefcount(arrays[i]), getrefcount(arrays[i].base)
+
+
+ALONE = _holders([aligned((1,), np.uint8)], 0)
+"""Counted, as a call holds its arguments in some versions of Python and not in others."""
