@@ -11,6 +11,7 @@ from mpidbo import config, exchange, gossip, topologies
 from mpidbo.agents import Agents
 from mpidbo.errors import UserError
 from mpidbo.gossip import Gossip, Levels, Sent
+from mpidbo.memory import Pool
 from mpidbo.plan import Plan
 from mpidbo.strategies import STRATEGIES
 
@@ -134,6 +135,18 @@ def test_results_are_kept_and_arguments_left_alone(wide, monkeypatch):
         if k == 5:
             del kept[::3], copies[::3]
     assert all(map(np.array_equal, kept, copies))
+
+
+def test_memory_is_used_again_once_nobody_holds_it():
+    pool = Pool((3, 4), np.float64)
+    first, second = pool.take(), pool.take()
+    where = first.ctypes.data
+    assert second.ctypes.data != where
+    view = first[1:].T
+    del first
+    assert pool.take().ctypes.data != where
+    del view
+    assert pool.take().ctypes.data == where and len(pool.kept) == 3
 
 
 @pytest.mark.parametrize("wide", [False, True])
