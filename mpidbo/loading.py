@@ -97,15 +97,22 @@ def _like(value: Any, default: Any, where: str) -> None:
 
 
 def dimensions(problems: list[Any]) -> tuple[int, int]:
-    name = type(problems[0]).__name__
+    """(p, q), the same of all these agents. Raises UserError."""
+    found = [_dims(problem) for problem in problems]
+    for dims in found:
+        if dims != found[0]:
+            raise UserError(f"problem {type(problems[0]).__name__}.dims: agents disagree, {found[0]} and {dims}; "
+                            "make it the same on every agent")
+    return found[0]
+
+
+def _dims(problem: Any) -> tuple[int, int]:
+    dims: Any = getattr(problem, "dims", None)
+    where = f"problem {type(problem).__name__}.dims"
     try:
-        p, q = (index(d) for d in problems[0].dims)
-    except (AttributeError, TypeError, ValueError):
-        said = getattr(problems[0], "dims", None)
-        raise UserError(f"problem {name}.dims: {said} is not (p, q); set dims to the dimensions of x and y, two whole numbers") from None
+        p, q = (index(d) for d in dims)
+    except (TypeError, ValueError):
+        raise UserError(f"{where}: {shown(dims)} is not (p, q); set it to the dimensions of x and y, two whole numbers") from None
     if p < 1 or q < 1:
-        raise UserError(f"problem {name}.dims: ({p}, {q}) is not positive; x and y have at least one entry each")
-    for problem in problems:
-        if tuple(problem.dims) != (p, q):
-            raise UserError(f"problem {name}.dims: agents disagree, {(p, q)} and {tuple(problem.dims)}; make them the same on every agent")
+        raise UserError(f"{where}: ({p}, {q}) is not positive; x and y have at least one entry each")
     return p, q

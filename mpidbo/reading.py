@@ -4,10 +4,10 @@ import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+from .config import plain
 from .errors import UserError
 
 
@@ -51,7 +51,7 @@ def _value(text: str) -> Any:
 
 def merged(tables: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """Tables with those of `over` laid over them."""
-    result = dict(deepcopy(tables))
+    result = dict(tables)
     for key, value in over.items():
         old = result.get(key)
         result[key] = merged(old, value) if isinstance(value, Mapping) and isinstance(old, Mapping) else value
@@ -59,9 +59,9 @@ def merged(tables: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
 
 
 def with_absolute_paths(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Paths relative to `folder` made absolute: run.out, run.start, topology files, `file.py:Class`, and the problem's
-    options that hold a slash."""
-    tables = deepcopy(dict(given))
+    """Plain tables, with the paths relative to `folder` made absolute: run.out, run.start, topology files, `file.py:Class`,
+    and the problem's options that hold a slash."""
+    tables = plain(given)
 
     def absolute(table: Any, key: str) -> None:
         if isinstance(table, dict) and isinstance(table.get(key), str):

@@ -39,7 +39,7 @@ def solve(problem: Any, method: Any = "sparkle", topology: Any = "ring", agents:
 
     given = {"agents": agents, "iterations": iterations, "out": out, **run}
     tables = {"problem": table(problem), "method": table(method), "topology": table(topology), "steps": {} if steps is None else steps,
-              "run": configuration.plain(given)}
+              "run": given}
     if comm is not None:
         same_launcher(comm)
     with guarded(comm):
