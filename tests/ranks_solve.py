@@ -1,0 +1,74 @@
+"""Runs that test_ranks.py starts in one process and under mpiexec, where every file must come out with the same bits."""
+
+import hashlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import mpidbo
+
+N = 8
+PROBLEMS: dict[str, dict[str, Any]] = {
+    "quadratic": {"noise": 0.3, "p": 3, "q": 4, "heterogeneity": 0.5, "condition": 2.0},
+    "quadratic-wide": {"name": "quadratic", "noise": 0.3, "p": 37, "q": 70, "heterogeneity": 0.1},
+    "softmax": {"name": "hyper-cleaning", "batch": 6, "n_train": 160, "n_validation": 80},
+    "perceptron": {"name": "hyper-cleaning", "model": "mlp", "hidden": [9, 5], "batch": 6, "n_train": 160, "n_validation": 80},
+    "linear-regression": {"p": 4, "q": 6, "batch": 3},
+    "policy-evaluation": {"states": 15, "p": 4, "batch": 4},
+}
+METHODS: dict[str, dict[str, Any]] = {
+    "sparkle": {"name": "sparkle-ed-gt"},
+    "jacobi": {"name": "sparkle-ed-gt", "schedule": "jacobi"},
+    "d-soba": {},
+    "sun-dsbo": {"name": "sun-dsbo-gt"},
+    "soba": {},
+}
+TWO = {"upper": {"name": "star"}, "lower": {"name": "erdos-renyi", "seed": 2}}
+QUADRATIC = {"problem": {"name": "quadratic", **PROBLEMS["quadratic"]}}
+
+CASES: dict[str, dict[str, Any]] = {f"{problem}-{method}": {
+    "problem": {"name": problem, **options}, "method": {"name": method, **table}, "topology": "ring"}
+    for problem, options in PROBLEMS.items() for method, table in METHODS.items()}
+CASES |= {
+    "graphs": QUADRATIC | {"method": "sparkle-extra-semi-gt", "topology": TWO},
+    "directed": QUADRATIC | {"method": "sparkle-gt-non-gt", "topology": {"name": "exponential", "directed": True}},
+    "first-order": QUADRATIC | {"method": {"name": "d-soba-ed", "variant": "first-order"}, "topology": "star"},
+    "meha": QUADRATIC | {"method": {"name": "sun-dsbo-ed", "schedule": "gauss-seidel", "mu": {"kind": "inverse-sqrt", "start": 0.5}}},
+    "single-level": QUADRATIC | {"method": "single-level-dgd", "topology": "torus"},
+    "single-precision": QUADRATIC | {"method": "sparkle-ed", "dtype": "float32"},
+    "metrics": QUADRATIC | {"method": {"name": "sun-dsbo", "mu": 0.5}, "metrics": ["hypergradient_norm", "refined_residual"]},
+    "stop": QUADRATIC | {"method": "sparkle", "evaluate_every": 3, "stop": {"metric": "consensus_y", "above": 1e-6}},
+}
+FOR_DIGITS = ("softmax", "perceptron")
+EVERYDAY = ("quadratic-sparkle", "quadratic-wide-jacobi", "softmax-sun-dsbo", "perceptron-sparkle", "linear-regression-d-soba",
+            "policy-evaluation-soba", "graphs", "meha", "metrics")
+WRITTEN = ("quadratic-sparkle", "perceptron-sparkle", "graphs", "stop", "metrics")
+"""The cases that write files, too."""
+
+
+def run(case: str, folder: Path, comm: Any = None, **more: Any) -> mpidbo.Result:
+    return mpidbo.solve(**{"agents": N, "iterations": 12, "evaluate_every": 5, "seed": 4, **CASES[case]}, comm=comm,
+                        out=folder / case if case in WRITTEN and not more else None, **more)
+
+
+def digest(result: mpidbo.Result) -> str:
+    """Of all rows, and of the history without its seconds."""
+    arrays = [rows for rows in (result.x, result.y, result.z, result.t) if rows is not None]
+    arrays += [column for name, column in sorted(result.history.items()) if not name.startswith("seconds_")]
+    return hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
+
+
+if __name__ == "__main__":
+    from mpi4py import MPI
+
+    COMM = MPI.COMM_WORLD
+    place, *cases = sys.argv[1:]
+    for name in cases:
+        result = run(name, Path(place), COMM)
+        found = digest(result)
+        assert COMM.allgather(found) == [found] * COMM.size, f"{name}: ranks got different results"
+        if COMM.rank == 0:
+            print(name, found, flush=True)
+    own = run(name, Path(place), COMM, gather=False)
+    first, last = (N * rank // COMM.size for rank in (COMM.rank, COMM.rank + 1))
+    assert own.x.tobytes() == result.x[first:last].tobytes(), "gather=False: not this rank's rows"
