@@ -24,6 +24,10 @@ ON_REQUEST = {
 """Figures that cost more than an evaluation: `run.metrics` or a stop rule asks for them; the oracles that they need."""
 
 
+OWN = ("iteration", "upper_loss", "lower_loss", "consensus_", "calls_", "seconds_", "floats", "messages", "rounds")
+"""How the names of an evaluation's own figures begin."""
+
+
 @dataclass(frozen=True)
 class StopRule:
     """Stop once `metric` is below (or above) a bound."""
@@ -33,7 +37,7 @@ class StopRule:
     above: float = np.inf
 
     def __call__(self, row: Mapping[str, float]) -> str | None:
-        value = row[self.metric]
+        value = row.get(self.metric, np.nan)
         if value < self.below:
             return f"{self.metric} = {value:.3g} is below {self.below:g}"
         if value > self.above:
@@ -84,13 +88,13 @@ class Evaluation:
         began = perf_counter()
         self._finite(k, state)
         row = self._row(k, state)
-        for name, value in row.items():
-            self.history.setdefault(name, []).append(value)
-        if self.stop is not None:
+        rows = len(self.history.get("iteration", ()))
+        for name in dict.fromkeys((*self.history, *row)):           # a problem may name a metric late, or once only
+            self.history.setdefault(name, [np.nan] * rows).append(row.get(name, np.nan))
+        if self.stop is not None and self.stop.metric not in self.history:
             with agreed(self.agents.comm):
-                if self.stop.metric not in row:
-                    raise UserError(f"run.stop.metric: this run has no metric {shown(self.stop.metric)}; "
-                                    f"{did_you_mean(self.stop.metric, row)}")
+                raise UserError(f"run.stop.metric: this run has no metric {shown(self.stop.metric)}; "
+                                f"{did_you_mean(self.stop.metric, row)}")
         self.seconds += perf_counter() - began
         self.told(row)
         return self.stop(row) if self.stop else None
@@ -124,6 +128,9 @@ class Evaluation:
             found = [_checked(p, p.metrics(x, y)) for p in self.problems if hasattr(p, "metrics")]
         mine = "\n".join({name for row in found for name in row})
         names = sorted({name for text in self.agents.texts(mine) for name in text.split("\n") if name})
+        if taken := [name for name in names if name.startswith(OWN)]:
+            with agreed(self.agents.comm):
+                raise UserError(f"problem {type(self.problems[0]).__name__}.metrics: {taken[0]} is a name of mpidbo's own; choose another")
         row = {}
         for name in names:
             values = self.agents.gather(np.array([d.get(name, np.nan) for d in found]))

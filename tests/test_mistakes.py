@@ -145,6 +145,7 @@ SENTENCES = {
     "MODE=no metrics": "problem Mistaken.metrics: ",
     "MODE=word": 'problem Mistaken.metrics: score is "high", which is no number',
     "MODE=slash": 'problem Mistaken.metrics: "a/b" cannot be a metric\'s name',
+    "MODE=taken": "problem Mistaken.metrics: upper_loss is a name of mpidbo's own; choose another",
     "MODE=refuse in init": "problem.who: this agent has no data; give it some",
     "MODE=late refuse": "data of this agent: exhausted; give more",
     MINE + "Mistaken problem.scale=wide": 'problem.scale: "wide" is not a number; give one, such as its default, 1.0',
@@ -306,6 +307,13 @@ def test_an_instance_is_no_class(folder):
         mpidbo.solve({"name": Mistaken, "data": np.zeros(3)}, agents=2, iterations=0, out=folder / "array")
     with pytest.raises(mpidbo.UserError, match=r'steps: 0\.1 is not a table'):
         mpidbo.solve(Mistaken, agents=2, steps=0.1)
+
+
+def test_a_metric_may_come_late(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    history = mpidbo.solve(**arguments([MINE + "Mistaken", "problem.mode=late"])).history
+    assert {len(values) for values in history.values()} == {5}
+    assert np.isnan(history["score"]).tolist() == [True, True, True, False, False]
 
 
 def test_a_warning_is_a_sentence(folder, tmp_path, monkeypatch, capsys):
