@@ -26,6 +26,7 @@ TABLE = [
     ({"kind": "sqrt-n-over-t", "scale": 10}, lambda k: 10 * sqrt(N / HORIZON)),
     ({"kind": "sqrt-n-over-t", "scale": 10, "horizon": 50}, lambda k: 10 * sqrt(N / 50)),
 ]
+TABLES = [case for case in TABLE if isinstance(case[0], dict)]
 WRONG = [
     ("0.1", r"steps\.alpha: \S*0\.1\S* is not a finite number; give a number or a schedule's table"),
     (True, r"steps\.alpha: \S+ is not a finite number"),
@@ -54,7 +55,7 @@ def test_every_kind_is_tried():
     assert {spec.get("kind") for spec, _ in TABLE if isinstance(spec, dict)} == {None, *KINDS}
 
 
-@pytest.mark.parametrize(("spec", "formula"), TABLE, ids=str)
+@pytest.mark.parametrize(("spec", "formula"), TABLE, ids=[str(spec) for spec, _ in TABLE])
 def test_formulas(spec, formula):
     made = schedule(spec, N, "steps.alpha", HORIZON)
     for k in range(ITERATIONS):
@@ -62,14 +63,14 @@ def test_formulas(spec, formula):
 
 
 @pytest.mark.parametrize("warmup", [0, 1, 2, 7])
-@pytest.mark.parametrize(("spec", "formula"), [case for case in TABLE if isinstance(case[0], dict)], ids=str)
+@pytest.mark.parametrize(("spec", "formula"), TABLES, ids=[str(spec) for spec, _ in TABLES])
 def test_warmup(spec, formula, warmup):
     made = schedule({**spec, "warmup": warmup}, N, "steps.alpha", HORIZON)
     for k in range(ITERATIONS):
         assert made(k) == pytest.approx(formula(k) * (min(1, (k + 1) / warmup) if warmup else 1), rel=1e-14)
 
 
-@pytest.mark.parametrize(("spec", "words"), WRONG, ids=str)
+@pytest.mark.parametrize(("spec", "words"), WRONG, ids=[str(spec) for spec, _ in WRONG])
 def test_wrong_tables(spec, words):
     with pytest.raises(UserError, match=words):
         schedule(spec, N, "steps.alpha", HORIZON)
