@@ -21,7 +21,7 @@ from .strategies import STRATEGIES, Strategy, strategy
 SECTIONS = ("problem", "method", "steps", "topology", "run", "checkpoint")
 STEPS = ("alpha", "beta", "gamma", "theta")
 ALIASES = {"sun-dsbo": {"se": "sgd", "gt": "semi-gt"}}
-"""The names that a paper gives to strategies of its own."""
+"""What a paper calls its variants, in a method's name: sun-dsbo-gt is sun-dsbo-semi-gt."""
 LATER = {"run.stall_timeout", "run.max_seconds", "run.buffers", "checkpoint"}
 """Keys of the configuration's format that this version cannot honour; they are refused rather than ignored."""
 FREE = {"run.iterations", "run.evaluate_every", "run.out", "run.device", "run.stop", "run.metrics", "run.buffers"}
@@ -160,8 +160,6 @@ def _method(table: Mapping[str, Any], steps: Mapping[str, Any], run: Run) -> tup
         if key not in used:
             raise UserError(f"steps.{key}: not used by {name}, whose steps are {', '.join(used)}; leave it out")
     method = {"name": name} | {key: _written(given.get(key, defaults[key]), run) for key in own}
-    for key in levels:
-        method[key] = ALIASES.get(name, {}).get(str(method[key]), method[key])
     chosen = {key: _written(steps.get(key, defaults[key]), run) for key in used}
     rule_of(method, chosen, n=1, horizon=run.iterations)
     return method, chosen

@@ -1,5 +1,6 @@
 """All that a run needs, built from a configuration and checked on every rank, and the run itself."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -60,6 +61,7 @@ class Plan:
             self.agents = Agents(n, comm)
             self.method: Method = configuration.rule_of(config.method, config.steps, n=n, horizon=run.iterations)
             self.levels = _topologies(config.topology, self.method, n)
+            self._heed_rounding()
             cls = problem_class(config.problem["name"])
             self.problems = make_problems(cls, config.problem, range(self.agents.first, self.agents.last), n,
                                           seed=run.seed, dtype=np.dtype(run.dtype))
@@ -89,6 +91,12 @@ class Plan:
         if len(said) > 1:
             raise UserError(f"problem {type(self.problems[0]).__name__}.{what}: agents disagree"
                             f"{', ' + ' and '.join(said) if tell else ''}; make it the same on every agent")
+
+    def _heed_rounding(self) -> None:
+        drifting = sorted({row.name for row in self.method.strategies().values() if row.drifts})
+        if drifting and self.config.run.dtype == "float32" and self.agents.n > 1:
+            warnings.warn(f"{' and '.join(drifting)} in float32: rounding adds up in the agents' average, the more the longer the run; "
+                          "take float64 or a gt row where that matters", stacklevel=3)
 
     def _gossip(self) -> Levels:
         made: dict[int, Any] = {}

@@ -57,6 +57,8 @@ def schedule(spec: "float | Mapping[str, Any] | Schedule", n: int, where: str, h
             raise UserError(f"{where}.{key}: unknown key of schedule {kind}; {did_you_mean(key, keys)}")
     values = {key: _number(spec[key], f"{where}.{key}", -math.inf if key == "exponent" else 0) for key in keys if key in spec}
     warmup = values.pop("warmup", 0)
+    if warmup % 1:
+        raise UserError(f"{where}.warmup: {warmup:g} is not a whole number of iterations; give one, such as {math.ceil(warmup)}")
     if kind == "sqrt-n-over-t":
         values.setdefault("horizon", float(horizon or 0))
         if values["horizon"] < 1:
