@@ -93,13 +93,16 @@ class Evaluation:
 
     def look(self, k: int, state: Any, last: bool) -> str | None:
         seen = self.history.get("iteration")
-        if (seen and seen[-1] == k) or (k == self.resumed_at and not last):
+        if seen and seen[-1] == k:                      # a run that stopped here and was ended before it could say so
+            return self.stop({name: values[-1] for name, values in self.history.items()}) if self.stop and k == self.resumed_at else None
+        if k == self.resumed_at and not last:
             return None
         began = perf_counter()
         self.assure_finite(k, state)
         row = self._row(k, state)
-        for name, value in row.items():
-            self.history.setdefault(name, []).append(value)
+        rows = len(seen or [])
+        for name in {**self.history, **row}:            # what is measured may have changed with a restart
+            self.history.setdefault(name, [np.nan] * rows).append(row.get(name, np.nan))
         if self.stop is not None:
             with agreed(self.agents.comm):
                 if self.stop.metric not in row:

@@ -169,12 +169,12 @@ def adopted(tables: Mapping[str, Any], path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return dict(tables)
     found = deepcopy(dict(tables))
-    run = found.setdefault("run", {})
-    if isinstance(run, dict) and "agents" not in run and "agents" in held.get("run", {}):
-        run["agents"] = held["run"]["agents"]
+    if isinstance(before := held.get("run"), dict) and "agents" in before:
+        found.setdefault("run", {}).setdefault("agents", before["agents"])
     for section in ("steps", "method"):
-        for key, value in (found.get(section) or {}).items():
-            earlier = held.get(section, {}).get(key)
+        before = held.get(section)
+        for key, value in found.get(section, {}).items():
+            earlier = before.get(key) if isinstance(before, dict) else None
             if isinstance(value, dict) and value.get("kind") == "sqrt-n-over-t" and isinstance(earlier, dict) and "horizon" in earlier:
                 value.setdefault("horizon", earlier["horizon"])
     return found
