@@ -15,6 +15,7 @@ from mpidbo import config, files, solve
 from mpidbo.agents import Agents
 from mpidbo.algorithms import METHODS
 from mpidbo.checkpoint import Checkpoints, Snapshot
+from mpidbo.errors import UserError
 from mpidbo.problems.quadratic import Quadratic
 from mpidbo.state import leaves, rebuilt
 from mpidbo.strategies import STRATEGIES
@@ -210,6 +211,15 @@ def test_agents_are_adopted(path, whole, tmp_path, capsys):
     assert "already finished" not in capsys.readouterr().out and not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize("text", ["run = 3\n", "run.agents = 'four'\n", "run =\n", ""])
+def test_a_config_that_is_none(text, path, tmp_path, capsys):
+    run(path, tmp_path / "out", run__iterations=10)
+    (tmp_path / "out" / files.CONFIG).write_text(text)
+    for tables in (QUADRATIC, {key: value for key, value in QUADRATIC.items() if key != "run.agents"}):
+        run(toml(tmp_path, tables), tmp_path / "out", code=2)
+        assert "Traceback" not in capsys.readouterr().err
+
+
 # damage
 
 
@@ -356,6 +366,16 @@ def test_wide_rows_are_read_in_parts(tmp_path):
     checkpoints.write(Snapshot(5, state, {}, {"iteration": [0]}))
     snapshot, wrong = checkpoints.newest(Outer(np.empty((2, 750_000)), ()))
     assert not wrong and snapshot.iteration == 5 and np.array_equal(snapshot.state.x, state.x)
+
+
+@pytest.mark.parametrize("like", [Outer(np.empty((2, 4)), ()), Outer(np.empty((2, 3), np.float32), ()),
+                                  Outer(np.empty((2, 3)), np.empty((2, 3)))], ids=["shape", "type", "field"])
+def test_a_state_of_another_form_is_refused(like, tmp_path):
+    """It is no damage: the older checkpoints would be passed over, and then removed."""
+    checkpoints = Checkpoints(tmp_path, Agents(2), keep=1, topologies={}, tables={})
+    checkpoints.write(Snapshot(5, Outer(np.zeros((2, 3)), ()), {}, {"iteration": [0]}))
+    with pytest.raises(UserError, match="of this run's shape and type"):
+        checkpoints.newest(like)
 
 
 def test_in_python(tmp_path):

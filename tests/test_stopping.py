@@ -52,17 +52,16 @@ SOME = {"one": lambda ids, launcher: ids[1:2], "all": lambda ids, launcher: ids,
 
 
 @pytest.mark.parametrize(("ranks", "number", "to"), [
-    (None, signal.SIGTERM, "all"), (4, signal.SIGTERM, "one"), (4, signal.SIGUSR1, "all"), (4, signal.SIGUSR1, "one"),
-    (4, signal.SIGTERM, "all"), (3, signal.SIGUSR1, "launcher")])
-def test_a_signal_ends_all_ranks_and_the_same_command_goes_on(mpi, ranks, number, to, whole, tmp_path):
+    (None, signal.SIGTERM, "all"), (4, signal.SIGTERM, "one"), (4, signal.SIGUSR1, "all"), (3, signal.SIGUSR1, "launcher"),
+    pytest.param(4, signal.SIGUSR1, "one", marks=pytest.mark.slow), pytest.param(4, signal.SIGTERM, "all", marks=pytest.mark.slow)])
+def test_a_signal_ends_all_ranks_and_the_same_command_goes_on(mpi, ranks, number, to, whole, tmp_path, capsys):
     path, out = toml(tmp_path, TABLES), tmp_path / "out"
     said, err, code = signalled(tmp_path, path, ranks, number, SOME[to])
     assert code == 85 and "stopped on request" in said and "Traceback" not in err, said + err
     (at,) = kept(out)
     assert 0 < at < 400 and not (out / files.DONE).exists() and not (out / files.RESULT).exists()
-    done = launch.mpirun(ranks, ["-m", "mpidbo", "run", path, "--out", out])
-    assert done.returncode == 0 and f"going on from iteration {at}\n" in done.stdout, done.stdout + done.stderr
-    assert same(whole, out)
+    run(path, out)
+    assert f"going on from iteration {at}\n" in capsys.readouterr().out and same(whole, out)
 
 
 def test_many_signals_are_one(whole, tmp_path):
