@@ -56,6 +56,7 @@ def attempt(path: Path, out: Path, dice: random.Random, kill: bool) -> tuple[boo
     env = launch.environment({launch.MARK: mark, "MPIDBO_TEST_DRAW": "0.0005" if kill else "0",
                               "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"})
     words = launch.command(ranks, ["-m", "mpidbo", "run", path, "--out", out])
+    segments: set[Path] = set()
     early, whom, limit = dice.random() < 0.1, dice.choice(("one", "all")), time.monotonic() + 120
     with subprocess.Popen(words, env=env, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           start_new_session=True) as process:
@@ -65,12 +66,15 @@ def attempt(path: Path, out: Path, dice: random.Random, kill: bool) -> tuple[boo
                     time.sleep(0.005)
                 time.sleep(dice.uniform(0, 1.5 if early else 0.4))
                 pids = processes(mark)
+                segments = {segment for pid in pids for segment in launch.shared_memory(pid)}
                 for pid in pids if whom == "all" else dice.sample(pids, min(1, len(pids))):
                     with suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
             said, err = process.communicate(timeout=120)
         finally:
             launch.end(process, mark)
+            for segment in segments:                   # killed ranks cannot remove them
+                segment.unlink(missing_ok=True)
     if "damaged" in said or "missing" in said or (before >= 0 and "starting from the beginning" in said):
         raise Fault(f"a vouched checkpoint was passed over: {said}")
     if before >= 0 and "going on" in said and f"going on from iteration {before}\n" not in said:
