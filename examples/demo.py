@@ -17,6 +17,7 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
+from scipy.optimize import minimize
 
 from mpidbo import UserError, plots, topologies
 from mpidbo.archive import Archive, read
@@ -53,7 +54,7 @@ def main() -> int:
                 return code
             past[name] = read(args.out / folder)
         wrong, weights = learned(agents, args.out / RUNS["with cleaning"][0])
-        compare(past, wrong, weights)
+        compare(past, wrong, weights, sure_alone(agents))
         picture(past, wrong, weights, args.out / "cleaning.png")
         folders = [short(args.out / folder) for folder, _ in RUNS.values()]
         print(f"\nTo go on:\n   {start[-1]} show {folders[1]}\n   {start[-1]} plot {' '.join(folders)}"
@@ -152,12 +153,26 @@ def learned(agents: list[HyperCleaning], folder: Path) -> tuple[np.ndarray, np.n
     return np.concatenate([agent.corrupted for agent in agents]), 1 / (1 + np.exp(-x))
 
 
-def compare(past: dict[str, Archive], wrong: np.ndarray, weights: np.ndarray) -> None:
+def sure_alone(agents: list[HyperCleaning]) -> float:
+    """The test accuracy of a classifier trained on nothing but the labels that are surely right, of all agents in one place."""
+    classifier = agents[0].classifier
+    X, labels = (np.concatenate([getattr(agent.validation, name) for agent in agents]) for name in ("X", "labels"))
+
+    def loss(y: np.ndarray) -> tuple[float, np.ndarray]:
+        ridge = agents[0].ridge
+        return classifier.losses(y, X, labels).mean() + ridge * y @ y, classifier.grad(y, X, labels, 1 / len(labels)) + 2 * ridge * y
+
+    y = minimize(loss, agents[0].start()[1], jac=True, method="L-BFGS-B", options={"maxiter": 1000}).x
+    return float(np.mean([agent.metrics(np.zeros(agent.dims[0]), y)["test_accuracy"] for agent in agents]))
+
+
+def compare(past: dict[str, Archive], wrong: np.ndarray, weights: np.ndarray, sure: float) -> None:
     print("\nWhat came out (the digits of the test were seen by nobody):\n"
           "\n                      test accuracy   best along the way   AUC")
     for name, run in past.items():
         accuracy = run.history["test_accuracy"]
         print(f"   {name:<18} {accuracy[-1]:>13.1%} {accuracy.max():>20.1%}   {run.history['auc'][-1]:.3f}")
+    print(f"   with the {TABLES['problem']['n_validation']} labels that are surely right alone, in one place: {sure:.1%}")
     print("\n   AUC: how often a right label weighs more than a wrong one of the same agent; 0.5 is guessing.\n"
           "\n   weight        right labels                       wrong labels")
     for low in (0, 0.2, 0.4, 0.6, 0.8):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from sys import modules
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,13 @@ class Agents:
         everyone = np.empty((self.size, *values.shape), values.dtype)
         self.comm.Allgather(np.ascontiguousarray(values), everyone)
         return everyone.sum(axis=0)
+
+    def start_max(self, mine: np.ndarray, largest: np.ndarray) -> Any:
+        """Begin to put the entrywise maximum over the ranks into `largest`; a request to wait for, or None when it is done."""
+        if self.comm is None:
+            largest[:] = mine
+            return None
+        return self.comm.Iallreduce(mine, largest, op=modules["mpi4py.MPI"].MAX)
 
     def texts(self, text: str) -> list[str]:
         """Every rank's text."""

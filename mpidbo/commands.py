@@ -21,24 +21,30 @@ from .plan import Plan
 from .problems import ORACLES
 from .progress import COUNTS, Log, Progress
 from .reading import load, parse_overrides, with_absolute_paths
-from .record import Folder
+from .record import Folder, adopted
 from .show import show as shown
 from .show import table
+
+STOPPED = 85
+"""The exit code of a run that was asked to stop: a checkpoint is written, and the same command goes on from it."""
 
 
 def run(args: argparse.Namespace, comm: Any) -> int:
     """Run a configuration, into its folder."""
     root = comm is None or comm.rank == 0
     with agreed(comm):
-        config = configuration.check(load(args.config, args.overrides))
-    out = Path(args.out or config.run.out or Path("runs", args.config.stem)).resolve()
+        tables = load(args.config, args.overrides)
+        config = configuration.check(tables)
+        out = Path(args.out or config.run.out or Path("runs", args.config.stem)).resolve()
+        if args.resume != "never":
+            config = configuration.check(adopted(tables, out))
     with Plan(replace(config, run=replace(config.run, out=str(out))), comm) as plan:
         if args.dry_run:
             text = describe(plan)
             if root:
                 print(text)
             return 0
-        folder = Folder(out, plan.config.tables(), plan.agents, args.resume)
+        folder = Folder(out, plan.config.tables(), plan.agents, args.resume, print)
         if folder.finished:
             if root:
                 print(f"{out}: already finished, nothing to do (--resume never starts anew)")
@@ -51,7 +57,7 @@ def run(args: argparse.Namespace, comm: Any) -> int:
                 bar.close()
         if root:
             print(summary(result, out))
-        return 0
+        return STOPPED if result.stopped else 0
 
 
 def summary(result: Any, out: Path) -> str:

@@ -22,10 +22,11 @@ SECTIONS = ("problem", "method", "steps", "topology", "run", "checkpoint")
 STEPS = ("alpha", "beta", "gamma", "theta")
 ALIASES = {"sun-dsbo": {"se": "sgd", "gt": "semi-gt"}}
 """What a paper calls its variants, in a method's name: sun-dsbo-gt is sun-dsbo-semi-gt."""
-LATER = {"run.stall_timeout", "run.max_seconds", "run.buffers", "checkpoint"}
+LATER = {"run.stall_timeout"}
 """Keys of the configuration's format that this version cannot honour; they are refused rather than ignored."""
-FREE = {"run.iterations", "run.evaluate_every", "run.out", "run.device", "run.stop", "run.metrics", "run.buffers"}
-"""Keys that do not decide a trajectory (with all of `[checkpoint]`)."""
+FREE = {"run.iterations", "run.evaluate_every", "run.out", "run.device", "run.stop", "run.metrics", "run.buffers", "run.max_seconds",
+        "checkpoint.every", "checkpoint.keep"}
+"""Keys that do not decide a trajectory."""
 
 
 @dataclass(frozen=True)
@@ -37,15 +38,25 @@ class Run:
     seed: int = 0
     dtype: Literal["float64", "float32"] = "float64"
     device: Literal["cpu", "cuda", "auto"] = "cpu"
+    buffers: Literal["host", "device"] = "host"
     evaluate_every: int = 50
     out: str | None = None
     stop: Mapping[str, Any] | None = None
     start: str | None = None
     threads: int = 1
+    max_seconds: float | None = None
     metrics: tuple[str, ...] = ()
 
 
-LEAST = {"agents": 1, "iterations": 0, "seed": 0, "evaluate_every": 1, "threads": 1}
+@dataclass(frozen=True)
+class Checkpoint:
+    """The keys of `[checkpoint]`: iterations between two (0: only at the end and when stopped), and how many are kept."""
+
+    every: int = 0
+    keep: int = 2
+
+
+LEAST = {"every": 0, "keep": 1, "agents": 1, "iterations": 0, "seed": 0, "evaluate_every": 1, "threads": 1}
 MOST = 2**63 - 1
 """The range of the whole numbers of `[run]`; more is no TOML."""
 
@@ -59,12 +70,14 @@ class Config:
     steps: Mapping[str, Any]
     topology: Mapping[str, Any]
     run: Run
+    checkpoint: Checkpoint = Checkpoint()
 
     def tables(self) -> dict[str, Any]:
         """All of it as plain tables, as config.toml holds it."""
         name = self.problem["name"]
         problem = {**self.problem, "name": f"{name.__module__}:{name.__qualname__}" if isinstance(name, type) else name}
-        found = {"problem": problem, "method": self.method, "steps": self.steps, "topology": self.topology, "run": asdict(self.run)}
+        found = {"problem": problem, "method": self.method, "steps": self.steps, "topology": self.topology, "run": asdict(self.run),
+                 "checkpoint": asdict(self.checkpoint)}
         return {section: plain(table) for section, table in found.items()}
 
 
@@ -84,17 +97,15 @@ def check(tables: Mapping[str, Any]) -> Config:
     for section, table in tables.items():
         if section not in SECTIONS:
             raise UserError(f"{section}: unknown section; {did_you_mean(section, SECTIONS)}")
-        if section in LATER:
-            raise UserError(f"{section}: not available in this version; leave it out")
         if not isinstance(table, Mapping):
             raise UserError(f"{section}: {shown(table)} is not a table; write [{section}] and its keys below it")
-    problem, method, steps, topology, run = (plain(tables.get(section, {})) for section in SECTIONS[:5])
+    problem, method, steps, topology, run, checkpoint = (plain(tables.get(section, {})) for section in SECTIONS)
     if "name" not in problem:
         raise UserError('problem.name: missing; name the problem, such as name = "hyper-cleaning" or name = "my_file.py:MyProblem"')
     if not topology.keys() & {"name", "file"} and not ("upper" in topology and "lower" in topology):
         topology = {"name": "ring", **topology}
     checked = _run(run)
-    return Config(problem, *_method(method, steps, checked), topology, checked)
+    return Config(problem, *_method(method, steps, checked), topology, checked, _checkpoint(checkpoint))
 
 
 def _run(table: Mapping[str, Any]) -> Run:
@@ -111,11 +122,24 @@ def _run(table: Mapping[str, Any]) -> Run:
             values[key] = _stop(value)
         else:
             values[key] = _typed(value, hints[key], where)
-        if key in LEAST and not LEAST[key] <= values[key] <= MOST:
-            raise UserError(f"{where}: {value} is out of range; give at least {LEAST[key]}" + f" and at most {MOST}" * (value > MOST))
+        _in_range(key, values[key], where)
     if "stop" in values and values["stop"]["metric"] in ON_REQUEST:
         values["metrics"] = tuple(dict.fromkeys((*values.get("metrics", ()), values["stop"]["metric"])))
     return Run(**values)
+
+
+def _checkpoint(table: Mapping[str, Any]) -> Checkpoint:
+    hints = typing.get_type_hints(Checkpoint)
+    for key, value in table.items():
+        _known(key, hints, "checkpoint", "unknown key")
+        _typed(value, hints[key], f"checkpoint.{key}")
+        _in_range(key, value, f"checkpoint.{key}")
+    return Checkpoint(**table)
+
+
+def _in_range(key: str, value: Any, where: str) -> None:
+    if key in LEAST and not LEAST[key] <= value <= MOST:
+        raise UserError(f"{where}: {value} is out of range; give at least {LEAST[key]}" + f" and at most {MOST}" * (value > MOST))
 
 
 def _metrics(value: Any) -> tuple[str, ...]:

@@ -37,6 +37,17 @@ def whole(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def synced(*folders: Path) -> None:
+    """Put the names in these folders on the disk, where the file system can."""
+    for folder in folders:
+        with suppress(OSError):
+            number = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(number)
+            finally:
+                os.close(number)
+
+
 @contextmanager
 def whole_hdf5(path: Path) -> Iterator[h5py.File]:
     """A new HDF5 file, which takes the place of `path` as with `whole`."""

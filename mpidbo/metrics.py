@@ -64,6 +64,8 @@ class Evaluation:
         self.history: dict[str, list[float]] = {}
         self.seconds = 0.0
         self.sound: tuple[int, Any] | None = None
+        self.before: Mapping[str, float] = {}
+        self.resumed_at = -1
 
     def _all(self, true: Iterable[bool]) -> bool:
         """Whether that holds for every agent; collective."""
@@ -81,12 +83,26 @@ class Evaluation:
     def next(self, k: int) -> int:
         return k - k % self.every + self.every
 
+    def go_on(self, k: int, state: Any, counts: Mapping[str, float], history: Mapping[str, list[float]]) -> None:
+        """Take up a run where a checkpoint left it: a row that only its end at k had made is taken again when it is due."""
+        self.sound, self.before = (k, state), counts
+        rows = [i for i, at in enumerate(history["iteration"]) if at % self.every == 0 or at < k]
+        self.history = {name: [values[i] for i in rows] for name, values in history.items()}
+        self.resumed_at = k
+
+    def counts(self) -> dict[str, float]:
+        """What was sent, called and taken in all, over restarts too; collective."""
+        now = self._counts()
+        return {name: value + self.before.get(name, 0) for name, value in now.items()}
+
     def look(self, k: int, state: Any, last: bool) -> str | None:
         seen = self.history.get("iteration")
-        if seen and seen[-1] == k:
+        if seen and seen[-1] == k:                      # a run that stopped here and was ended before it could say so
+            return self.stop({name: values[-1] for name, values in self.history.items()}) if self.stop and k == self.resumed_at else None
+        if k == self.resumed_at and not last:
             return None
         began = perf_counter()
-        self._finite(k, state)
+        self.assure_finite(k, state)
         row = self._row(k, state)
         rows = len(self.history.get("iteration", ()))
         for name in dict.fromkeys((*self.history, *row)):           # a problem may name a metric late, or once only
@@ -116,7 +132,7 @@ class Evaluation:
             row["hypergradient_norm"] = float(np.linalg.norm(self.averaged.hypergradient(x, y)))
         if "curvature" in self.requested:
             row["curvature"] = self.averaged.curvature(x, y, means["z"])
-        return row | self._counts()
+        return row | self.counts()
 
     def _spread(self, rows: Array, center: Array) -> float:
         """The root mean square over agents of the distance to a point."""
@@ -156,7 +172,7 @@ class Evaluation:
                 | {f"seconds_{part}": value for part, value in
                    zip(("oracle", "exchange", "update", "evaluation"), seconds.tolist(), strict=True)})
 
-    def _finite(self, k: int, state: Any) -> None:
+    def assure_finite(self, k: int, state: Any) -> None:
         """Raise Diverged unless every level is finite; the steps since the last sound state are taken again to find where."""
         levels = self._broken(state)
         if not levels:

@@ -25,6 +25,7 @@ from .metrics import Evaluation, StopRule, check_request
 from .oracles import Oracle
 from .record import Folder
 from .runner import Loop, Observer
+from .stopping import Stopping
 
 Array = Any
 
@@ -35,7 +36,7 @@ class Result:
 
     x (n, p), y (n, q), and z (n, q) or t (n, q) where the method has it, rows in agent order (with `gather=False` only those of
     this rank's agents); `history` maps a name to its values, one for each evaluation; `iteration` is the number of
-    iterations done and `reason` why it stopped there.
+    iterations done and `reason` why it stopped there; `stopped` if that was a signal or the clock.
     """
 
     x: Array
@@ -45,6 +46,7 @@ class Result:
     history: Mapping[str, np.ndarray]
     iteration: int
     reason: str
+    stopped: bool
     config: Config = field(repr=False)
 
 
@@ -56,6 +58,8 @@ class Plan:
         with agreed(comm):
             if run.device == "cuda":
                 raise UserError('run.device: this version runs on the CPU only; set device = "cpu" or "auto"')
+            if run.buffers == "device":
+                raise UserError('run.buffers: messages of the CPU leave from host memory; set buffers = "host"')
             n = run.agents if run.agents is not None else (1 if comm is None else comm.size)
             self.config = replace(config, run=replace(run, agents=n))
             self.agents = Agents(n, comm)
@@ -149,23 +153,29 @@ class Plan:
         loop = Loop(self.method, self.oracle, self.W)
         evaluation = Evaluation(loop, self.agents, self.problems, every=run.evaluate_every, seed=run.seed,
                                 requested=run.metrics, stop=StopRule(**run.stop) if run.stop else None, told=told)
-        watchers = (evaluation, *((folder.keep(evaluation),) if folder else ()), *observers)
+        state, k = self.method.start(*self.rows()), 0
+        if folder and (snapshot := folder.resumed(state, self.levels)) is not None:
+            state, k = snapshot.state, snapshot.iteration
+            evaluation.go_on(k, state, snapshot.counts, snapshot.history)
+        stopping = Stopping(self.agents, run.max_seconds)
+        watchers = (evaluation, *observers, stopping, *((folder.keep(evaluation, self.config.checkpoint.every),) if folder else ()))
         keep_freed()
-        with threadpool_limits(run.threads), np.errstate(all="ignore"):
+        with stopping, threadpool_limits(run.threads), np.errstate(all="ignore"):
             try:
-                state, k, reason = loop.run(self.method.start(*self.rows()), 0, run.iterations, watchers)
+                state, k, reason = loop.run(state, k, run.iterations, watchers)
             except BaseException:
                 if folder:                                  # rank 0 alone: who else is here is not known
                     with suppress(UserError):
                         folder.write_history(evaluation)
                 raise
         found = {name: getattr(state, name) for name in ("x", "y", "z", "t") if hasattr(state, name)}
-        if folder:
+        stopped = bool(stopping.reason) and reason == stopping.reason
+        if folder and not stopped:
             folder.finish(found, k, self.config.run.threads)
         if gather:
             found = {name: self.agents.gather(rows) for name, rows in found.items()}
         history = {name: np.array(values) for name, values in evaluation.history.items()}
-        return Result(found["x"], found["y"], found.get("z"), found.get("t"), history, k, reason, self.config)
+        return Result(found["x"], found["y"], found.get("z"), found.get("t"), history, k, reason, stopped, self.config)
 
 
 def _topologies(table: Mapping[str, Any], method: Method, n: int) -> dict[str, topologies.Topology]:

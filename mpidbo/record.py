@@ -1,7 +1,8 @@
 """A run's folder: claimed at the start, kept up to date along the run, finished at the end."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from copy import deepcopy
 from pathlib import Path
 from time import monotonic
 from typing import Any, Literal
@@ -12,9 +13,11 @@ import tomli_w
 from . import files
 from ._version import __version__
 from .agents import Agents, agreed
+from .checkpoint import Checkpoints, Snapshot
 from .config import FREE
 from .errors import UserError
 from .metrics import Evaluation
+from .topologies import Topology
 
 SECONDS = 5.0
 """At least this long between two writings of history.h5."""
@@ -23,12 +26,15 @@ SECONDS = 5.0
 class Folder:
     """The folder of one run. Rank 0 writes; what goes wrong there is raised on every rank.
 
-    With `resume` "auto", a folder that holds another run is refused with the keys that differ, and `finished` is set where
-    it holds this run, finished. "never" first renames an existing folder NAME to NAME.1. Raises UserError.
+    With `resume` "auto" a run goes on from its newest checkpoint that is whole, if there is one; "must" insists on one. A folder
+    that holds another run is refused with the keys that differ, and `finished` is set where it holds this run, finished.
+    "never" first renames an existing folder NAME to NAME.1. `told(sentence)` hears of damaged checkpoints. Raises UserError.
     """
 
-    def __init__(self, path: Path, tables: Mapping[str, Any], agents: Agents, resume: Literal["auto", "never", "must"]) -> None:
-        self.path, self.tables, self.agents = path, tables, agents
+    def __init__(self, path: Path, tables: Mapping[str, Any], agents: Agents, resume: Literal["auto", "never", "must"],
+                 told: Callable[[str], None] = lambda sentence: None) -> None:
+        self.path, self.tables, self.agents, self.resume, self.told = path, tables, agents, resume, told
+        self.every, self.saved = 0, -1
         self.evaluation: Evaluation | None = None
         self._written = monotonic()
         finished = False
@@ -40,7 +46,7 @@ class Folder:
     def _claim(self, resume: str) -> bool:
         """Whether this run has finished here; if not, the folder now holds its config.toml."""
         path, config = self.path, self._config()
-        if resume == "must":
+        if resume == "must" and not path.is_dir():
             raise UserError(f"--resume must: {path} holds no checkpoint; start with --resume auto")
         try:
             if resume == "never" and path.exists():
@@ -66,7 +72,7 @@ class Folder:
         except ValueError:
             raise UserError(f"run.out: {path} holds a damaged {files.CONFIG} or {files.DONE}; choose another folder, "
                             "or --resume never to set it aside") from None
-        keys = files.differing(held, self.tables, lambda key: key in FREE or key.startswith(("run.stop.", "checkpoint.")))
+        keys = files.differing(held, self.tables, lambda key: key in FREE or key.startswith("run.stop."))
         if keys:
             raise UserError(f"run.out: {path} holds another run, which differs in {', '.join(keys)}; choose another run.out, "
                             "or --resume never to set it aside")
@@ -83,23 +89,51 @@ class Folder:
             raise UserError(f"{' and '.join(odd) or 'problem'}: not what {files.CONFIG} can hold; give numbers, texts and lists of them, "
                             "or leave run.out out") from None
 
-    def keep(self, evaluation: Evaluation) -> "Folder":
-        """Itself, as an observer that writes the history of that evaluation from time to time."""
-        self.evaluation = evaluation
+    def resumed(self, start: Any, levels: Mapping[str, Topology]) -> Snapshot | None:
+        """Where to go on from, for a state of the form of `start`; collective."""
+        self.checkpoints = Checkpoints(self.path, self.agents, keep=self.tables["checkpoint"]["keep"], tables=self.tables,
+                                       topologies={level: topology.fingerprint for level, topology in levels.items()})
+        if self.resume == "never":
+            return None
+        snapshot, wrong = self.checkpoints.newest(start)
+        going_on = f"going on from iteration {snapshot.iteration}" if snapshot else "starting from the beginning"
+        if self.agents.rank == 0:
+            for sentence in (*wrong, *([going_on] if wrong or snapshot else [])):
+                self.told(sentence)
+        with agreed(self.agents.comm):
+            if snapshot is None and self.resume == "must":
+                raise UserError(f"{self.path}: holds no checkpoint that is whole{f' ({wrong[0]})' if wrong else ''}; "
+                                "start anew with --resume never")
+        return snapshot
+
+    def keep(self, evaluation: Evaluation, every: int) -> "Folder":
+        """Itself, as an observer that writes a checkpoint every so many iterations, and that evaluation's history from time to time."""
+        self.evaluation, self.every = evaluation, every
         return self
 
     def next(self, k: int) -> int:
         assert self.evaluation is not None
-        return self.evaluation.next(k)
+        due = self.evaluation.next(k)
+        return min(due, k - k % self.every + self.every) if self.every else due
 
     def look(self, k: int, state: Any, last: bool) -> str | None:
         assert self.evaluation is not None
+        if last or (self.every and k % self.every == 0 and k > 0):
+            self.checkpoint(k, state, self.evaluation)
         if last:
             with agreed(self.agents.comm):
                 self.write_history(self.evaluation)
         elif monotonic() - self._written > SECONDS:
             self.write_history(self.evaluation)
         return None
+
+    def checkpoint(self, k: int, state: Any, evaluation: Evaluation) -> None:
+        """Write a checkpoint, once for an iteration; collective."""
+        if self.saved == k:
+            return
+        evaluation.assure_finite(k, state)
+        self.checkpoints.write(Snapshot(k, state, evaluation.counts(), evaluation.history))
+        self.saved = k
 
     def write_history(self, evaluation: Evaluation) -> None:
         """Write history.h5; rank 0 alone does, which may raise UserError."""
@@ -126,6 +160,24 @@ class Folder:
     def _method(self) -> str:
         table = self.tables["method"]
         return "-".join([table["name"], *(table[key] for key in ("lower", "upper") if key in table)])
+
+
+def adopted(tables: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """The tables of a run with what an earlier start of it, in that folder, has fixed: its agents and its horizons."""
+    try:
+        held = tomllib.loads((path / files.CONFIG).read_text())
+    except (OSError, ValueError):
+        return dict(tables)
+    found = deepcopy(dict(tables))
+    if isinstance(before := held.get("run"), dict) and "agents" in before:
+        found.setdefault("run", {}).setdefault("agents", before["agents"])
+    for section in ("steps", "method"):
+        before = held.get(section)
+        for key, value in found.get(section, {}).items():
+            earlier = before.get(key) if isinstance(before, dict) else None
+            if isinstance(value, dict) and value.get("kind") == "sqrt-n-over-t" and isinstance(earlier, dict) and "horizon" in earlier:
+                value.setdefault("horizon", earlier["horizon"])
+    return found
 
 
 def _host() -> str:

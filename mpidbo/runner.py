@@ -30,22 +30,20 @@ class Loop:
 
     def run(self, state: Any, k: int, iterations: int, observers: Sequence[Observer]) -> tuple[Any, int, str]:
         """(state, iterations done, why it stopped); collective over the ranks."""
-        for observer in observers:
-            observer.look(k, state, k >= iterations)
-        reason = "already there"
-        while k < iterations:
-            until = min([iterations, *(observer.next(k) for observer in observers)])
-            state = self.steps(state, k, until)
-            k = until
-            reason = "all iterations done"
-            said = [observer.look(k, state, k >= iterations) for observer in observers
-                    if k >= iterations or observer.next(k - 1) == k]
+        due, reason = list(observers), "already there"
+        while True:
+            said = [observer.look(k, state, k >= iterations) for observer in due]
             stop = next((text for text in said if text), None)
             if stop:
                 for observer in observers:
                     observer.look(k, state, True)
                 return state, k, stop
-        return state, k, reason
+            if k >= iterations:
+                return state, k, reason
+            until = min([iterations, *(observer.next(k) for observer in observers)])
+            state = self.steps(state, k, until)
+            due = [observer for observer in observers if until >= iterations or observer.next(until - 1) == until]
+            k, reason = until, "all iterations done"
 
     def steps(self, state: Any, first: int, until: int) -> Any:
         """The state after iterations first, ..., until - 1."""

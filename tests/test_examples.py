@@ -53,7 +53,7 @@ def test_solve_on_ranks_as_alone(mpi, repo):
     assert ranks.returncode == 0, ranks.stderr
     assert alone.stdout == ranks.stdout
     last = {line[:29].strip(): float(line.split()[-2]) for line in alone.stdout.splitlines()[3:]}
-    assert last["SPARKLE-ED"] < 0.1 and last["D-SOBA"] > 0.25
+    assert last["SPARKLE-ED"] < 0.07 and last["D-SOBA"] > 0.1
 
 
 def test_my_problem_on_ranks(mpi, repo, tmp_path):

@@ -1,9 +1,12 @@
 """Every strategy is its dense primal-dual form, over long sequences of any directions, and keeps its averages."""
 
+import warnings
+
 import numpy as np
 import pytest
 from dense import ALIKE, POWERS, PrimalDual, deviation, mixing_matrix, root
 
+import mpidbo
 from mpidbo import topologies
 from mpidbo.agents import Agents
 from mpidbo.errors import UserError
@@ -143,3 +146,12 @@ def test_names():
     assert all(isinstance(row, Strategy) and row.corrected == (name not in ("sgd", "dgd")) for name, row in STRATEGIES.items())
     with pytest.raises(UserError, match=r"method\.lower: no strategy is called .extar.; did you mean extra\?"):
         strategy("extar", "method.lower")
+
+
+@pytest.mark.parametrize(("method", "dtype", "warned"), [("sparkle-ed-gt", "float32", True), ("sparkle-gt", "float32", False),
+                                                          ("sparkle-ed", "float64", False)])
+def test_rows_that_drift_in_single_precision_are_warned_of(method, dtype, warned):
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        mpidbo.solve("quadratic", method, agents=2, iterations=1, dtype=dtype)
+    assert any("in float32: rounding adds up" in str(warning.message) for warning in said) is warned

@@ -1,0 +1,122 @@
+"""Runs killed with SIGKILL at random moments and gone on with on a random number of ranks until they finish: `make soak`.
+
+    python benchmarks/soak.py [RUNS] [SEED]
+
+Every result must be, to the bit, that of the run that nothing interrupts; no checkpoint that was vouched for may be damaged or passed over.
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parent.parent / "tests"
+sys.path.insert(0, str(TESTS))
+
+import launch  # noqa: E402
+
+from runs import kept, same, toml  # noqa: E402
+
+TABLES = {"problem.name": f"{TESTS / 'slow_quadratic.py'}:Slow", "problem.noise": 0.3, "problem.p": 30, "problem.q": 40,
+          "method.name": "sparkle-ed-gt", "steps.alpha": 0.002, "run.agents": 8, "run.iterations": 150, "run.evaluate_every": 10,
+          "checkpoint.every": 3}
+RANKS = (None, 2, 3, 4)
+
+
+class Fault(AssertionError):
+    """What a restart must not do."""
+
+
+def newest(out: Path) -> int:
+    """The iteration of the newest checkpoint that is vouched for, or -1."""
+    with suppress(FileNotFoundError):
+        return max((at for at in kept(out) if (out / "checkpoints" / str(at) / "manifest.json").exists()), default=-1)
+    return -1
+
+
+def processes(mark: str) -> list[int]:
+    """The ids of the ranks, without those of the launcher."""
+    found = []
+    for pid in launch.marked(mark):
+        with suppress(OSError, IndexError):
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            if Path(words[0].decode()).name.startswith("python") and b"mpidbo" in words:
+                found.append(pid)
+    return found
+
+
+def attempt(path: Path, out: Path, dice: random.Random, kill: bool) -> tuple[bool, str]:
+    """(whether the run has finished, what was done to it)."""
+    ranks, mark, before = dice.choice(RANKS), uuid.uuid4().hex, newest(out)
+    env = launch.environment({launch.MARK: mark, "MPIDBO_TEST_DRAW": "0.0005" if kill else "0",
+                              "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"})
+    words = launch.command(ranks, ["-m", "mpidbo", "run", path, "--out", out])
+    segments: set[Path] = set()
+    early, whom, limit = dice.random() < 0.1, dice.choice(("one", "all")), time.monotonic() + 120
+    with subprocess.Popen(words, env=env, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          start_new_session=True) as process:
+        try:
+            if kill:
+                while not early and process.poll() is None and newest(out) <= before and time.monotonic() < limit:
+                    time.sleep(0.005)
+                time.sleep(dice.uniform(0, 1.5 if early else 0.4))
+                pids = processes(mark)
+                segments = {segment for pid in pids for segment in launch.shared_memory(pid)}
+                for pid in pids if whom == "all" else dice.sample(pids, min(1, len(pids))):
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+            said, err = process.communicate(timeout=120)
+        finally:
+            launch.end(process, mark)
+            for segment in segments:                   # killed ranks cannot remove them
+                segment.unlink(missing_ok=True)
+    if "damaged" in said or "missing" in said or (before >= 0 and "starting from the beginning" in said):
+        raise Fault(f"a vouched checkpoint was passed over: {said}")
+    if before >= 0 and "going on" in said and f"going on from iteration {before}\n" not in said:
+        raise Fault(f"not from the newest checkpoint, {before}: {said}")
+    if process.returncode != 0 and not kill:
+        raise Fault(f"exit code {process.returncode}: {said}{err}")
+    if process.returncode == 0:
+        return True, "finished"
+    return False, f"{ranks or 1}{'*' if whom == 'all' else ''}@{max(newest(out), 0)}"
+
+
+def soak(folder: Path, runs: int, seed: int, most: int = 5) -> int:
+    """The number of kills that hit; raises Fault."""
+    dice, kills = random.Random(seed), 0
+    path = toml(folder, TABLES)
+    whole = launch.mpirun(None, ["-m", "mpidbo", "run", path, "--out", folder / "whole"], timeout=120)
+    if whole.returncode:
+        raise Fault(whole.stderr)
+    for number in range(runs):
+        out, finished, hits = folder / f"run{number}", False, []
+        for _ in range(dice.randint(1, most)):
+            if not finished:
+                finished, what = attempt(path, out, dice, kill=True)
+                hits += [] if finished else [what]
+        if not finished:
+            attempt(path, out, dice, kill=False)
+        equal = same(folder / "whole", out)
+        kills += len(hits)
+        print(f"run {number}: killed {' '.join(hits) or 'never'}; {'equal' if equal else 'DIFFERENT'}", flush=True)
+    return kills
+
+
+def main() -> int:
+    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 50
+    seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.SystemRandom().randrange(10**6)
+    print(f"{runs} runs, seed {seed}; RANKS@ITERATION of each kill, * for all ranks at once", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        kills = soak(Path(folder), runs, seed)
+    print(f"{runs} runs, {kills} kills: every result is that of the run without")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

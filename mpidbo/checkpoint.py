@@ -1,0 +1,200 @@
+"""Checkpoints: a file per rank with the rows of its agents, a history, and last of all a manifest that vouches for them.
+
+    checkpoints/ITERATION/agents-FIRST-LAST.h5    the state's arrays under their own paths, rows FIRST to LAST
+    checkpoints/ITERATION/history.h5              what was evaluated until then
+    checkpoints/ITERATION/manifest.json           iteration, version, config, W, counts, SHA-256 of each file and of itself
+
+A folder without a manifest is a checkpoint that was not finished. Rows belong to agents, not to ranks, so any number of
+ranks can go on from them. docs/checkpoint.md has the format.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from . import files
+from ._version import __version__
+from .agents import Agents, agreed
+from .errors import UserError
+from .state import leaves, rebuilt
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+
+
+class Foreign(UserError):
+    """A checkpoint that is whole, but of another run or version: no damage to be passed over."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Where a run stands: iterations done, the state, what was counted until then and the history."""
+
+    iteration: int
+    state: Any
+    counts: Mapping[str, float]
+    history: Mapping[str, list[float]]
+
+
+class Checkpoints:
+    """The checkpoints of a run in its folder, the `keep` newest of them; every method is collective.
+
+    `topologies` are the fingerprints of W by level. Raises UserError when the disk refuses; older ones are then still there.
+    """
+
+    def __init__(self, folder: Path, agents: Agents, *, keep: int, topologies: Mapping[str, str], tables: Mapping[str, Any]) -> None:
+        self.folder, self.agents, self.keep = folder / "checkpoints", agents, keep
+        self.topologies, self.tables = dict(topologies), tables
+
+    def write(self, snapshot: Snapshot) -> None:
+        agents, place = self.agents, self.folder / str(snapshot.iteration)
+        name = f"agents-{agents.first}-{agents.last - 1}.h5"
+        digest = ""
+        with agreed(agents.comm):
+            try:
+                if agents.rank == 0:
+                    self._clear(place)
+            except OSError as error:
+                raise UserError(f"{place}: cannot be made ({error.strerror}); make room or choose another run.out") from None
+        try:
+            with agreed(agents.comm):
+                with files.whole_hdf5(place / name) as file:
+                    file.attrs.update(iteration=snapshot.iteration, first=agents.first, last=agents.last - 1)
+                    for path, rows in leaves(snapshot.state):
+                        file.create_dataset(path, data=rows, fletcher32=True, chunks=_chunks(rows.shape, rows.itemsize))
+                digest = _digest(place / name)
+            lines = agents.texts(f"{name} {agents.first} {agents.last - 1} {digest}")
+            with agreed(agents.comm):
+                if agents.rank == 0:
+                    self._vouch(place, snapshot, lines)
+        except UserError:
+            if agents.rank == 0 and not (place / MANIFEST).exists():    # the disk is full: leave what room there was
+                shutil.rmtree(place, ignore_errors=True)
+            raise
+
+    def _clear(self, place: Path) -> None:
+        """An empty folder for a new checkpoint; what is left of unfinished ones goes."""
+        if place.exists():
+            _remove(place)
+        place.mkdir(parents=True)
+        for left in self.folder.iterdir():
+            if left != place and left.is_dir() and not (left / MANIFEST).exists():
+                _remove(left)
+
+    def _vouch(self, place: Path, snapshot: Snapshot, lines: list[str]) -> None:
+        """History and manifest; then the oldest checkpoints go."""
+        files.write_arrays(place / files.HISTORY, snapshot.history, {})
+        parts = [{"name": name, "first": int(first), "last": int(last), "sha256": digest}
+                 for name, first, last, digest in (line.split() for line in lines)]
+        manifest = {"format": FORMAT, "iteration": snapshot.iteration, "version": __version__, "config": self.tables,
+                    "W": self.topologies, "counts": dict(snapshot.counts), "agents": parts,
+                    "history": {"name": files.HISTORY, "sha256": _digest(place / files.HISTORY), "columns": [*snapshot.history]}}
+        files.synced(place, self.folder)
+        files.write_text(place / MANIFEST, json.dumps({**manifest, "sha256": _seal(manifest)}, indent=1, default=str))
+        files.synced(place)
+        found = self._found()
+        here = found.index(place)
+        for old in found[:here] + found[here + self.keep:]:    # what is newer was damaged, or the run would not be here
+            _remove(old)
+
+    def _found(self) -> list[Path]:
+        """The folders with a manifest, newest first."""
+        if not self.folder.is_dir():
+            return []
+        return sorted((path for path in self.folder.iterdir() if path.name.isdigit() and (path / MANIFEST).is_file()),
+                      key=lambda path: -int(path.name))
+
+    def newest(self, like: Any) -> tuple[Snapshot | None, list[str]]:
+        """(the newest checkpoint that is whole, for a state of the form of `like`; what is wrong with newer ones)."""
+        agents = self.agents
+        wrong: list[str] = []
+        foreign = False
+        names = agents.texts(" ".join(path.name for path in self._found()) if agents.rank == 0 else "")[0].split()
+        for name in names:
+            place = self.folder / name
+            mistake, snapshot = "", None
+            try:
+                snapshot = self._read(place, like)
+            except (UserError, OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+                mistake = f"{place}: {error}" if isinstance(error, UserError) else f"{place}: damaged ({error})"
+                foreign = isinstance(error, Foreign)
+            with agreed(agents.comm):
+                if foreign:
+                    raise UserError(f"{mistake}; choose another run.out, or --resume never to set it aside")
+            said = next(filter(None, agents.texts(mistake)), "")
+            if not said:
+                return snapshot, wrong
+            wrong.append(said)
+        return None, wrong
+
+    def _read(self, place: Path, like: Any) -> Snapshot:
+        """Not collective: each rank reads the manifest and the files that hold rows of its agents."""
+        agents = self.agents
+        manifest = json.loads((place / MANIFEST).read_text())
+        if manifest.pop("sha256") != _seal(manifest) or manifest["iteration"] != int(place.name):
+            raise UserError(f"{MANIFEST} is damaged")
+        if manifest["format"] != FORMAT:
+            raise Foreign(f"format {manifest['format']} is not this version's, {FORMAT}")
+        if manifest["W"] != self.topologies:
+            raise Foreign("written with other mixing matrices")
+        rows = {path: np.empty_like(array) for path, array in leaves(like)}
+        seen = np.zeros(agents.m, bool)
+        for part in manifest["agents"]:
+            a, b = max(part["first"], agents.first), min(part["last"] + 1, agents.last)
+            if a >= b:
+                continue
+            file = place / part["name"]
+            _verify(file, part["sha256"])
+            here, there = slice(a - agents.first, b - agents.first), slice(a - part["first"], b - part["first"])
+            with h5py.File(file, "r") as stored:
+                for path, target in rows.items():
+                    if path not in stored or stored[path].dtype != target.dtype or stored[path].shape[1:] != target.shape[1:]:
+                        raise Foreign(f"{part['name']} holds no {path} of this run's shape and type")
+                    target[here] = stored[path][there]
+            seen[here] = True
+        if not seen.all():
+            raise UserError(f"agent {agents.first + int((~seen).argmax())} is in no file")
+        _verify(place / manifest["history"]["name"], manifest["history"]["sha256"])
+        history, _ = files.read_arrays(place / manifest["history"]["name"])
+        return Snapshot(manifest["iteration"], rebuilt(like, rows), manifest["counts"],
+                        {name: history[name].tolist() for name in manifest["history"]["columns"]})
+
+
+def _verify(file: Path, digest: str) -> None:
+    if not file.is_file():
+        raise UserError(f"{file.name} is missing")
+    if _digest(file) != digest:
+        raise UserError(f"{file.name} is damaged")
+
+
+def _remove(place: Path) -> None:
+    """Its manifest first: from then on it is no checkpoint, however far the rest gets."""
+    with suppress(OSError):
+        (place / MANIFEST).unlink(missing_ok=True)
+    shutil.rmtree(place, ignore_errors=True)
+
+
+def _seal(manifest: Mapping[str, Any]) -> str:
+    """The SHA-256 of a manifest's other entries, as compact JSON with sorted keys."""
+    return sha256(json.dumps(manifest, sort_keys=True, separators=(",", ":"), default=str).encode()).hexdigest()
+
+
+def _digest(file: Path) -> str:
+    state = sha256()
+    with file.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            state.update(block)
+    return state.hexdigest()
+
+
+def _chunks(shape: tuple[int, ...], size: int) -> tuple[int, ...]:
+    """One row, up to 4 MiB of it: a restart on other ranks reads single rows."""
+    return (1, min(shape[1], (1 << 22) // size))

@@ -1,0 +1,71 @@
+"""Stopping well: a signal or the clock on any rank, and all ranks stop after the same iteration."""
+
+import os
+import signal
+from contextlib import suppress
+from time import monotonic, time
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from .agents import Agents
+
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+BETWEEN = 0.01
+"""Seconds between two looks, about: that long, and as much again, a wish to stop may wait."""
+AHEAD = 120.0
+"""Seconds before the end of a Slurm job at which to stop."""
+
+
+class Stopping:
+    """An observer that ends the run on SIGTERM, SIGUSR1, after `max_seconds`, and ahead of a Slurm job's end.
+
+    At each look the ranks start to agree, and at the next one they know: no rank waits for another in between. As a context
+    it holds the signals.
+    """
+
+    def __init__(self, agents: Agents, max_seconds: float | None = None) -> None:
+        self.agents, self.asked, self.stride = agents, "", 1
+        self.deadline = np.inf if max_seconds is None else monotonic() + max_seconds
+        with suppress(KeyError, ValueError):
+            self.deadline = min(self.deadline, monotonic() + float(os.environ["SLURM_JOB_END_TIME"]) - time() - AHEAD)
+        self.reason = ""
+        self._mine, self._all, self._pending = np.zeros(2), np.zeros(2), None
+        self._due, self._stride, self._before, self._clock = 0, 1, 0, monotonic()
+        self._kept: dict[int, Any] = {}
+
+    def __enter__(self) -> "Stopping":
+        with suppress(ValueError):                      # only the main thread may; elsewhere the clock alone counts
+            self._kept = {number: signal.signal(number, self._ask) for number in SIGNALS}
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if self._pending is not None and (error is None or getattr(error, "agreed", False)):
+            self._pending.Wait()
+        for number, handler in self._kept.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.asked = signal.Signals(number).name
+
+    def next(self, k: int) -> int:
+        return max(k + 1, self._due)
+
+    def look(self, k: int, state: Any, last: bool) -> str | None:
+        if self._pending is not None:
+            self._pending.Wait()
+            self._pending = None
+        wished, seconds = self._all
+        if last:
+            return None
+        if wished:
+            self.reason = "stopped on request"
+            return self.reason
+        if seconds > 0:
+            self._stride = max(1, min(2 * self._stride, int(BETWEEN / seconds)))
+        now = monotonic()
+        self._mine[:] = bool(self.asked) or now > self.deadline, (now - self._clock) / max(1, k - self._before)
+        self._clock, self._before, self._due = now, k, k + self._stride
+        self._pending = self.agents.start_max(self._mine, self._all)
+        return None

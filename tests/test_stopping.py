@@ -1,0 +1,114 @@
+"""Stopping well: a signal to any rank, or the clock, ends all ranks with 85 and a checkpoint from which the same command goes on."""
+
+import os
+import signal
+import subprocess
+import time
+import uuid
+from pathlib import Path
+
+import launch
+import pytest
+
+from mpidbo import files
+from runs import QUADRATIC, kept, run, same, toml
+
+SLOW = Path(__file__).with_name("slow_quadratic.py")
+TABLES = {**QUADRATIC, "problem.name": f"{SLOW}:Slow", "checkpoint.every": 0, "run.iterations": 400, "run.evaluate_every": 50}
+ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The folder of the run that nothing interrupts."""
+    folder = tmp_path_factory.mktemp("whole")
+    run(toml(folder, TABLES), folder / "out")
+    return folder / "out"
+
+
+def signalled(folder, path, ranks, number, to):
+    """What a launched run says and returns after a signal to the processes `to(ids of the ranks, id of the launcher)`."""
+    pids, mark = folder / "pids", uuid.uuid4().hex
+    pids.mkdir()
+    env = launch.environment({launch.MARK: mark, "MPIDBO_TEST_PIDS": str(pids), "MPIDBO_TEST_DRAW": "0.004", **ROOT})
+    line = launch.command(ranks, ["-m", "mpidbo", "run", path, "--out", folder / "out"])
+    with subprocess.Popen(line, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          start_new_session=True) as process:
+        try:
+            limit = time.monotonic() + 60
+            while len(ids := sorted(int(file.name) for file in pids.iterdir())) < (ranks or 1):
+                assert process.poll() is None and time.monotonic() < limit, process.communicate()
+                time.sleep(0.02)
+            for pid in to(ids, process.pid):
+                os.kill(pid, number)
+            out, err = process.communicate(timeout=30)
+        except BaseException:
+            launch.end(process, mark)
+            raise
+    return out, err, process.returncode
+
+
+SOME = {"one": lambda ids, launcher: ids[1:2], "all": lambda ids, launcher: ids, "launcher": lambda ids, launcher: [launcher]}
+
+
+@pytest.mark.parametrize(("ranks", "number", "to"), [
+    (None, signal.SIGTERM, "all"), (4, signal.SIGTERM, "one"), (4, signal.SIGUSR1, "all"), (3, signal.SIGUSR1, "launcher"),
+    pytest.param(4, signal.SIGUSR1, "one", marks=pytest.mark.slow), pytest.param(4, signal.SIGTERM, "all", marks=pytest.mark.slow)])
+def test_a_signal_ends_all_ranks_and_the_same_command_goes_on(mpi, ranks, number, to, whole, tmp_path, capsys):
+    path, out = toml(tmp_path, TABLES), tmp_path / "out"
+    said, err, code = signalled(tmp_path, path, ranks, number, SOME[to])
+    assert code == 85 and "stopped on request" in said and "Traceback" not in err, said + err
+    (at,) = kept(out)
+    assert 0 < at < 400 and not (out / files.DONE).exists() and not (out / files.RESULT).exists()
+    run(path, out)
+    assert f"going on from iteration {at}\n" in capsys.readouterr().out and same(whole, out)
+
+
+def test_many_signals_are_one(whole, tmp_path):
+    path = toml(tmp_path, TABLES)
+    _, _, code = signalled(tmp_path, path, None, signal.SIGTERM, lambda ids, launcher: 20 * ids)
+    assert code == 85
+    run(path, tmp_path / "out")
+    assert same(whole, tmp_path / "out")
+
+
+def test_signals_are_the_callers_again_afterwards(tmp_path):
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGUSR1)
+    run(toml(tmp_path, {**TABLES, "run.iterations": 3}), tmp_path / "out")
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGUSR1)) == before
+
+
+def test_max_seconds(whole, tmp_path, monkeypatch):
+    path, out = toml(tmp_path, TABLES), tmp_path / "out"
+    monkeypatch.setenv("MPIDBO_TEST_DRAW", "0.002")
+    begin = time.monotonic()
+    for _ in range(2):
+        run(path, out, code=85, run__max_seconds=0.3)
+    assert time.monotonic() - begin < 5 and len(kept(out)) == 2
+    monkeypatch.delenv("MPIDBO_TEST_DRAW")
+    run(path, out)
+    assert same(whole, out)
+
+
+@pytest.mark.parametrize(("ahead", "code"), [(120.2, 85), (-100, 85), (1e6, 0), (None, 0)])
+def test_the_end_of_a_slurm_job(ahead, code, whole, tmp_path, monkeypatch):
+    path, out = toml(tmp_path, TABLES), tmp_path / "out"
+    monkeypatch.setenv("SLURM_JOB_END_TIME", "unknown" if ahead is None else str(int(time.time() + ahead)))
+    monkeypatch.setenv("MPIDBO_TEST_DRAW", "0.002" if code else "0")
+    run(path, out, code=code)
+    assert bool(code) != (out / files.DONE).exists()
+    monkeypatch.delenv("SLURM_JOB_END_TIME")
+    monkeypatch.delenv("MPIDBO_TEST_DRAW")
+    run(path, out)
+    assert same(whole, out)
+
+
+def test_one_rank_whose_clock_has_run_out(mpi, whole, tmp_path):
+    """All ranks stop after the same iteration, whoever knew."""
+    path, out = toml(tmp_path, TABLES), tmp_path / "out"
+    code = ("import os, sys\nfrom mpidbo import cli\nif cli.world().rank == 2:\n    os.environ['SLURM_JOB_END_TIME'] = '0'\n"
+            "sys.exit(cli.main(sys.argv[1:]))")
+    done = mpi(3, ["-c", code, "run", path, "--out", out], env={"MPIDBO_TEST_DRAW": "0.001"})
+    assert done.returncode == 85 and len(kept(out)) == 1, done.stdout + done.stderr
+    run(path, out)
+    assert same(whole, out)
