@@ -13,7 +13,6 @@ from time import perf_counter
 import h5py
 import numpy as np
 from mpi4py import MPI
-from paired import median
 
 from mpidbo import Problem
 from mpidbo.agents import Agents
@@ -24,6 +23,7 @@ from mpidbo.oracles import Oracle
 from mpidbo.runner import Loop
 from mpidbo.state import leaves
 from mpidbo.topologies import make
+from paired import median
 
 comm = MPI.COMM_WORLD
 n, EVERY, FIELDS = comm.size, 100, 10

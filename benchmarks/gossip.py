@@ -2,11 +2,11 @@
 
 import numpy as np
 from mpi4py import MPI
-from paired import pairs
 
 from mpidbo.agents import Agents
 from mpidbo.gossip import gossip
 from mpidbo.topologies import make
+from paired import pairs
 
 comm = MPI.COMM_WORLD
 topology = make("ring", comm.size)

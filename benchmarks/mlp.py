@@ -6,9 +6,9 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 from mpi4py import MPI
-from paired import PAIRS, median
 
 from mpidbo import solve
+from paired import PAIRS, median
 
 comm = MPI.COMM_WORLD
 

@@ -4,7 +4,6 @@ from time import sleep
 
 import numpy as np
 from mpi4py import MPI
-from paired import PAIRS, median
 
 from mpidbo.agents import Agents
 from mpidbo.config import rule_of
@@ -13,6 +12,7 @@ from mpidbo.oracles import Oracle
 from mpidbo.problems.quadratic import Quadratic
 from mpidbo.runner import Loop
 from mpidbo.topologies import make
+from paired import PAIRS, median
 
 comm = MPI.COMM_WORLD
 n = comm.size

@@ -20,7 +20,6 @@ TESTS = Path(__file__).resolve().parent.parent / "tests"
 sys.path.insert(0, str(TESTS))
 
 import launch  # noqa: E402
-
 from runs import kept, same, toml  # noqa: E402
 
 TABLES = {"problem.name": f"{TESTS / 'slow_quadratic.py'}:Slow", "problem.noise": 0.3, "problem.p": 30, "problem.q": 40,

@@ -2,7 +2,6 @@
 
 import numpy as np
 from mpi4py import MPI
-from paired import pairs
 
 from mpidbo.agents import Agents
 from mpidbo.config import rule_of
@@ -11,6 +10,7 @@ from mpidbo.oracles import Oracle
 from mpidbo.problems import Problem
 from mpidbo.runner import Loop
 from mpidbo.topologies import make
+from paired import pairs
 
 comm = MPI.COMM_WORLD
 ALPHA = 0.01

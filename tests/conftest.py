@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import launch
 import pytest
+
+import launch
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -6,10 +6,10 @@ from dataclasses import fields
 from typing import NamedTuple
 
 import h5py
-import launch
 import numpy as np
 import pytest
 
+import launch
 from mpidbo import config, files, solve
 from mpidbo.agents import Agents
 from mpidbo.algorithms import METHODS

@@ -7,10 +7,10 @@ import subprocess
 import sys
 import termios
 
-import launch
 import numpy as np
 import pytest
 
+import launch
 import mpidbo
 from mpidbo import archive, catalogue, cli, config, doctor, pictures, plots, traffic
 from mpidbo.algorithms import METHODS

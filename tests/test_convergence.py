@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from dense import Twisted
 
 import mpidbo
+from dense import Twisted
 from mpidbo.agents import Agents
 from mpidbo.averaged import Averaged
 from mpidbo.oracles import Oracle

@@ -3,8 +3,9 @@
 import re
 from importlib import util
 
-import launch
 import pytest
+
+import launch
 
 
 def run(mpi, repo, out, *args):

@@ -13,10 +13,10 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-import test_layers
-from dense import POWERS
 
 import mpidbo
+import test_layers
+from dense import POWERS
 from mpidbo import cli, config, graphs, problems, strategies
 from mpidbo.algorithms import METHODS
 from mpidbo.traffic import formula

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dense import mixing_matrix
 
+from dense import mixing_matrix
 from mpidbo import config, exchange, gossip, topologies
 from mpidbo.agents import Agents
 from mpidbo.errors import UserError

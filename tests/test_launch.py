@@ -1,8 +1,9 @@
 """The launcher of the tests: it starts ranks, reports codes, and leaves nothing behind."""
 
 
-import launch
 import pytest
+
+import launch
 
 RANKS = "from mpi4py import MPI; c = MPI.COMM_WORLD; print('rank', c.rank, 'of', c.size, flush=True)"
 FAILS = "from mpi4py import MPI; print('before', flush=True); 1 / (MPI.COMM_WORLD.rank - 1)"

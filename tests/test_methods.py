@@ -12,8 +12,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from dense import POWERS, PrimalDual, Rows, Twisted, deviation, mixing_matrix
 
+from dense import POWERS, PrimalDual, Rows, Twisted, deviation, mixing_matrix
 from mpidbo import config, topologies
 from mpidbo.algorithms import METHODS
 from mpidbo.plan import Plan

@@ -12,10 +12,10 @@ import time
 import warnings
 from pathlib import Path
 
-import launch
 import numpy as np
 import pytest
 
+import launch
 import mpidbo
 from mpidbo import cli, files, job
 from mpidbo.config import Run

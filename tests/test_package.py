@@ -6,8 +6,9 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
-import launch
 import pytest
+
+import launch
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted((ROOT / "mpidbo").rglob("*.py"))

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import ranks_solve
 
+import ranks_solve
 from mpidbo import files
 
 SCRIPT = Path(ranks_solve.__file__)

@@ -7,9 +7,9 @@ import time
 import uuid
 from pathlib import Path
 
-import launch
 import pytest
 
+import launch
 from mpidbo import files
 from runs import QUADRATIC, kept, run, same, toml
 

@@ -4,9 +4,9 @@ import warnings
 
 import numpy as np
 import pytest
-from dense import ALIKE, POWERS, PrimalDual, deviation, mixing_matrix, root
 
 import mpidbo
+from dense import ALIKE, POWERS, PrimalDual, deviation, mixing_matrix, root
 from mpidbo import topologies
 from mpidbo.agents import Agents
 from mpidbo.errors import UserError
