@@ -3,6 +3,7 @@
 import os
 import sys
 import traceback
+from time import sleep
 from typing import Any
 
 from .errors import MpidboError, UserError
@@ -66,6 +67,7 @@ class guarded:
         sys.stdout.flush()
         sys.stderr.write("".join(f"rank {self.comm.rank}: {line}\n" for line in said.splitlines()))
         sys.stderr.flush()
+        sleep(0.2)                  # launchers may drop what they have not forwarded when the job is aborted
         self.comm.Abort(code)
         os._exit(code)              # MPICH's Abort returns before it takes effect
 
