@@ -47,7 +47,7 @@ def run(args: argparse.Namespace, comm: Any) -> int:
         folder = Folder(out, plan.config.tables(), plan.agents, args.resume, print)
         if folder.finished:
             if root:
-                print(f"{out}: already finished, nothing to do (--resume never starts anew)")
+                print(f"{out}: already finished, nothing to do; `--resume never` starts anew")
             return 0
         bar = Progress(config.run.iterations) if root and sys.stderr.isatty() else None
         try:
