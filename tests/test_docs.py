@@ -26,7 +26,6 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("example
 RUN = ["README.md", "docs/adding.md"]
 """Pages whose blocks are run: Python, shell and TOML; docs/methods.md too, which takes longer."""
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-"""Pages that others link to and that are still being written."""
 REGISTERS = (METHODS, strategies.STRATEGIES, graphs.TOPOLOGIES, problems.PROBLEMS)
 
 
