@@ -18,7 +18,7 @@ d is 1e-5 in float64 and 1e-2 / max(|z_i|, 1) in float32 unless given. Under het
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -27,14 +27,7 @@ from ..oracles import Oracle
 from ..schedules import Power, Schedule
 from ..strategies import STRATEGIES, Strategy
 from .base import Array, Memories, Method
-
-
-class State(NamedTuple):
-    x: Array
-    y: Array
-    z: Array
-    r: Array
-    m: Memories
+from .sparkle import State
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,7 +43,7 @@ class _Bellman(Problem):
 
     def _bellman(self, rewards: Any, successors: Any) -> tuple[Any, Any]:
         """(B, c), given every state's reward (q,) and features of the next state (q, p)."""
-        raise NotImplementedError
+        raise AssertionError("each published form has its own")
 
     def draw(self, rng: np.random.Generator) -> Any:
         """(B, c) with `batch` transitions from every state in place of the expectation, or None."""
