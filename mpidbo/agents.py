@@ -77,6 +77,17 @@ class Agents:
             return None
         return self.comm.Iallreduce(mine, largest, op=modules["mpi4py.MPI"].MAX)
 
+    def told(self, text: str) -> str:
+        """Rank 0's text."""
+        if self.comm is None:
+            return text
+        size = np.array([len(data := np.frombuffer(text.encode(), np.uint8))])
+        self.comm.Bcast(size)
+        if self.rank > 0:
+            data = np.empty(size[0], np.uint8)
+        self.comm.Bcast(data)
+        return data.tobytes().decode()
+
     def texts(self, text: str) -> list[str]:
         """Every rank's text."""
         return texts(self.comm, text)

@@ -10,8 +10,8 @@ ranks can go on from them. docs/checkpoint.md has the format.
 
 import json
 import shutil
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -32,6 +32,10 @@ FORMAT = 1
 
 class Foreign(UserError):
     """A checkpoint that is whole, but of another run or version: no damage to be passed over."""
+
+
+class Damaged(UserError):
+    """A checkpoint that is not whole: the one before it is used."""
 
 
 @dataclass(frozen=True)
@@ -114,30 +118,50 @@ class Checkpoints:
 
     def newest(self, like: Any) -> tuple[Snapshot | None, list[str]]:
         """(the newest checkpoint that is whole, for a state of the form of `like`; what is wrong with newer ones)."""
-        agents = self.agents
-        wrong: list[str] = []
-        foreign = False
-        names = agents.texts(" ".join(path.name for path in self._found()) if agents.rank == 0 else "")[0].split()
-        for name in names:
-            place = self.folder / name
-            mistake, snapshot = "", None
+        agents, wrong = self.agents, list[str]()
+        found = [path.name for path in self._found()] if agents.rank == 0 else []
+        for name in agents.told(" ".join(found)).split():
             try:
-                snapshot = self._read(place, like)
-            except (UserError, OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-                mistake = f"{place}: {error}" if isinstance(error, UserError) else f"{place}: damaged ({error})"
-                foreign = isinstance(error, Foreign)
-            with agreed(agents.comm):
-                if foreign:
-                    raise UserError(f"{mistake}; choose another run.out, or --resume never to set it aside")
-            said = next(filter(None, agents.texts(mistake)), "")
-            if not said:
-                return snapshot, wrong
-            wrong.append(said)
+                return self._read(self.folder / name, like), wrong
+            except Damaged as damage:
+                wrong.append(str(damage))
         return None, wrong
 
     def _read(self, place: Path, like: Any) -> Snapshot:
-        """Not collective: each rank reads the manifest and the files that hold rows of its agents."""
-        agents = self.agents
+        """Rank 0 alone reads manifest and history; each rank file is verified by one rank, and read by those that host its agents."""
+        agents, text = self.agents, ""
+        with self._sound(place):
+            if agents.rank == 0:
+                text = json.dumps(self._vouched(place))
+        vouched = json.loads(agents.told(text))
+        with self._sound(place):
+            for part in vouched["agents"]:
+                if agents.first <= part["first"] < agents.last:
+                    _verify(place / part["name"], part["sha256"])
+        with self._sound(place):
+            state = self._state(place, vouched["agents"], like)
+        return Snapshot(vouched["iteration"], state, vouched["counts"], vouched["history"])
+
+    @contextmanager
+    def _sound(self, place: Path) -> Iterator[None]:
+        """What any rank finds wrong in the block is raised on all: UserError for another run's checkpoint, else Damaged."""
+        foreign = damage = ""
+        try:
+            yield
+        except Foreign as error:
+            foreign = f"{place}: {error}; choose another run.out, or --resume never to set it aside"
+        except UserError as error:
+            damage = f"{place}: {error}"
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+            damage = f"{place}: damaged ({error})"
+        with agreed(self.agents.comm):
+            if foreign:
+                raise UserError(foreign)
+        if first := next(filter(None, self.agents.texts(damage)), ""):
+            raise Damaged(first)
+
+    def _vouched(self, place: Path) -> dict[str, Any]:
+        """What all ranks need of a manifest that is whole, and the history that it vouches for."""
         manifest = json.loads((place / MANIFEST).read_text())
         if manifest.pop("sha256") != _seal(manifest) or manifest["iteration"] != int(place.name):
             raise UserError(f"{MANIFEST} is damaged")
@@ -145,16 +169,23 @@ class Checkpoints:
             raise Foreign(f"format {manifest['format']} is not this version's, {FORMAT}")
         if manifest["W"] != self.topologies:
             raise Foreign("written with other mixing matrices")
+        told = manifest["history"]
+        _verify(place / told["name"], told["sha256"])
+        history, _ = files.read_arrays(place / told["name"])
+        return {**{key: manifest[key] for key in ("iteration", "counts", "agents")},
+                "history": {name: history[name].tolist() for name in told["columns"]}}
+
+    def _state(self, place: Path, parts: Iterable[Mapping[str, Any]], like: Any) -> Any:
+        """This rank's rows of a state of the form of `like`."""
+        agents = self.agents
         rows = {path: np.empty_like(array) for path, array in leaves(like)}
         seen = np.zeros(agents.m, bool)
-        for part in manifest["agents"]:
+        for part in parts:
             a, b = max(part["first"], agents.first), min(part["last"] + 1, agents.last)
             if a >= b:
                 continue
-            file = place / part["name"]
-            _verify(file, part["sha256"])
             here, there = slice(a - agents.first, b - agents.first), slice(a - part["first"], b - part["first"])
-            with h5py.File(file, "r") as stored:
+            with h5py.File(place / part["name"], "r") as stored:
                 for path, target in rows.items():
                     if path not in stored or stored[path].dtype != target.dtype or stored[path].shape[1:] != target.shape[1:]:
                         raise Foreign(f"{part['name']} holds no {path} of this run's shape and type")
@@ -162,10 +193,7 @@ class Checkpoints:
             seen[here] = True
         if not seen.all():
             raise UserError(f"agent {agents.first + int((~seen).argmax())} is in no file")
-        _verify(place / manifest["history"]["name"], manifest["history"]["sha256"])
-        history, _ = files.read_arrays(place / manifest["history"]["name"])
-        return Snapshot(manifest["iteration"], rebuilt(like, rows), manifest["counts"],
-                        {name: history[name].tolist() for name in manifest["history"]["columns"]})
+        return rebuilt(like, rows)
 
 
 def _verify(file: Path, digest: str) -> None:
