@@ -15,7 +15,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 BETWEEN = 0.01
 """Seconds between two looks, about: that long, and as much again, a wish to stop may wait."""
 AHEAD = 120.0
-"""Seconds before the end of a Slurm job at which to stop."""
+"""Seconds before the end of a Slurm job at which to stop; a quarter of the time left at the start if that is less."""
 
 
 class Stopping:
@@ -29,7 +29,8 @@ class Stopping:
         self.agents, self.asked, self.stride = agents, "", 1
         self.deadline = np.inf if max_seconds is None else monotonic() + max_seconds
         with suppress(KeyError, ValueError):
-            self.deadline = min(self.deadline, monotonic() + float(os.environ["SLURM_JOB_END_TIME"]) - time() - AHEAD)
+            left = float(os.environ["SLURM_JOB_END_TIME"]) - time()
+            self.deadline = min(self.deadline, monotonic() + left - min(AHEAD, left / 4))
         self.reason = ""
         self._mine, self._all, self._pending = np.zeros(2), np.zeros(2), None
         self._due, self._stride, self._before, self._clock = 0, 1, 0, monotonic()

@@ -11,6 +11,7 @@ import pytest
 
 import launch
 from mpidbo import files
+from mpidbo.stopping import Stopping
 from runs import QUADRATIC, kept, run, same, toml
 
 SLOW = Path(__file__).with_name("slow_quadratic.py")
@@ -89,10 +90,17 @@ def test_max_seconds(whole, tmp_path, monkeypatch):
     assert same(whole, out)
 
 
-@pytest.mark.parametrize(("ahead", "code"), [(120.2, 85), (-100, 85), (1e6, 0), (None, 0)])
-def test_the_end_of_a_slurm_job(ahead, code, whole, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("left", "ahead"), [(3600, 120), (480, 120), (240, 60), (60, 15), (0, 0)])
+def test_how_long_before_the_end_of_a_slurm_job(left, ahead, monkeypatch):
+    """A short job, too, gets most of its time, and every requeue of it gets further."""
+    monkeypatch.setenv("SLURM_JOB_END_TIME", str(time.time() + left))
+    assert abs(Stopping(None).deadline - time.monotonic() - (left - ahead)) < 1
+
+
+@pytest.mark.parametrize(("left", "code"), [(1.2, 85), (-100, 85), (1e6, 0), (None, 0)])
+def test_the_end_of_a_slurm_job(left, code, whole, tmp_path, monkeypatch):
     path, out = toml(tmp_path, TABLES), tmp_path / "out"
-    monkeypatch.setenv("SLURM_JOB_END_TIME", "unknown" if ahead is None else str(int(time.time() + ahead)))
+    monkeypatch.setenv("SLURM_JOB_END_TIME", "unknown" if left is None else str(time.time() + left))
     monkeypatch.setenv("MPIDBO_TEST_DRAW", "0.002" if code else "0")
     run(path, out, code=code)
     assert bool(code) != (out / files.DONE).exists()
