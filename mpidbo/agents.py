@@ -18,7 +18,7 @@ class Agents:
 
     `comm` is an mpi4py communicator, or None for one process. Every method but `owner` is collective over the ranks
     and gives the same answer on all of them; sums run in agent order, so that the answer does not depend on
-    the number of ranks. Raises UserError when there are more ranks than agents.
+    the number of ranks. `calls` counts those that wait for other ranks. Raises UserError when there are more ranks than agents.
     """
 
     def __init__(self, n: int, comm: Any = None) -> None:
@@ -31,6 +31,7 @@ class Agents:
         self.bounds = [n * r // self.size for r in range(self.size + 1)]
         self.first, self.last = self.bounds[self.rank], self.bounds[self.rank + 1]
         self.m = self.last - self.first
+        self.calls = 0
 
     def owner(self, agent: int) -> int:
         """The rank that hosts `agent`."""
@@ -38,6 +39,7 @@ class Agents:
 
     def gather(self, rows: np.ndarray) -> np.ndarray:
         """All agents' rows (n, d), in agent order, from this rank's (m, d)."""
+        self.calls += 1
         if self.comm is None:
             return rows
         rows = np.ascontiguousarray(rows)
@@ -64,6 +66,7 @@ class Agents:
 
     def total(self, values: np.ndarray) -> np.ndarray:
         """The sum over ranks of a small vector."""
+        self.calls += 1
         if self.comm is None:
             return values
         everyone = np.empty((self.size, *values.shape), values.dtype)
@@ -79,6 +82,7 @@ class Agents:
 
     def told(self, text: str) -> str:
         """Rank 0's text."""
+        self.calls += 1
         if self.comm is None:
             return text
         size = np.array([len(data := np.frombuffer(text.encode(), np.uint8))])
@@ -90,9 +94,11 @@ class Agents:
 
     def texts(self, text: str) -> list[str]:
         """Every rank's text."""
+        self.calls += 1
         return texts(self.comm, text)
 
     def barrier(self) -> None:
+        self.calls += 1
         if self.comm is not None:
             self.comm.Barrier()
 

@@ -69,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; the exit code: 0 done, 1 unforeseen, 2 the user's mistake, 3 diverged."""
+    """Run a command; the exit code: 0 done, 1 unforeseen, 2 the user's mistake, 3 diverged, 85 stopped."""
     comm, rank = None, launched()[1]
     try:
         args = _parsed(argv, rank)

@@ -22,10 +22,8 @@ SECTIONS = ("problem", "method", "steps", "topology", "run", "checkpoint")
 STEPS = ("alpha", "beta", "gamma", "theta")
 ALIASES = {"sun-dsbo": {"se": "sgd", "gt": "semi-gt"}}
 """What a paper calls its variants, in a method's name: sun-dsbo-gt is sun-dsbo-semi-gt."""
-LATER = {"run.stall_timeout"}
-"""Keys of the configuration's format that this version cannot honour; they are refused rather than ignored."""
 FREE = {"run.iterations", "run.evaluate_every", "run.out", "run.device", "run.stop", "run.metrics", "run.buffers", "run.max_seconds",
-        "checkpoint.every", "checkpoint.keep"}
+        "run.stall_timeout", "checkpoint.every", "checkpoint.keep"}
 """Keys that do not decide a trajectory."""
 
 
@@ -44,6 +42,7 @@ class Run:
     stop: Mapping[str, Any] | None = None
     start: str | None = None
     threads: int = 1
+    stall_timeout: float = 300
     max_seconds: float | None = None
     metrics: tuple[str, ...] = ()
 
@@ -56,7 +55,7 @@ class Checkpoint:
     keep: int = 2
 
 
-LEAST = {"every": 0, "keep": 1, "agents": 1, "iterations": 0, "seed": 0, "evaluate_every": 1, "threads": 1}
+LEAST = {"every": 0, "keep": 1, "agents": 1, "iterations": 0, "seed": 0, "evaluate_every": 1, "threads": 1, "stall_timeout": 0}
 MOST = 2**63 - 1
 """The range of the whole numbers of `[run]`; more is no TOML."""
 
@@ -113,8 +112,6 @@ def _run(table: Mapping[str, Any]) -> Run:
     values: dict[str, Any] = {}
     for key, value in table.items():
         where = f"run.{key}"
-        if where in LATER:
-            raise UserError(f"{where}: not available in this version; leave it out")
         _known(key, hints, "run", "unknown key")
         if key == "metrics":
             values[key] = _metrics(value)

@@ -26,6 +26,12 @@ class Diverged(MpidboError):
     agreed = True
 
 
+class Stalled(MpidboError):
+    """An exchange between ranks did not complete in time; the message names who is silent."""
+
+    exit_code = 4
+
+
 def did_you_mean(word: Any, known: Iterable[str]) -> str:
     """The end of a sentence about an unknown `word`: the likely spelling, or else all that is known."""
     known = list(known)

@@ -117,6 +117,11 @@ class Gossip:
         return (Wide if sum(widths) > WIDE else Narrow)(widths, self._W, self._links, self._graph)
 
     @property
+    def neighbours(self) -> set[int]:
+        """The ranks with which this one exchanges messages."""
+        return set() if self._links is None else {*self._links.sources, *self._links.destinations}
+
+    @property
     def sent(self) -> Sent:
         """What all agents have sent so far."""
         routes = self._routes.values()
@@ -142,6 +147,10 @@ class Average(Gossip):
     def __init__(self, topology: Topology, agents: Agents, dtype: Any = np.float64) -> None:
         super().__init__(Topology(topology.name, csr_array((agents.n, agents.n))), Agents(agents.n), dtype)
         self.topology, self.agents, self.m, self.edges = topology, agents, agents.m, 2 * (agents.n - 1)
+
+    @property
+    def neighbours(self) -> set[int]:
+        return {*range(self.agents.size)} - {self.agents.rank}
 
     def _planned(self, widths: list[int]) -> Route:
         return Central(widths, self.agents)

@@ -64,12 +64,17 @@ class guarded:
             said, code = "mpidbo: interrupted", INTERRUPTED
         else:
             said, code = "".join(traceback.format_exception(error)), 1
-        sys.stdout.flush()
-        sys.stderr.write("".join(f"rank {self.comm.rank}: {line}\n" for line in said.splitlines()))
-        sys.stderr.flush()
-        sleep(0.2)                  # launchers may drop what they have not forwarded when the job is aborted
-        self.comm.Abort(code)
-        os._exit(code)              # MPICH's Abort returns before it takes effect
+        abort(self.comm, said, code)
+
+
+def abort(comm: Any, said: str, code: int) -> None:
+    """End the job on all ranks with these last words of this one; does not return."""
+    sys.stdout.flush()
+    sys.stderr.write("".join(f"rank {comm.rank}: {line}\n" for line in said.splitlines()))
+    sys.stderr.flush()
+    sleep(0.2)                  # launchers may drop what they have not forwarded when the job is aborted
+    comm.Abort(code)
+    os._exit(code)              # MPICH's Abort returns before it takes effect
 
 
 INTERRUPTED = 130

@@ -25,6 +25,7 @@ from .metrics import Evaluation, StopRule, check_request
 from .oracles import Oracle
 from .record import Folder
 from .runner import Loop, Observer
+from .stall import Watch
 from .stopping import Stopping
 
 Array = Any
@@ -149,8 +150,13 @@ class Plan:
     def run(self, *, folder: Folder | None = None, observers: tuple[Observer, ...] = (), gather: bool = True,
             told: Callable[[Mapping[str, float]], None] = lambda row: None) -> Result:
         """Run to the end, or to the stop rule; collective."""
-        run = self.config.run
         loop = Loop(self.method, self.oracle, self.W)
+        with Watch(self.agents, loop, self.config.run.stall_timeout, folder.path if folder else None):
+            return self._run(loop, folder, observers, gather, told)
+
+    def _run(self, loop: Loop, folder: Folder | None, observers: tuple[Observer, ...], gather: bool,
+             told: Callable[[Mapping[str, float]], None]) -> Result:
+        run = self.config.run
         evaluation = Evaluation(loop, self.agents, self.problems, every=run.evaluate_every, seed=run.seed,
                                 requested=run.metrics, stop=StopRule(**run.stop) if run.stop else None, told=told)
         state, k = self.method.start(*self.rows()), 0

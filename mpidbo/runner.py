@@ -26,7 +26,7 @@ class Loop:
 
     def __init__(self, method: Method, oracle: Oracle, W: Levels) -> None:
         self.method, self.oracle, self.W = method, oracle, W
-        self.seconds = 0.0
+        self.seconds, self.k = 0.0, 0
 
     def run(self, state: Any, k: int, iterations: int, observers: Sequence[Observer]) -> tuple[Any, int, str]:
         """(state, iterations done, why it stopped); collective over the ranks."""
@@ -49,7 +49,7 @@ class Loop:
         """The state after iterations first, ..., until - 1."""
         step, oracle, W = self.method.step, self.oracle, self.W
         began = perf_counter()
-        for k in range(first, until):
-            state = step(k, oracle, W, state)
+        for self.k in range(first, until):
+            state = step(self.k, oracle, W, state)
         self.seconds += perf_counter() - began
         return state

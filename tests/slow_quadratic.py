@@ -1,6 +1,11 @@
-"""A quadratic whose draws take `MPIDBO_TEST_DRAW` seconds, and whose processes tell their ids in the folder `MPIDBO_TEST_PIDS`."""
+"""A quadratic whose draws take `MPIDBO_TEST_DRAW` seconds.
+
+The agents in `MPIDBO_TEST_SILENT` stop their process at the first draw of iteration 33, agent `MPIDBO_TEST_BUSY` never ends it. The
+processes tell their ids in the folder `MPIDBO_TEST_PIDS`, in files that hold the number of their first agent.
+"""
 
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -10,9 +15,18 @@ from mpidbo.problems.quadratic import Quadratic
 class Slow(Quadratic):
     drawn = 0
 
+    def __init__(self, agent, n_agents, **options):
+        super().__init__(agent, n_agents, **options)
+        self.agent = agent
+
     def draw(self, rng):
         Slow.drawn += 1
         if Slow.drawn == 20 and "MPIDBO_TEST_PIDS" in os.environ:
-            Path(os.environ["MPIDBO_TEST_PIDS"], str(os.getpid())).touch()
+            Path(os.environ["MPIDBO_TEST_PIDS"], str(os.getpid())).write_text(str(self.agent))
+        if Slow.drawn == 101:                          # one before the start, three in an iteration
+            if str(self.agent) in os.environ.get("MPIDBO_TEST_SILENT", ""):
+                os.kill(os.getpid(), signal.SIGSTOP)
+            while str(self.agent) == os.environ.get("MPIDBO_TEST_BUSY"):
+                time.sleep(1)
         time.sleep(float(os.environ.get("MPIDBO_TEST_DRAW", "0")))
         return super().draw(rng)

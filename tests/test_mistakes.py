@@ -105,7 +105,7 @@ SENTENCES = {
     "method.name=d-soba method.delta=nan": "method.delta: NaN is not a finite number",
     "method.name=single-level run.metrics=curvature": "run.metrics: curvature needs a method with a variable z",
     "run.max_seconds=soon": 'run.max_seconds: "soon" is not a finite number',
-    "run.stall_timeout=3": "run.stall_timeout: not available in this version",
+    "run.stall_timeout=-3": "run.stall_timeout: -3.0 is out of range; give at least 0",
     "run.buffers=device": 'run.buffers: messages of the CPU leave from host memory; set buffers = "host"',
     "checkpoint.evry=3": "checkpoint.evry: unknown key; did you mean every?",
     # topologies
@@ -256,7 +256,7 @@ def test_a_sentence_and_code_2(case, folder, tmp_path, monkeypatch, capsys):
     assert SENTENCES[case] in said
     sections = {"problem", "method", "topology", "steps"}
     given = arguments(expanded(case)) if not case.startswith(("rum.", "checkpoint.")) else None
-    if given is None or (given.keys() - sections) - set(Run.__dataclass_fields__) - {"sed", "stall_timeout"}:
+    if given is None or (given.keys() - sections) - set(Run.__dataclass_fields__) - {"sed"}:
         return
     with pytest.raises(mpidbo.UserError) as error:
         mpidbo.solve(**given)

@@ -1,0 +1,75 @@
+"""No silent hang: a rank that falls silent ends the job with exit code 4 and its name; what was kept is intact."""
+
+import json
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from runs import QUADRATIC, kept, run, same, toml
+
+TABLES = {**QUADRATIC, "problem.name": f"{Path(__file__).with_name('slow_quadratic.py')}:Slow", "run.agents": 6, "run.iterations": 60,
+          "checkpoint.every": 7, "run.stall_timeout": 5}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The folder of the run that nothing holds up."""
+    folder = tmp_path_factory.mktemp("whole")
+    run(toml(folder, TABLES), folder / "out")
+    return folder / "out"
+
+
+def stalled(mpi, folder, **env):
+    """The sentence of a run on 6 ranks that ends with exit code 4, and leaves none of its processes behind."""
+    (folder / "pids").mkdir()
+    done = mpi(6, ["-m", "mpidbo", "run", toml(folder, TABLES), "--out", folder / "out"],
+               env={"MPIDBO_TEST_PIDS": str(folder / "pids"), **env})
+    assert done.returncode == 4 and "Traceback" not in done.stderr, done.stdout + done.stderr
+    limit = time.monotonic() + 20
+    while left := [path.name for path in (folder / "pids").iterdir() if Path("/proc", path.name).exists()]:
+        assert time.monotonic() < limit, f"left behind: {left}"
+        time.sleep(0.1)
+    found = re.search(r"rank \d: mpidbo: (stalled: no exchange completed for 5 s: .*)", done.stderr)
+    assert found, done.stderr
+    return found[1]
+
+
+@pytest.mark.parametrize("silent", [{3}, pytest.param({0}, marks=pytest.mark.slow), pytest.param({1, 4}, marks=pytest.mark.slow)])
+def test_silent_ranks_are_named_and_the_job_ends(mpi, silent, whole, tmp_path, capsys):
+    said, out = stalled(mpi, tmp_path, MPIDBO_TEST_SILENT=str(silent)), tmp_path / "out"
+    named = re.search(r": (rank.*) gave no sign; rank (\d) \(.+\) waits at iteration 33, level y;", said)
+    assert named and {*map(int, re.findall(r"rank (\d)", named[1]))} == silent, said
+    assert any((int(named[2]) - rank) % 6 in (1, 5) for rank in silent), "a neighbour of the silent waits"
+    assert "the checkpoint of iteration 28 is intact and the same command goes on from it" in said and max(kept(out)) == 28
+    notes = {json.loads(note.read_text())["rank"] for note in (out / "stall").iterdir()}
+    assert notes >= {*range(6)} - silent                # a launcher may wake the others to end them
+    capsys.readouterr()
+    run(toml(tmp_path, TABLES), out)
+    assert "going on from iteration 28\n" in capsys.readouterr().out and same(whole, out)
+
+
+def test_a_busy_rank_is_told_from_a_silent_one(mpi, tmp_path):
+    said = stalled(mpi, tmp_path, MPIDBO_TEST_BUSY="2")
+    assert re.search(r": rank 2 \(.+\) is busy at slow_quadratic.py, line \d+: time.sleep\(1\); rank [13] \(", said), said
+    assert said.endswith("if a rank may take so long, raise run.stall_timeout")
+
+
+@pytest.mark.slow
+def test_without_a_folder_a_rank_tells_for_whom_it_waits(mpi, repo, tmp_path):
+    code = ("from mpidbo import cli, solve\nfrom slow_quadratic import Slow\n"
+            "solve(Slow, agents=6, iterations=60, comm=cli.world(), stall_timeout=5)")
+    done = mpi(6, ["-c", code], env={"MPIDBO_TEST_SILENT": "3", "PYTHONPATH": str(repo / "tests")})
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert re.search(r"rank 2 waits for rank 1 \(.+\) and rank 3 \(.+\) at iteration 33, level y; if a rank", done.stderr), done.stderr
+
+
+@pytest.mark.slow
+def test_a_rank_that_comes_back_in_time_is_none_the_worse(mpi, whole, tmp_path):
+    """Computing is not waiting, and who is late by less than the limit is not silent; 0 switches the watch off."""
+    for timeout in (30, 0):
+        out = tmp_path / f"out{timeout}"
+        done = mpi(3, ["-m", "mpidbo", "run", toml(tmp_path, TABLES), "--out", out, "--set", f"run.stall_timeout={timeout}"],
+                   env={"MPIDBO_TEST_DRAW": "0.003"})
+        assert done.returncode == 0 and not (out / "stall").exists() and same(whole, out)
