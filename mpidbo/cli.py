@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from functools import partial
-from pathlib import Path
 from time import sleep
 from typing import Any
 
@@ -57,12 +56,7 @@ def parser() -> argparse.ArgumentParser:
         return made
 
     run = verb("run", commands.run, "Run a configuration.", alone=False)
-    run.add_argument("config", type=Path, help="the configuration, a TOML file")
-    run.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", dest="overrides",
-                     help="override a key, such as steps.alpha=0.1; may be repeated")
-    run.add_argument("--out", type=Path, help="the run's folder; default: run.out, else runs/NAME-OF-CONFIG")
-    run.add_argument("--resume", choices=("auto", "never", "must"), default="auto",
-                     help="what to do with an existing folder: go on with it, set it aside, or insist on a checkpoint")
+    commands.of_a_run(run)
     run.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     commands.add(verb)
     return top

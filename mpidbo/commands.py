@@ -35,7 +35,7 @@ def run(args: argparse.Namespace, comm: Any) -> int:
     with agreed(comm):
         tables = load(args.config, args.overrides)
         config = configuration.check(tables)
-        out = Path(args.out or config.run.out or Path("runs", args.config.stem)).resolve()
+        out = folder(args, config)
         if args.resume != "never":
             config = configuration.check(adopted(tables, out))
     with Plan(replace(config, run=replace(config.run, out=str(out))), comm) as plan:
@@ -44,20 +44,31 @@ def run(args: argparse.Namespace, comm: Any) -> int:
             if root:
                 print(text)
             return 0
-        folder = Folder(out, plan.config.tables(), plan.agents, args.resume, print)
-        if folder.finished:
+        held = Folder(out, plan.config.tables(), plan.agents, args.resume, print)
+        if held.finished:
             if root:
                 print(f"{out}: already finished, nothing to do; `--resume never` starts anew")
             return 0
         bar = Progress(config.run.iterations) if root and sys.stderr.isatty() else None
         try:
-            result = plan.run(folder=folder, observers=(bar,) if bar else (), gather=False, told=bar.tell if bar else Log(root))
+            result = plan.run(folder=held, observers=(bar,) if bar else (), gather=False, told=bar.tell if bar else Log(root))
         finally:
             if bar:
                 bar.close()
         if root:
             print(summary(result, out))
         return STOPPED if result.stopped else 0
+
+
+def folder(args: argparse.Namespace, config: configuration.Config) -> Path:
+    """The folder of the run that the arguments of `mpidbo run` describe."""
+    return Path(args.out or config.run.out or Path("runs", args.config.stem)).resolve()
+
+
+def where(args: argparse.Namespace, comm: None) -> int:
+    """The folder of a run, which `mpidbo run` with the same arguments uses; a script looks there for the marker `done`."""
+    print(folder(args, configuration.check(load(args.config, args.overrides))))
+    return 0
 
 
 def summary(result: Any, out: Path) -> str:
@@ -133,7 +144,7 @@ def doctor(args: argparse.Namespace, comm: Any) -> int:
     from .doctor import examine, report
     from .machine import WRONG
     folder = args.folder or Path(tempfile.gettempdir())
-    lines = examine(comm, folder=folder, library=args.library, refused=args.refused)
+    lines = examine(comm, folder=held, library=args.library, refused=args.refused)
     if comm is None or comm.rank == 0:
         print(report(lines))
     return int(any(line.verdict == WRONG for line in lines))
@@ -147,8 +158,20 @@ def options(texts: list[str]) -> dict[str, Any]:
     return parse_overrides(f"options.{text}" for text in texts).get("options", {})
 
 
+def of_a_run(made: argparse.ArgumentParser) -> None:
+    """The arguments that say which run is meant and how it starts."""
+    made.add_argument("config", type=Path, help="the configuration, a TOML file")
+    made.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", dest="overrides",
+                      help="override a key, such as steps.alpha=0.1; may be repeated")
+    made.add_argument("--out", type=Path, help="the run's folder; default: run.out, else runs/NAME-OF-CONFIG")
+    made.add_argument("--resume", choices=("auto", "never", "must"), default="auto",
+                      help="what to do with an existing folder: go on with it, set it aside, or insist on a checkpoint")
+
+
 def add(verb: Callable[..., argparse.ArgumentParser]) -> None:
     """The parsers of all commands but `run`."""
+    of_a_run(verb("where", where, "Tell the folder that `mpidbo run` with the same arguments uses."))
+
     made = verb("check", check, "Compare every oracle of a problem with finite differences; without a name: list the problems.")
     made.add_argument("problem", nargs="?", help="a name, or my_file.py:MyProblem")
     made.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="options", help="an option of the problem")

@@ -1,0 +1,116 @@
+#!/usr/bin/env bash
+# One run as a chain of Slurm jobs, for sites where jobs cannot be requeued: JOBS jobs of one name, each of which starts when the
+# one before has ended (--dependency=singleton), and goes on from its checkpoint. The one that finishes, or fails, cancels the rest.
+#
+#     JOBS=5 bash chain.sh --nodes=4 --time=12:00:00 config.toml --set steps.alpha=0.1
+#
+# Change what is asked for here or on the command line, which wins. `mpidbo jobscript` writes this file filled in.
+#SBATCH --job-name=mpidbo
+#SBATCH --output=%x-%j.out
+#SBATCH --open-mode=append
+#SBATCH --nodes=1
+#SBATCH --ntasks-per-node=4
+#SBATCH --cpus-per-task=1
+#SBATCH --time=01:00:00
+#SBATCH --signal=B:USR1@120
+##SBATCH --partition=NAME
+##SBATCH --account=NAME
+
+# ---- by hand, outside of a job: submit the chain -------------------------------
+if [ -z "${SLURM_JOB_ID:-}" ]; then
+    options=(--job-name="${CHAIN:-mpidbo-$(date +%m%d-%H%M%S)}" --dependency=singleton)   # a name that none of your other jobs has
+    while [[ ${1:-} == -* ]]; do               # options of sbatch, before the configuration, as --nodes=4
+        options+=("$1")
+        shift
+    done
+    (($#)) || { echo "which configuration? bash chain.sh config.toml" >&2; exit 2; }
+    for ((i = 1; i <= ${JOBS:-5}; i++)); do
+        sbatch "${options[@]}" "$0" "$@" || exit
+    done
+    exit
+fi
+
+# ---- the environment of the ranks: change these lines to what your site has ----
+# module purge
+# module load python/3.12 openmpi/5.0
+# source "$HOME/venvs/mpidbo/bin/activate"
+mpidbo=(mpidbo)
+export OMP_NUM_THREADS=${SLURM_CPUS_PER_TASK:-1}   # of libraries; BLAS takes run.threads of the configuration
+export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1}   # srun does not take it from the job
+export SLURM_EXPORT_ENV=ALL                        # ranks see the modules of this script also after sbatch --export=NONE
+# What starts the ranks. Plain srun is the site's choice; else SRUN_MPI=pmix (Open MPI) or SRUN_MPI=pmi2 (MPICH); srun --mpi=list.
+[ -n "${LAUNCH:-}" ] || LAUNCH="srun${SRUN_MPI:+ --mpi=$SRUN_MPI}"
+job="Slurm job ${SLURM_JOB_ID:-?} (${SLURM_JOB_NAME:-?}), restart ${SLURM_RESTART_COUNT:-0}: ${SLURM_NTASKS:-?} tasks on"
+job+=" ${SLURM_JOB_NUM_NODES:-?} nodes, ${SLURM_JOB_NODELIST:-?}"
+(($#)) || { echo "which configuration? bash chain.sh config.toml" >&2; exit 2; }
+
+# The last job of the chain: the run has finished, or failed.
+# shellcheck disable=SC2317
+ended() {
+    goes_on && return
+    say "the rest of the chain is cancelled"
+    scancel --user="$(id -un)" --name="$SLURM_JOB_NAME" --state=PENDING
+}
+trap ended EXIT
+
+# ---- the run: nothing below needs a change -------------------------------------
+code=2
+say() { echo "$(date '+%F %T') $*"; }
+# shellcheck disable=SC2317
+goes_on() { ((code == 85 || code == 4)); }     # stopped or stalled: the same command goes on from the last checkpoint
+
+# A signal to this shell goes on to the launcher as USR1: all ranks write a checkpoint and end with exit code 85.
+asked='' woken='' pid=''
+# shellcheck disable=SC2317
+forward() {
+    asked=$1 woken=$1
+    say "SIG$1: the run is asked to stop"
+    [ -z "$pid" ] || kill -USR1 "$pid"
+}
+trap 'forward USR1' USR1
+trap 'forward TERM' TERM
+
+command -v "${mpidbo[0]}" >/dev/null || {
+    say "${mpidbo[0]}: not found; load the modules and activate the environment, where this script says so"
+    exit 2
+}
+if [[ " ${*/=/ } " == *" --resume never "* ]]; then
+    say "--resume never: every restart would begin anew; rename the old folder, or give another --out"
+    exit 2
+fi
+out=$("${mpidbo[@]}" where "$@") || exit       # the folder of the run; a mistake in the configuration ends here, in a sentence
+read -ra launcher <<<"$LAUNCH"
+say "$job"
+say "$("${mpidbo[@]}" --version); $("${launcher[0]}" --version 2>&1 | grep -m 1 '[0-9]\.[0-9]'); $(uname -sr); results in $out"
+
+# Start the ranks, wait for them, and leave in `code` what became of the run.
+launch() {
+    code=85
+    [ -z "$asked" ] || return
+    say "$LAUNCH ${mpidbo[*]} run $*"
+    "${launcher[@]}" "${mpidbo[@]}" run "$@" </dev/null &
+    pid=$!
+    while true; do                             # wait returns early when a signal comes
+        woken=''
+        wait "$pid"
+        code=$?
+        if ((code <= 128)) || [ -z "$woken" ]; then break; fi
+    done
+    pid=''
+    if ((code == 0)) && [ ! -e "$out/done" ]; then
+        say "the launcher returned 0, but there is no $out/done: the run was cut off"
+        code=85
+    elif ((code > 128)) && [ -n "$asked" ]; then
+        say "the launcher returned $code: it did not wait for the checkpoint"
+        code=85
+    fi
+    case $code in
+        0) say "finished: $out" ;;
+        85) say "stopped before its end; the same command goes on from the last checkpoint" ;;
+        4) say "stalled, see above; the same command goes on from the last checkpoint" ;;
+        *) say "failed with exit code $code, see above; another start would not help" ;;
+    esac
+}
+
+launch "$@"
+exit "$code"

@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# One run on this machine, on RANKS processes. When it stops before its end (run.max_seconds, a stall) it is started again, at most
+# MAX_RESTARTS times. Ctrl-C, SIGTERM or SIGUSR1 to this script: a checkpoint, and the end.
+#
+#     RANKS=4 bash local.sh config.toml --set steps.alpha=0.1
+#
+# Change what is asked for here or on the command line, which wins. `mpidbo jobscript` writes this file filled in.
+
+# ---- the environment of the ranks: change these lines to what your site has ----
+# module purge
+# module load python/3.12 openmpi/5.0
+# source "$HOME/venvs/mpidbo/bin/activate"
+mpidbo=(mpidbo)
+MAX_RESTARTS=${MAX_RESTARTS:-10}
+RANKS=${RANKS:-4}
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}       # of libraries; BLAS takes run.threads of the configuration
+# What starts the ranks. With more ranks than cores Open MPI wants LAUNCH='mpiexec --oversubscribe -n 8'.
+[ -n "${LAUNCH:-}" ] || LAUNCH="mpiexec -n $RANKS"
+job="$(hostname), cores: $(nproc)"
+(($#)) || { echo "which configuration? bash local.sh config.toml" >&2; exit 2; }
+
+# ---- the run: nothing below needs a change -------------------------------------
+code=2
+say() { echo "$(date '+%F %T') $*"; }
+# shellcheck disable=SC2317
+goes_on() { ((code == 85 || code == 4)); }     # stopped or stalled: the same command goes on from the last checkpoint
+
+# A signal to this shell goes on to the launcher as USR1: all ranks write a checkpoint and end with exit code 85.
+asked='' woken='' pid=''
+# shellcheck disable=SC2317
+forward() {
+    asked=$1 woken=$1
+    say "SIG$1: the run is asked to stop"
+    [ -z "$pid" ] || kill -USR1 "$pid"
+}
+trap 'forward USR1' USR1
+trap 'forward TERM' TERM
+
+command -v "${mpidbo[0]}" >/dev/null || {
+    say "${mpidbo[0]}: not found; load the modules and activate the environment, where this script says so"
+    exit 2
+}
+if [[ " ${*/=/ } " == *" --resume never "* ]]; then
+    say "--resume never: every restart would begin anew; rename the old folder, or give another --out"
+    exit 2
+fi
+out=$("${mpidbo[@]}" where "$@") || exit       # the folder of the run; a mistake in the configuration ends here, in a sentence
+read -ra launcher <<<"$LAUNCH"
+say "$job"
+say "$("${mpidbo[@]}" --version); $("${launcher[0]}" --version 2>&1 | grep -m 1 '[0-9]\.[0-9]'); $(uname -sr); results in $out"
+
+# Start the ranks, wait for them, and leave in `code` what became of the run.
+launch() {
+    code=85
+    [ -z "$asked" ] || return
+    say "$LAUNCH ${mpidbo[*]} run $*"
+    "${launcher[@]}" "${mpidbo[@]}" run "$@" </dev/null &
+    pid=$!
+    while true; do                             # wait returns early when a signal comes
+        woken=''
+        wait "$pid"
+        code=$?
+        if ((code <= 128)) || [ -z "$woken" ]; then break; fi
+    done
+    pid=''
+    if ((code == 0)) && [ ! -e "$out/done" ]; then
+        say "the launcher returned 0, but there is no $out/done: the run was cut off"
+        code=85
+    elif ((code > 128)) && [ -n "$asked" ]; then
+        say "the launcher returned $code: it did not wait for the checkpoint"
+        code=85
+    fi
+    case $code in
+        0) say "finished: $out" ;;
+        85) say "stopped before its end; the same command goes on from the last checkpoint" ;;
+        4) say "stalled, see above; the same command goes on from the last checkpoint" ;;
+        *) say "failed with exit code $code, see above; another start would not help" ;;
+    esac
+}
+trap 'forward INT' INT
+trap 'forward HUP' HUP
+launcher=(setsid "${launcher[@]}")                 # Ctrl-C reaches this script alone
+
+for ((restarts = 0; ; restarts++)); do
+    launch "$@"
+    if ! goes_on || [ -n "$asked" ]; then
+        break
+    elif ((restarts >= MAX_RESTARTS)); then
+        say "not finished after $restarts restarts, and MAX_RESTARTS is $MAX_RESTARTS; the same command goes on"
+        break
+    fi
+    say "restart $((restarts + 1)) of at most $MAX_RESTARTS"
+done
+exit "$code"

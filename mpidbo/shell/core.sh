@@ -1,0 +1,59 @@
+
+# ---- the run: nothing below needs a change -------------------------------------
+code=2
+say() { echo "$(date '+%F %T') $*"; }
+# shellcheck disable=SC2317
+goes_on() { ((code == 85 || code == 4)); }     # stopped or stalled: the same command goes on from the last checkpoint
+
+# A signal to this shell goes on to the launcher as USR1: all ranks write a checkpoint and end with exit code 85.
+asked='' woken='' pid=''
+# shellcheck disable=SC2317
+forward() {
+    asked=$1 woken=$1
+    say "SIG$1: the run is asked to stop"
+    [ -z "$pid" ] || kill -USR1 "$pid"
+}
+trap 'forward USR1' USR1
+trap 'forward TERM' TERM
+
+command -v "${mpidbo[0]}" >/dev/null || {
+    say "${mpidbo[0]}: not found; load the modules and activate the environment, where this script says so"
+    exit 2
+}
+if [[ " ${*/=/ } " == *" --resume never "* ]]; then
+    say "--resume never: every restart would begin anew; rename the old folder, or give another --out"
+    exit 2
+fi
+out=$("${mpidbo[@]}" where "$@") || exit       # the folder of the run; a mistake in the configuration ends here, in a sentence
+read -ra launcher <<<"$LAUNCH"
+say "$job"
+say "$("${mpidbo[@]}" --version); $("${launcher[0]}" --version 2>&1 | grep -m 1 '[0-9]\.[0-9]'); $(uname -sr); results in $out"
+
+# Start the ranks, wait for them, and leave in `code` what became of the run.
+launch() {
+    code=85
+    [ -z "$asked" ] || return
+    say "$LAUNCH ${mpidbo[*]} run $*"
+    "${launcher[@]}" "${mpidbo[@]}" run "$@" </dev/null &
+    pid=$!
+    while true; do                             # wait returns early when a signal comes
+        woken=''
+        wait "$pid"
+        code=$?
+        if ((code <= 128)) || [ -z "$woken" ]; then break; fi
+    done
+    pid=''
+    if ((code == 0)) && [ ! -e "$out/done" ]; then
+        say "the launcher returned 0, but there is no $out/done: the run was cut off"
+        code=85
+    elif ((code > 128)) && [ -n "$asked" ]; then
+        say "the launcher returned $code: it did not wait for the checkpoint"
+        code=85
+    fi
+    case $code in
+        0) say "finished: $out" ;;
+        85) say "stopped before its end; the same command goes on from the last checkpoint" ;;
+        4) say "stalled, see above; the same command goes on from the last checkpoint" ;;
+        *) say "failed with exit code $code, see above; another start would not help" ;;
+    esac
+}

@@ -1,0 +1,6 @@
+export OMP_NUM_THREADS=${SLURM_CPUS_PER_TASK:-1}   # of libraries; BLAS takes run.threads of the configuration
+export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1}   # srun does not take it from the job
+export SLURM_EXPORT_ENV=ALL                        # ranks see the modules of this script also after sbatch --export=NONE
+@launch
+job="Slurm job ${SLURM_JOB_ID:-?} (${SLURM_JOB_NAME:-?}), restart ${SLURM_RESTART_COUNT:-0}: ${SLURM_NTASKS:-?} tasks on"
+job+=" ${SLURM_JOB_NUM_NODES:-?} nodes, ${SLURM_JOB_NODELIST:-?}"
