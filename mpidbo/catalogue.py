@@ -8,7 +8,7 @@ from typing import Any
 
 from . import config as configuration
 from . import strategies
-from .algorithms import METHODS, Method
+from .algorithms import METHODS, Claims, Method
 from .graphs import TOPOLOGIES
 from .layout import aligned, plural
 from .loading import problem_class
@@ -34,10 +34,8 @@ def method(name: str) -> str:
 
 def _method(name: str) -> str:
     table, steps, rule = _rule(name)
-    base, fixed = METHODS[table["name"]]
+    base, _ = METHODS[table["name"]]
     about = " ".join((inspect.getdoc(base) or "").split("\n\n")[0].split("\n"))
-    if fixed:
-        about = f"{next(key for key, (cls, _) in METHODS.items() if cls is base)} with {', '.join(f'{k} = {v}' for k, v in fixed.items())}."
     floats, rounds = formula(rule)
     aliases = configuration.ALIASES.get(table["name"], {})
     rows = [("levels", ", ".join(f"{level} by {row}" for level, row in rule.strategies().items())),
@@ -46,8 +44,18 @@ def _method(name: str) -> str:
             ("[steps]", _keys(steps)),
             ("needs", " ".join(rule.needs)),
             ("sends", f"{floats} floats to each neighbour in an iteration, {plural(rounds, 'round')}"),
+            ("claims", _claims(base.claims)),
             ("source", base.source)]
     return f"{name}: {about}\n" + aligned([(label.ljust(8), text) for label, text in rows if text], indent="    ")
+
+
+def _claims(row: Claims | None) -> str:
+    """The papers' comparison in words."""
+    if row is None:
+        return ""
+    assumes, rate, evaluations, communication, transient, single_loop = row
+    said = {"assumes": assumes, "rate": rate, "gradients": evaluations, "floats": communication, "transient": transient}
+    return "; ".join([*(f"{key} {value}" for key, value in said.items() if value != "-"), "single loop" if single_loop else "double loop"])
 
 
 def _rule(name: str) -> tuple[Mapping[str, Any], Mapping[str, Any], Method]:

@@ -218,13 +218,15 @@ class _Watch:
     def __init__(self, oracle: Oracle) -> None:
         self.oracle, self.found = oracle, ""
 
-    def draw(self, k: int, phase: int = 0) -> "_Watch":
-        self.oracle.draw(k, phase)
+    def draw(self, *sample: Any, **among: Any) -> "_Watch":
+        self.oracle.draw(*sample, **among)
         return self
 
     def __getattr__(self, name: str) -> Callable[..., Array]:
         def asked(*rows: Array) -> Array:
             answer = getattr(self.oracle, name)(*rows)
+            if name not in ORACLES:
+                return answer
             bad = ~np.isfinite(answer).all(axis=1)
             if bad.any() and not self.found and all(np.isfinite(part).all() for part in rows):
                 self.found = f"{name} of agent {self.oracle.agents.first + int(bad.argmax())}"

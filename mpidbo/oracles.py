@@ -34,22 +34,32 @@ class Oracle:
         self.calls = dict.fromkeys(ORACLES, 0)
         self._samples: list[Any] = [None] * len(problems)
         self._stochastic = any(_overrides_draw(p) for p in problems)
-        self._rngs = [_Stream(seed, agents.first + i) for i in range(len(problems))] if self._stochastic else []
+        self._rngs = [_Stream(seed, agents.first + i) for i in range(len(problems))]
+        self._among: Array | None = None
         stacked = type(problems[0]).stacked(problems) if hasattr(type(problems[0]), "stacked") else None
         self._stacked: dict[str, Callable[..., Array]] = {name: getattr(stacked, name) for name in ORACLES if hasattr(stacked, name)}
         for name in ("f_x", "f_y", "g_x", "g_y", "g_yy", "g_xy"):
             setattr(self, name, self._rows(name))
 
-    def draw(self, k: int, phase: int = 0) -> "Oracle":
-        """This oracle, at iteration k's sample of that phase."""
+    def draw(self, k: int, phase: int = 0, among: Array | None = None) -> "Oracle":
+        """This oracle, at iteration k's sample of that phase; with `among` (m,), only agents where that is true are asked, the rows of
+        the others are 0."""
+        self._among = among
         if self._stochastic:
             began = perf_counter()
-            self._samples = [p.draw(rng.at(k, phase)) for p, rng in zip(self.problems, self._rngs, strict=True)]
+            asked = [True] * len(self.problems) if among is None else among
+            self._samples = [p.draw(rng.at(k, phase)) if mine else None
+                             for p, rng, mine in zip(self.problems, self._rngs, asked, strict=True)]
             self.seconds += perf_counter() - began
         return self
 
+    def integers(self, k: int, phase: int, below: int) -> Array:
+        """A number from 0 to below - 1 for each agent, uniform and fixed like a sample: (m,)."""
+        return np.array([rng.at(k, phase).integers(below) for rng in self._rngs])
+
     def full(self) -> "Oracle":
         """This oracle, at the full batch."""
+        self._among = None
         self._samples = [None] * len(self.problems)
         return self
 
@@ -93,6 +103,8 @@ class Oracle:
         only: Any = singles[0] if m == 1 and stacked is None else None
 
         def one(*rows: Array) -> Array:
+            if self._among is not None:
+                return several(*rows)
             began = perf_counter()
             out = np.empty((1, width), dtype)
             got = only(*[row[0] for row in rows], self._samples[0])
@@ -107,18 +119,21 @@ class Oracle:
 
         def several(*rows: Array) -> Array:
             began = perf_counter()
-            if stacked is not None:
+            among = self._among
+            if stacked is not None and among is None:
                 out = stacked(*rows, self._samples)
             else:
-                out = np.empty((m, width), dtype)
+                out = np.zeros((m, width), dtype)
                 for i, single in enumerate(singles):
+                    if among is not None and not among[i]:
+                        continue
                     got = single(*[row[i] for row in rows], self._samples[i])
                     try:
                         out[i] = got
                     except (TypeError, ValueError):
                         self._fits(name, got, i)
                         raise
-            calls[name] += m
+            calls[name] += m if among is None else int(np.count_nonzero(among))
             self.seconds += perf_counter() - began
             return out
 

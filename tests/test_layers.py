@@ -10,7 +10,7 @@ import pytest
 LAYERS = [
     "__init__ __main__ cli commands",
     "config plots solve loading plan reading record archive show catalogue describe pictures doctor machine",
-    "runner metrics averaged checkpoint stopping stall files progress traffic",
+    "runner metrics averaged checkpoint stopping stall curvature files progress traffic",
     "algorithms",
     "problems oracles strategies schedules check",
     "gossip exchange topologies graphs",

@@ -19,6 +19,22 @@ class Memories(NamedTuple):
     z: Any = ()
 
 
+class Claims(NamedTuple):
+    """A method's row of the papers' comparison tables, K iterations, n agents, accuracy e; "-" where none is claimed.
+
+    What it assumes of the upper losses (beside smoothness and a strongly convex lower level), the asymptotic rate, gradient evaluations
+    and floats sent for accuracy e, transient iterations, and whether it has a single loop. LC: f_i Lipschitz continuous; BG: bounded
+    gradients; BGD: bounded gradient dissimilarity b.
+    """
+
+    assumes: str
+    rate: str
+    evaluations: str
+    communication: str
+    transient: str
+    single_loop: bool
+
+
 @dataclass(frozen=True, kw_only=True)
 class Method:
     """Frozen rules, no state. Its fields are its keys: alpha, beta, gamma, theta in `[steps]`, the others in `[method]`.
@@ -30,6 +46,8 @@ class Method:
     """The levels that gossip, by their field in the state, and the strategy field that each uses."""
     source: ClassVar[str] = ""
     """Paper and equation."""
+    claims: ClassVar[Claims | None] = None
+    """The papers' comparison, where they compare it."""
 
     @property
     def needs(self) -> Iterable[str]:

@@ -26,7 +26,7 @@ from ..gossip import Levels
 from ..oracles import Oracle
 from ..schedules import Power, Schedule
 from ..strategies import STRATEGIES, Strategy
-from .base import Array, Memories, Method
+from .base import Array, Claims, Memories, Method
 from .sparkle import State
 
 
@@ -35,6 +35,8 @@ class DSoba(Method):
     """D-SOBA, second or first order."""
 
     source: ClassVar[str] = "Kong et al., JMLR 26(240) 2025, arXiv 2402.03167, Algorithm 1"
+    claims: ClassVar[Claims] = Claims("BGD", "(nK)^-1/2", "1/(n e^2)", "(p + q)/(n e^2)",
+                                      "max{n^3/(1-rho)^2, n^3 b^2/(1-rho)^4}", True)
 
     lower: Strategy = STRATEGIES["sgd"]
     upper: Strategy = STRATEGIES["sgd"]

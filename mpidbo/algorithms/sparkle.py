@@ -20,7 +20,7 @@ from ..gossip import Levels
 from ..oracles import Oracle
 from ..schedules import Power, Schedule
 from ..strategies import STRATEGIES, Strategy
-from .base import Array, Memories, Method
+from .base import Array, Claims, Memories, Method
 
 
 class State(NamedTuple):
@@ -36,6 +36,8 @@ class Sparkle(Method):
     """SPARKLE-L-U with L = `lower` and U = `upper`."""
 
     source: ClassVar[str] = "Zhu et al., NeurIPS 2024, arXiv 2411.14166, Algorithm 1"
+    claims: ClassVar[Claims | None] = Claims("none", "(nK)^-1/2", "1/(n e^2)", "(ap + q)/(n e^2), a: relative sparsity of W_x",
+                                             "ed, extra: n^3/(1-rho)^2; gt: max{n^3/(1-rho)^2, n/(1-rho)^(8/3)}", True)
     needs = ("g_y", "g_yy", "f_y", "f_x", "g_xy")
 
     lower: Strategy = STRATEGIES["ed"]

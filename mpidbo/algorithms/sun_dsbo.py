@@ -22,7 +22,7 @@ from ..gossip import Levels
 from ..oracles import Oracle
 from ..schedules import Power, Schedule
 from ..strategies import STRATEGIES, Strategy
-from .base import Array, Memories, Method
+from .base import Array, Claims, Memories, Method
 
 
 class State(NamedTuple):
@@ -38,6 +38,7 @@ class SunDsbo(Method):
 
     levels: ClassVar[dict[str, str]] = {"x": "upper", "y": "lower", "t": "lower"}
     source: ClassVar[str] = "Ma, Wang, Yao, Zhang, arXiv 2601.22682 (directions reconstructed from MEHA, ICML 2024)"
+    claims: ClassVar[Claims] = Claims("nonconvex lower level; no bounded gradient, no dissimilarity", "(nK)^-1/2", "-", "-", "-", True)
     needs = ("f_x", "f_y", "g_x", "g_y")
 
     lower: Strategy = STRATEGIES["semi-gt"]
