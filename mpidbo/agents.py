@@ -17,8 +17,8 @@ class Agents:
     """The `n` agents of a run, of which this rank hosts `first` to `last - 1`.
 
     `comm` is an mpi4py communicator, or None for one process. Every method but `owner` is collective over the ranks
-    and gives the same answer on all of them; sums run in agent order, so that the answer does not depend on
-    the number of ranks. `calls` counts those that wait for other ranks. Raises UserError when there are more ranks than agents.
+    and gives the same answer on all of them, unless it says otherwise; sums run in agent order, so that the answer does not
+    depend on the number of ranks. `calls` counts those that wait for other ranks. Raises UserError when there are more ranks than agents.
     """
 
     def __init__(self, n: int, comm: Any = None) -> None:
@@ -37,16 +37,20 @@ class Agents:
         """The rank that hosts `agent`."""
         return int(np.searchsorted(self.bounds, agent, side="right")) - 1
 
-    def gather(self, rows: np.ndarray) -> np.ndarray:
-        """All agents' rows (n, d), in agent order, from this rank's (m, d)."""
+    def gather(self, rows: np.ndarray, everywhere: bool = True) -> np.ndarray:
+        """All agents' rows (n, d), in agent order, from this rank's (m, d); unless `everywhere`, (0, d) on all ranks but the first."""
         self.calls += 1
         if self.comm is None:
             return rows
         rows = np.ascontiguousarray(rows)
-        everyone = np.empty((self.n, *rows.shape[1:]), rows.dtype)
+        here = everywhere or self.rank == 0
+        everyone = np.empty((self.n if here else 0, *rows.shape[1:]), rows.dtype)
         width = rows[:1].size
         counts = [width * (b - a) for a, b in zip(self.bounds, self.bounds[1:], strict=False)]
-        self.comm.Allgatherv(rows, [everyone, counts])
+        if everywhere:
+            self.comm.Allgatherv(rows, [everyone, counts])
+        else:
+            self.comm.Gatherv(rows, [everyone, counts] if here else None)
         return everyone
 
     def mean(self, rows: np.ndarray) -> np.ndarray:

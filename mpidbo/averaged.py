@@ -1,6 +1,6 @@
 """The whole network's f and g at one common point, full batch, for exact figures of merit.
 
-Solvers of scipy run on rank 0 and ask for averages over the agents; the other ranks serve until it is done.
+Solvers of scipy run on rank 0, which alone imports them, and ask for averages over the agents; the other ranks serve until it is done.
 """
 
 from collections.abc import Callable
@@ -8,8 +8,6 @@ from contextlib import suppress
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.sparse.linalg import LinearOperator, cg
 
 from .agents import Agents
 from .oracles import Oracle
@@ -77,6 +75,8 @@ class Averaged:
         not positive definite there."""
 
         def work(ask: Callable[..., Array]) -> Array:
+            from scipy.optimize import minimize
+            from scipy.sparse.linalg import LinearOperator, cg
             x64 = np.asarray(x, np.float64)
             best = minimize(lambda y: float(ask("g", x64, y)), np.asarray(y, np.float64),
                             jac=lambda y: np.asarray(ask("g_y", x64, y), np.float64),
@@ -103,6 +103,7 @@ class Averaged:
         """V(x, y) = min_t g(x, t) + |t - y|^2 / (2 lam), refined from t until its gradient is below `tol`."""
 
         def work(ask: Callable[..., Array]) -> Array:
+            from scipy.optimize import minimize
             x64, y64 = np.asarray(x, np.float64), np.asarray(y, np.float64)
             best = minimize(lambda t: float(ask("g", x64, t)) + float((t - y64) @ (t - y64)) / (2 * lam), np.asarray(t, np.float64),
                             jac=lambda t: np.asarray(ask("g_y", x64, t), np.float64) + (t - y64) / lam,

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from . import archive, catalogue, plots
+from . import archive, plots
 from . import config as configuration
 from .agents import agreed
-from .describe import describe
 from .errors import UserError
 from .layout import plural
 from .loading import make_problems, problem_class
@@ -40,6 +39,7 @@ def run(args: argparse.Namespace, comm: Any) -> int:
             config = configuration.check(adopted(tables, out))
     with Plan(replace(config, run=replace(config.run, out=str(out))), comm) as plan:
         if args.dry_run:
+            from .describe import describe
             text = describe(plan)
             if root:
                 print(text)
@@ -80,6 +80,7 @@ def summary(result: Any, out: Path) -> str:
 
 def check(args: argparse.Namespace, comm: None) -> int:
     """Finite differences of every oracle of a problem, and the methods that it has the oracles for; or all problems."""
+    from . import catalogue
     if args.problem is None:
         print(catalogue.problems())
         return 0
@@ -121,6 +122,7 @@ def show(args: argparse.Namespace, comm: None) -> int:
 def topology(args: argparse.Namespace, comm: None) -> int:
     """A topology's numbers and picture; or all topologies."""
     if args.name is None:
+        from . import catalogue
         print(catalogue.topologies())
         return 0
     from . import pictures
@@ -135,6 +137,7 @@ def topology(args: argparse.Namespace, comm: None) -> int:
 
 def methods(args: argparse.Namespace, comm: None) -> int:
     """All methods and strategies, or one with its equations."""
+    from . import catalogue
     print(catalogue.methods() if args.name is None else catalogue.method(args.name))
     return 0
 
@@ -144,7 +147,7 @@ def doctor(args: argparse.Namespace, comm: Any) -> int:
     from .doctor import examine, report
     from .machine import WRONG
     folder = args.folder or Path(tempfile.gettempdir())
-    lines = examine(comm, folder=held, library=args.library, refused=args.refused)
+    lines = examine(comm, folder=folder, library=args.library, refused=args.refused)
     if comm is None or comm.rank == 0:
         print(report(lines))
     return int(any(line.verdict == WRONG for line in lines))

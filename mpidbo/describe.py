@@ -13,8 +13,11 @@ from .traffic import traffic
 
 
 def describe(plan: Plan) -> str:
-    """What would run where, and what an iteration costs in memory and messages; collective. No iteration is done."""
+    """On rank 0: what would run where, and what an iteration costs in memory and messages; collective. No iteration is done."""
     config, agents, method = plan.config, plan.agents, plan.method
+    now = max(int(text) for text in agents.texts(str(_resident())))
+    if agents.rank > 0:
+        return ""
     p, q = plan.dims
     name = config.problem["name"]
     rows = [("problem", f"{name if isinstance(name, str) else name.__name__}: p = {p}, q = {q}, {config.run.dtype}"),
@@ -26,7 +29,6 @@ def describe(plan: Plan) -> str:
     most = max(last - first for first, last in zip(agents.bounds, agents.bounds[1:], strict=False))
     rows.append(("agents", f"{agents.n} on {plural(agents.size, 'rank')}" + (f", at most {most} on each" if agents.size > 1 else "")))
     state = sum(array.nbytes for array in leaves(method.start(*plan.rows()))) // agents.m * most
-    now = max(int(text) for text in agents.texts(str(_resident())))
     rows.append(("memory", f"{quantity(now, 'B')} a rank before the start (program and data) and about {quantity(2 * state, 'B')} for "
                            f"two states of {plural(most, 'agent')}"))
     rows += _sent(plan)

@@ -200,7 +200,26 @@ class Links:
         return packed, [packed, (counts, np.cumsum([0, *counts]).tolist()[:-1])]
 
 
+def spread(W: csr_array | None, agents: Agents) -> csr_array:
+    """Rank 0's W on every rank, without the entries that are neither in a row nor in a column of the rank's agents."""
+    comm, parts = agents.comm, []
+    if W is not None and agents.rank == 0:
+        columns = W.tocsc()
+        for first, last in pairwise(agents.bounds):
+            own, other = W[first:last].tocoo(), columns[:, first:last].tocoo()
+            far = (other.row < first) | (other.row >= last)
+            parts.append(np.stack([np.concatenate(part) for part in (
+                (own.row + first, other.row[far]), (own.col, other.col[far] + first), (own.data, other.data[far]))], axis=1))
+    size = np.empty(1, np.int64)
+    comm.Scatter(np.array([part.size for part in parts]) if parts else None, size)
+    mine = np.empty((size[0] // 3, 3))
+    comm.Scatterv([np.concatenate(parts), [part.size for part in parts]] if parts else None, mine)
+    i, j = mine[:, :2].T.astype(np.int32)
+    return csr_array((mine[:, 2], (i, j)), shape=(agents.n, agents.n))
+
+
 def links(W: csr_array, agents: Agents) -> Links:
+    """From the rows and columns of this rank's agents in W."""
     first, last = agents.first, agents.last
     mine = W[first:last]
     needed = np.unique(mine.indices)

@@ -8,15 +8,17 @@ many ranks there are, so a trajectory does not depend on the number of ranks, to
 
 from time import perf_counter
 from types import GeneratorType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array
 
-from .agents import Agents, agreed
+from .agents import Agents
 from .errors import UserError
-from .exchange import WIDE, Central, Narrow, Route, Wide, links
-from .topologies import Topology
+from .exchange import WIDE, Central, Narrow, Route, Wide, links, spread
+
+if TYPE_CHECKING:  # networkx is for the rank that makes a topology
+    from .topologies import Topology
 
 Array = Any
 
@@ -32,27 +34,27 @@ class Sent(NamedTuple):
 class Gossip:
     """`W @ s` for the agents of this rank; `close` frees what the MPI library holds.
 
-    Raises UserError when the ranks were given different matrices or messages of different sizes.
+    The topology is rank 0's, which tells the others their rows and columns of W; they may have None. Raises UserError when
+    the ranks give messages of different sizes.
     """
 
-    def __init__(self, topology: Topology, agents: Agents, dtype: Any = np.float64) -> None:
-        self.topology, self.agents, self.dtype = topology, agents, np.dtype(dtype)
-        self.m = agents.m
-        self.edges = int(np.sum(topology.degrees))
-        self.seconds = 0.0
-        self._routes: dict[Any, Route] = {}
-        if agents.comm is None:
-            self._links, self._graph = None, None
-            W = topology.W
-        else:
-            with agreed(agents.comm):
-                if len(set(agents.texts(topology.fingerprint))) > 1:
-                    raise UserError("topology: the ranks have different mixing matrices; give all of them the same file")
-            self._links = links(topology.W, agents)
+    def __init__(self, topology: "Topology | None", agents: Agents, dtype: Any = np.float64) -> None:
+        self._begin(agents, dtype, topology.edges if topology else 0)
+        self._links, self._graph = None, None
+        W = topology.W if topology else None
+        if agents.comm is not None:
+            self._links = links(spread(W, agents), agents)
             self._graph = agents.comm.Create_dist_graph_adjacent(
                 self._links.sources, self._links.destinations, reorder=False)
             W = self._links.W
+        assert W is not None
         self._W = csr_array((W.data.astype(self.dtype), W.indices, W.indptr), shape=W.shape)
+
+    def _begin(self, agents: Agents, dtype: Any, edges: int) -> None:
+        self.agents, self.dtype, self.m = agents, np.dtype(dtype), agents.m
+        self.edges = int(agents.told(str(edges)))
+        self.seconds = 0.0
+        self._routes: dict[Any, Route] = {}
 
     def __matmul__(self, what: Any) -> Any:
         if type(what) is GeneratorType:
@@ -139,14 +141,11 @@ class Gossip:
 
 
 class Average(Gossip):
-    """J = 11'/n in place of W: rows gathered and added in agent order, the mean on every row.
+    """J = 11'/n in place of W: rows gathered and added in agent order, the mean on every row."""
 
-    Counted as a star would send it: every agent but the centre sends its row and is sent the mean.
-    """
-
-    def __init__(self, topology: Topology, agents: Agents, dtype: Any = np.float64) -> None:
-        super().__init__(Topology(topology.name, csr_array((agents.n, agents.n))), Agents(agents.n), dtype)
-        self.topology, self.agents, self.m, self.edges = topology, agents, agents.m, 2 * (agents.n - 1)
+    def __init__(self, topology: "Topology | None", agents: Agents, dtype: Any = np.float64) -> None:
+        self._begin(agents, dtype, topology.edges if topology else 0)
+        self._graph = None
 
     @property
     def neighbours(self) -> set[int]:
@@ -156,9 +155,10 @@ class Average(Gossip):
         return Central(widths, self.agents)
 
 
-def gossip(topology: Topology, agents: Agents, dtype: Any = np.float64) -> Gossip:
-    """The gossip of a topology; an average for the one named centralized."""
-    return (Average if topology.name == "centralized" else Gossip)(topology, agents, dtype)
+def gossip(topology: "Topology", agents: Agents, dtype: Any = np.float64) -> Gossip:
+    """The gossip of a topology; an average for the one that is centralized."""
+    from .topologies import Centralized
+    return (Average if isinstance(topology, Centralized) else Gossip)(topology, agents, dtype)
 
 
 class Levels:

@@ -6,19 +6,18 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from . import config as configuration
-from . import topologies
 from .agents import Agents, agreed
 from .algorithms import Method
 from .config import Config
 from .errors import UserError, shown
 from .files import read_arrays
-from .gossip import Levels, gossip
+from .gossip import Average, Gossip, Levels
 from .loading import dimensions, make_problems, problem_class
 from .memory import keep_freed
 from .metrics import Evaluation, StopRule, check_request
@@ -28,7 +27,11 @@ from .runner import Loop, Observer
 from .stall import Watch
 from .stopping import Stopping
 
+if TYPE_CHECKING:
+    from .topologies import Topology
+
 Array = Any
+Spec = Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,10 @@ class Result:
 
 
 class Plan:
-    """All that a run needs, built and checked on every rank; collective. As a context it is closed at the end."""
+    """All that a run needs, built and checked on every rank; collective. As a context it is closed at the end.
+
+    `levels` are the topologies by level, on rank 0; the other ranks have their part of them in `W`.
+    """
 
     def __init__(self, config: Config, comm: Any = None) -> None:
         run = config.run
@@ -65,7 +71,8 @@ class Plan:
             self.config = replace(config, run=replace(run, agents=n))
             self.agents = Agents(n, comm)
             self.method: Method = configuration.rule_of(config.method, config.steps, n=n, horizon=run.iterations)
-            self.levels = _topologies(config.topology, self.method, n)
+            self._specs = _specs(config.topology, self.method)
+            self.levels = _topologies(self._specs, self.method, n) if self.agents.rank == 0 else {}
             self._heed_rounding()
             cls = problem_class(config.problem["name"])
             self.problems = make_problems(cls, config.problem, range(self.agents.first, self.agents.last), n,
@@ -104,11 +111,12 @@ class Plan:
                           "take float64 or a gt row where that matters", stacklevel=3)
 
     def _gossip(self) -> Levels:
-        made: dict[int, Any] = {}
-        for topology in self.levels.values():
-            if id(topology) not in made:
-                made[id(topology)] = gossip(topology, self.agents, self.config.run.dtype)
-        x, y, z = ([made[id(t)] for t in self.levels.values()] * 3)[:3]
+        made: dict[str, Gossip] = {}
+        for level, (_, spec) in self._specs.items():
+            if (key := _key(spec)) not in made:
+                kind = Average if spec is None else Gossip
+                made[key] = kind(self.levels.get(level), self.agents, self.config.run.dtype)
+        x, y, z = ([made[_key(spec)] for _, spec in self._specs.values()] * 3)[:3]
         return Levels(x, y, z)
 
     def _start(self) -> tuple[Array, Array]:
@@ -184,21 +192,30 @@ class Plan:
         return Result(found["x"], found["y"], found.get("z"), found.get("t"), history, k, reason, stopped, self.config)
 
 
-def _topologies(table: Mapping[str, Any], method: Method, n: int) -> dict[str, topologies.Topology]:
-    """The topology of each level of the method, one object where two levels have the same; checked for the strategies."""
+def _specs(table: Mapping[str, Any], method: Method) -> dict[str, tuple[str, Spec]]:
+    """Of each level of the method: where its topology stands, and its table; None for the average over all agents."""
     common = {key: value for key, value in table.items() if key not in ("upper", "lower")}
-    made: dict[str, topologies.Topology] = {}
-    found = {}
+    found: dict[str, tuple[str, Spec]] = {}
     for level, row in method.strategies().items():
         side = "upper" if level == "x" else "lower"
         where, spec = (f"topology.{side}", table[side]) if side in table else ("topology", common)
         if not isinstance(spec, Mapping):
             raise UserError(f"{where}: {shown(spec)} is not a table; write [{where}] and its keys below it")
-        if row.name == "centralized":
-            where, spec = "centralized", {}
-        key = where if row.name == "centralized" else repr(sorted(spec.items(), key=str))
-        if key not in made:
-            made[key] = topologies.centralized(n) if row.name == "centralized" else topologies.make(spec, n, where=where)
-        topologies.suits(made[key], row.name, needs_symmetric=row.symmetric, where=where)
-        found[level] = made[key]
+        found[level] = ("centralized", None) if row.name == "centralized" else (where, spec)
     return found
+
+
+def _key(spec: Spec) -> str:
+    """Levels of the same key share a topology."""
+    return "centralized" if spec is None else repr(sorted(spec.items(), key=str))
+
+
+def _topologies(specs: Mapping[str, tuple[str, Spec]], method: Method, n: int) -> "dict[str, Topology]":
+    """The topology of each level, one object where two levels have the same; checked for the strategies."""
+    from . import topologies  # here: networkx is for the rank that makes them
+    made: dict[str, Topology] = {}
+    for (where, spec), row in zip(specs.values(), method.strategies().values(), strict=True):
+        if (key := _key(spec)) not in made:
+            made[key] = topologies.centralized(n) if spec is None else topologies.make(spec, n, where=where)
+        topologies.suits(made[key], row.name, needs_symmetric=row.symmetric, where=where)
+    return {level: made[_key(spec)] for level, (_, spec) in specs.items()}

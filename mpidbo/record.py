@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from pathlib import Path
 from time import monotonic
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import tomli_w
@@ -17,7 +17,9 @@ from .checkpoint import Checkpoints, Snapshot
 from .config import FREE
 from .errors import UserError
 from .metrics import Evaluation
-from .topologies import Topology
+
+if TYPE_CHECKING:
+    from .topologies import Topology
 
 SECONDS = 5.0
 """At least this long between two writings of history.h5."""
@@ -89,8 +91,8 @@ class Folder:
             raise UserError(f"{' and '.join(odd) or 'problem'}: not what {files.CONFIG} can hold; give numbers, texts and lists of them, "
                             "or leave run.out out") from None
 
-    def resumed(self, start: Any, levels: Mapping[str, Topology]) -> Snapshot | None:
-        """Where to go on from, for a state of the form of `start`; collective."""
+    def resumed(self, start: Any, levels: "Mapping[str, Topology]") -> Snapshot | None:
+        """Where to go on from, for a state of the form of `start` and rank 0's topologies; collective."""
         self.checkpoints = Checkpoints(self.path, self.agents, keep=self.tables["checkpoint"]["keep"], tables=self.tables,
                                        topologies={level: topology.fingerprint for level, topology in levels.items()})
         if self.resume == "never":
@@ -147,7 +149,7 @@ class Folder:
 
     def finish(self, rows: Mapping[str, Any], iteration: int, threads: int) -> None:
         """Write result.h5 from each rank's rows, then the marker; collective."""
-        everyone = {name: self.agents.gather(part) for name, part in rows.items()}
+        everyone = {name: self.agents.gather(part, everywhere=False) for name, part in rows.items()}
         hosts = self.agents.texts(_host())
         with agreed(self.agents.comm):
             if self.agents.rank == 0:

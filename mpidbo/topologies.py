@@ -35,7 +35,7 @@ class Topology:
     name: str
     W: csr_array
 
-    @property
+    @cached_property
     def n(self) -> int:
         return int(self.W.shape[0])
 
@@ -43,6 +43,11 @@ class Topology:
     def degrees(self) -> NDArray[np.int64]:
         """(n,): the number of neighbours whose rows each agent receives."""
         return np.diff(self.W.indptr).astype(np.int64) - 1
+
+    @property
+    def edges(self) -> int:
+        """Messages of all agents in a round."""
+        return int(self.degrees.sum())
 
     @cached_property
     def symmetric(self) -> bool:
@@ -91,9 +96,41 @@ class Topology:
         return float(abs(largest[0])), float(smallest[0].real)
 
 
+class Centralized(Topology):
+    """The average over all agents, W = 11'/n, of which nothing is stored: `W` makes it when asked."""
+
+    def __init__(self, n: int) -> None:
+        vars(self).update(name="centralized", n=n)
+
+    @property
+    def W(self) -> csr_array:
+        return csr_array(np.full((self.n, self.n), 1 / self.n))
+
+    @property
+    def degrees(self) -> NDArray[np.int64]:
+        return np.full(self.n, self.n - 1)
+
+    @property
+    def edges(self) -> int:
+        """As many as in a star: every agent but the centre sends its row and is sent the mean."""
+        return 2 * (self.n - 1)
+
+    @property
+    def symmetric(self) -> bool:
+        return True
+
+    @property
+    def fingerprint(self) -> str:
+        return hashlib.sha256(f"centralized {self.n}".encode()).hexdigest()[:16]
+
+    @property
+    def _spectrum(self) -> tuple[float, float]:
+        return 0.0, float(self.n == 1)
+
+
 def centralized(n: int) -> Topology:
     """The average over all agents, W = 11'/n."""
-    return Topology("centralized", csr_array(np.full((n, n), 1 / n)))
+    return Centralized(n)
 
 
 def make(spec: str | Mapping[str, Any], n: int, *, where: str = "topology", folder: Path = Path(".")) -> Topology:

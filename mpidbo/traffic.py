@@ -24,8 +24,8 @@ class Traffic(NamedTuple):
 
     @property
     def edges(self) -> int:
-        """Messages of all agents in a round; `centralized` is counted as a star."""
-        return 2 * (self.topology.n - 1) if self.topology.name == "centralized" else int(self.topology.degrees.sum())
+        """Messages of all agents in a round."""
+        return self.topology.edges
 
 
 def traffic(method: Method, levels: Mapping[str, Topology], dims: tuple[int, int]) -> list[Traffic]:
