@@ -38,7 +38,8 @@ def _largest(oracle: Oracle, x: Array, y: Array) -> float:
     sizes = np.sqrt([float(row @ row) for row in v])
     largest = float(oracle.agents.gather(sizes).max())
     if not 0 < largest < np.inf:
-        mistake = UserError(f"method.L: g_yy at the start gives {largest:g}, no curvature to scale by; give L, the largest curvature of g in y")
+        mistake = UserError(f"method.L: g_yy at the start gives {largest:g}, no curvature to scale by; "
+                            "give L, the largest curvature of g in y")
         mistake.agreed = True                                                   # every rank knows the same number
         raise mistake
     return largest
