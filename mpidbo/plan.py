@@ -88,7 +88,14 @@ class Plan:
             self.oracle.probe(self.method.needs, self.x0, self.y0)
         with agreed(comm):
             self._alike("start()", sha256(self.x0.tobytes() + self.y0.tobytes()).hexdigest(), tell=False)
+        self._scale()
         self.W = self._gossip()
+
+    def _scale(self) -> None:
+        """Estimate the method's L and mu_g where the configuration leaves them out; from here on it holds them."""
+        self.method = curvature.known(self.method, self.oracle, *self.rows())
+        found = {key: getattr(self.method, key) for key in ("L", "mu_g") if hasattr(self.method, key)}
+        self.config = replace(self.config, method={**self.config.method, **found})
 
     def __enter__(self) -> "Plan":
         return self
