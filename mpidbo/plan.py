@@ -12,6 +12,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from . import config as configuration
+from . import curvature
 from .agents import Agents, agreed
 from .algorithms import Method
 from .config import Config
