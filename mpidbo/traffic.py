@@ -7,6 +7,7 @@ import numpy as np
 
 from .agents import Agents
 from .algorithms import Method
+from .curvature import known
 from .gossip import Gossip, Levels
 from .oracles import Oracle
 from .problems import Problem
@@ -28,19 +29,19 @@ class Traffic(NamedTuple):
         return self.topology.edges
 
 
-def traffic(method: Method, levels: Mapping[str, Topology], dims: tuple[int, int]) -> list[Traffic]:
-    """What an iteration of a method sends, for each distinct topology of its levels; no oracle of the user's is called."""
+def traffic(method: Method, levels: Mapping[str, Topology], dims: tuple[int, int], k: int = 1) -> list[Traffic]:
+    """What iteration k > 0 of a method sends, for each distinct topology of its levels; no oracle of the user's is called."""
     agents = Agents(2)
     problems = [StandIn(agent, 2, dims) for agent in range(2)]
     distinct = list({id(topology): topology for topology in levels.values()}.values())
     small = [Gossip(make("ring", 2), agents) for _ in distinct]
-    x, y, z = ([small[distinct.index(topology)] for topology in levels.values()] * 3)[:3]
-    W, oracle = Levels(x, y, z), Oracle(problems, agents)
-    p, q = dims
+    W, oracle = Levels(*([small[distinct.index(topology)] for topology in levels.values()] * 3)[:3]), Oracle(problems, agents)
+    x, y = (np.ones((2, d)) for d in dims)
+    method = known(method, oracle, x, y)
     with np.errstate(all="ignore"):
-        state = method.step(0, oracle, W, method.start(np.ones((2, p)), np.ones((2, q))))
+        state = method.step(0, oracle, W, method.start(x, y))
         before = [gossip.sent for gossip in small]
-        method.step(1, oracle, W, state)
+        method.step(k, oracle, W, state)
     found = []
     for topology, gossip, earlier in zip(distinct, small, before, strict=True):
         floats, _, rounds = (now - then for now, then in zip(gossip.sent, earlier, strict=True))
@@ -48,12 +49,12 @@ def traffic(method: Method, levels: Mapping[str, Topology], dims: tuple[int, int
     return found
 
 
-def formula(method: Method) -> tuple[str, int]:
-    """("p + 2q", 3): floats to each neighbour and rounds in an iteration, all levels over one topology."""
+def formula(method: Method, k: int = 1) -> tuple[str, int]:
+    """("p + 2q", 3): floats to each neighbour and rounds in iteration k > 0, all levels over one topology."""
     ring = make("ring", 2)
 
     def floats(p: int, q: int) -> tuple[int, int]:
-        found, = traffic(method, dict.fromkeys(method.levels, ring), (p, q))
+        found, = traffic(method, dict.fromkeys(method.levels, ring), (p, q), k)
         return found.floats, found.rounds
 
     (one, rounds), (more_p, _), (more_q, _), (both, _) = floats(1, 1), floats(2, 1), floats(1, 2), floats(2, 2)
