@@ -3,11 +3,16 @@
 from typing import Any
 
 from .base import Claims, Method
+from .dbsa import Dbsa
 from .dsoba import DSoba
+from .mdbo import Mdbo
 from .single_level import SingleLevel
+from .sldbo import Sldbo
+from .slam import Slam
 from .soba import Soba
 from .sparkle import Sparkle
 from .sun_dsbo import SunDsbo
+from .vrdbo import Vrdbo
 
 METHODS: dict[str, tuple[type[Method], dict[str, Any]]] = {
     "sparkle": (Sparkle, {}),
@@ -15,6 +20,15 @@ METHODS: dict[str, tuple[type[Method], dict[str, Any]]] = {
     "sun-dsbo": (SunDsbo, {}),
     "soba": (Soba, {"lower": "centralized", "upper": "centralized", "schedule": "jacobi"}),
     "single-level": (SingleLevel, {}),
+    "sldbo": (Sldbo, {}),
+    "f2sa": (F2sa, {}),
+    "adasdbo": (AdaSdbo, {"lower": "sgd", "upper": "sgd"}),
+    "lopa": (Lopa, {}),
+    "maml": (Maml, {}),
+    "mdbo": (Mdbo, {}),
+    "vrdbo": (Vrdbo, {}),
+    "dbsa": (Dbsa, {}),
+    "slam": (Slam, {}),
 }
 """name -> (rule, the keys that this name fixes)."""
 
