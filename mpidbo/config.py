@@ -20,7 +20,7 @@ from .strategies import STRATEGIES, Strategy, strategy
 
 SECTIONS = ("problem", "method", "steps", "topology", "run", "checkpoint")
 STEPS = ("alpha", "beta", "gamma", "theta")
-ALIASES = {"sun-dsbo": {"se": "sgd", "gt": "semi-gt"}}
+ALIASES = {"sun-dsbo": {"se": "sgd", "gt": "semi-gt"}, "lopa": {"lg": "dgd"}}
 """What a paper calls its variants, in a method's name: sun-dsbo-gt is sun-dsbo-semi-gt."""
 FREE = {"run.iterations", "run.evaluate_every", "run.out", "run.device", "run.stop", "run.metrics", "run.buffers", "run.max_seconds",
         "run.stall_timeout", "checkpoint.every", "checkpoint.keep"}

@@ -24,6 +24,8 @@ ON_REQUEST = {
 """Figures that cost more than an evaluation: `run.metrics` or a stop rule asks for them; the oracles that they need."""
 
 
+STEP_OF = {"x": "alpha", "y": "beta", "z": "gamma", "t": "gamma"}
+"""The variables of the methods, and what scales their steps."""
 OWN = ("iteration", "upper_loss", "lower_loss", "consensus_", "calls_", "seconds_", "floats", "messages", "rounds")
 """How the names of an evaluation's own figures begin."""
 
@@ -60,7 +62,7 @@ class Evaluation:
         self.averaged = Averaged(Oracle(problems, agents, seed=seed, dtype=loop.oracle.dtype), agents)
         self.losses = {name: loss for loss, name in (("f", "upper_loss"), ("g", "lower_loss"))
                        if self._all(getattr(p, loss, None) is not None for p in problems)}
-        self.solution = self._solution() if "y" in loop.method.levels else None
+        self.solution = self._solution() if "y" in loop.method.levels and not loop.method.personalised else None
         self.history: dict[str, list[float]] = {}
         self.seconds = 0.0
         self.sound: tuple[int, Any] | None = None
@@ -120,11 +122,12 @@ class Evaluation:
         means = {level: agents.mean(getattr(state, level)) for level in {"x": 0, "y": 0, **method.levels}}
         x, y = means["x"], means["y"]
         row: dict[str, float] = {"iteration": k}
+        met = self._heads(x, y, state) if method.personalised else y
         for name, loss in self.losses.items():
-            row[name] = float(agents.mean(self.averaged.oracle.losses(loss, x, y)))
+            row[name] = float(agents.mean(self.averaged.oracle.losses(loss, x, met)))
         for level in method.levels:
             row[f"consensus_{level}"] = self._spread(getattr(state, level), means[level])
-        row |= self._own_metrics(x, y)
+        row |= self._own_metrics(x, met)
         if self.solution is not None:
             row["distance"] = self._spread(state.x, self.solution)
         row |= self._residual(x, y, means.get("t"))
@@ -138,10 +141,15 @@ class Evaluation:
         """The root mean square over agents of the distance to a point."""
         return float(np.sqrt(self.agents.mean(np.array([float(d @ d) for d in rows - center]))))
 
+    def _heads(self, x: Array, y: Array, state: Any) -> Array:
+        """Each agent's own lower variable, (m, q), at the averages x and y."""
+        x, y = (np.repeat(part[None], self.agents.m, axis=0) for part in (x, y))
+        return self.loop.method.heads(self.averaged.oracle, x, y, state)
+
     def _own_metrics(self, x: Array, y: Array) -> dict[str, float]:
-        """The problem's own, averaged over the agents that have them."""
+        """The problem's own at a common y or each agent's, averaged over the agents that have them."""
         with agreed(self.agents.comm):
-            found = [_checked(p, p.metrics(x, y)) for p in self.problems if hasattr(p, "metrics")]
+            found = [_checked(p, p.metrics(x, y if y.ndim == 1 else y[i])) for i, p in enumerate(self.problems) if hasattr(p, "metrics")]
         mine = "\n".join({name for row in found for name in row})
         names = sorted({name for text in self.agents.texts(mine) for name in text.split("\n") if name})
         if taken := [name for name in names if name.startswith(OWN)]:
@@ -154,7 +162,7 @@ class Evaluation:
         return row
 
     def _residual(self, x: Array, y: Array, t: Array | None) -> dict[str, float]:
-        """G - V of SUN-DSBO at the averages: a lower bound with t as it is, and refined on request."""
+        """G - V of SUN-DSBO, of F2SA G - min G, at the averages: a lower bound with t as it is, and refined on request."""
         if t is None or "lower_loss" not in self.losses:
             return {}
         lam, g = self.loop.method.lam, float(self.averaged("g", x, y))  # type: ignore[attr-defined]
@@ -188,8 +196,7 @@ class Evaluation:
                     levels = self._broken(state) if cause else [self._largest(before, self._broken(state))]
                     break
                 self.sound = (done + 1, state)
-        names = {"x": "alpha", "y": "beta", "z": "gamma", "t": "gamma"}
-        steps = " or ".join(dict.fromkeys(f"steps.{names[level]}" for level in levels))
+        steps = " or ".join(dict.fromkeys(f"steps.{STEP_OF[level]}" for level in levels))
         raise Diverged(f"diverged: {'levels' if len(levels) > 1 else 'level'} {' and '.join(levels)} not finite after iteration {first}, "
                        f"found by iteration {k}" + (f"; first was {cause}; mend it, or reduce {steps}" if cause else f"; reduce {steps}"))
 
@@ -206,8 +213,8 @@ class Evaluation:
         return levels[int(sizes.max(axis=0).argmax())]
 
     def _broken(self, state: Any) -> list[str]:
-        """The levels with an entry that is no number, or whose square is none."""
-        levels, limit = [*self.loop.method.levels], np.sqrt(np.finfo(self.loop.oracle.dtype).max)
+        """The variables with an entry that is no number, or whose square is none."""
+        levels, limit = [name for name in STEP_OF if hasattr(state, name)], np.sqrt(np.finfo(self.loop.oracle.dtype).max)
         bad = self.agents.total(np.array([not np.abs(getattr(state, level)).max() < limit for level in levels], np.int64))
         return [level for level, count in zip(levels, bad, strict=True) if count]
 
@@ -257,3 +264,5 @@ def check_request(requested: tuple[str, ...], method: Any, problems: list[Any], 
                 raise UserError(f"run.metrics: {name} needs {', '.join(missing)}, which the problem does not define; leave it out")
             if level and level not in method.levels:
                 raise UserError(f"run.metrics: {name} needs a method with a variable {level}; leave it out or choose another method")
+            if name == "hypergradient_norm" and method.personalised:
+                raise UserError("run.metrics: hypergradient_norm is of one y for the network, here each agent has its own; leave it out")

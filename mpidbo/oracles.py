@@ -140,10 +140,10 @@ class Oracle:
         return several if only is None else one
 
     def losses(self, name: str, x: Array, y: Array) -> np.ndarray:
-        """f or g of each of this rank's agents at one common point, full batch: (m,)."""
+        """f or g of each of this rank's agents at the common x (p,), and a common y (q,) or each at its own (m, q); full batch: (m,)."""
         values = []
         for i, problem in enumerate(self.problems):
-            got = getattr(problem, name)(x, y, None)
+            got = getattr(problem, name)(x, y if y.ndim == 1 else y[i], None)
             try:
                 values.append(float(got))
             except (TypeError, ValueError):

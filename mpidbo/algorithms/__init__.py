@@ -2,13 +2,17 @@
 
 from typing import Any
 
+from .adasdbo import AdaSdbo
 from .base import Claims, Method
 from .dbsa import Dbsa
 from .dsoba import DSoba
+from .f2sa import F2sa
+from .lopa import Lopa
+from .maml import Maml
 from .mdbo import Mdbo
 from .single_level import SingleLevel
-from .sldbo import Sldbo
 from .slam import Slam
+from .sldbo import Sldbo
 from .soba import Soba
 from .sparkle import Sparkle
 from .sun_dsbo import SunDsbo

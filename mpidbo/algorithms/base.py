@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
+
 from ..gossip import Levels
 from ..oracles import Oracle
 from ..strategies import Strategy
@@ -48,6 +50,9 @@ class Method:
     """Paper and equation."""
     claims: ClassVar[Claims | None] = None
     """The papers' comparison, where they compare it."""
+    personalised: ClassVar[bool] = False
+    """Whether each agent meets its losses with a lower variable of its own: another problem than that of the network's y*, without
+    `distance` and `hypergradient_norm`; losses and a problem's metrics are then evaluated at `heads`."""
 
     @property
     def needs(self) -> Iterable[str]:
@@ -63,8 +68,23 @@ class Method:
         p, q = dims
         return sum(row.width * (p if level == "x" else q) for level, row in self.strategies().items())
 
+    def heads(self, o: Oracle, x: Array, y: Array, state: Any) -> Array:
+        """The lower variable (m, q) with which a personalised method's agents meet their losses, at averages x (m, p), y (m, q)."""
+        return y
+
     def start(self, x: Array, y: Array) -> Any:
         raise AssertionError("every method has a start")
 
     def step(self, k: int, oracle: Oracle, W: Levels, state: Any) -> Any:
         raise AssertionError("every method has a step")
+
+
+def squares(rows: Array) -> Array:
+    """The squared norm of each row, (m, 1)."""
+    return np.array([[float(row @ row)] for row in rows], rows.dtype)
+
+
+def ball(rows: Array, R: float) -> Array:
+    """Each row, or where its norm exceeds R the nearest point of that ball."""
+    norms = np.sqrt(squares(rows))
+    return rows if (norms <= R).all() else np.where(norms <= R, rows, rows * (R / np.maximum(norms, R)))
