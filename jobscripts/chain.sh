@@ -97,13 +97,23 @@ launch() {
         if ((code <= 128)) || [ -z "$woken" ]; then break; fi
     done
     pid=''
-    if ((code == 0)) && [ ! -e "$out/done" ]; then
-        say "the launcher returned 0, but there is no $out/done: the run was cut off"
-        code=85
-    elif ((code > 128)) && [ -n "$asked" ]; then
-        say "the launcher returned $code: it did not wait for the checkpoint"
-        code=85
-    fi
+    case $code in
+        0)
+            if [ ! -e "$out/done" ]; then
+                say "the launcher returned 0, but there is no $out/done: the run was cut off"
+                code=85
+            fi
+            ;;
+        2 | 3 | 85) ;;
+        *)                                     # a launcher that had to kill ranks may return another code than theirs
+            if [ -d "$out/stall" ]; then
+                code=4
+            elif ((code > 128)) && [ -n "$asked" ]; then
+                say "the launcher returned $code: it did not wait for the checkpoint"
+                code=85
+            fi
+            ;;
+    esac
     case $code in
         0) say "finished: $out" ;;
         85) say "stopped before its end; the same command goes on from the last checkpoint" ;;

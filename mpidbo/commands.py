@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from . import archive, plots
+from . import archive, batch, plots
 from . import config as configuration
+from . import jobscript as jobscripts
 from .agents import agreed
 from .errors import UserError
 from .layout import plural
@@ -19,7 +20,7 @@ from .loading import make_problems, problem_class
 from .plan import Plan
 from .problems import ORACLES
 from .progress import COUNTS, Log, Progress
-from .reading import load, parse_overrides, with_absolute_paths
+from .reading import folder, load, parse_overrides, with_absolute_paths
 from .record import Folder, adopted
 from .show import show as shown
 from .show import table
@@ -34,7 +35,7 @@ def run(args: argparse.Namespace, comm: Any) -> int:
     with agreed(comm):
         tables = load(args.config, args.overrides)
         config = configuration.check(tables)
-        out = folder(args, config)
+        out = folder(args.config, args.out, config.run.out)
         if args.resume != "never":
             config = configuration.check(adopted(tables, out))
     with Plan(replace(config, run=replace(config.run, out=str(out))), comm) as plan:
@@ -60,14 +61,15 @@ def run(args: argparse.Namespace, comm: Any) -> int:
         return STOPPED if result.stopped else 0
 
 
-def folder(args: argparse.Namespace, config: configuration.Config) -> Path:
-    """The folder of the run that the arguments of `mpidbo run` describe."""
-    return Path(args.out or config.run.out or Path("runs", args.config.stem)).resolve()
-
-
 def where(args: argparse.Namespace, comm: None) -> int:
     """The folder of a run, which `mpidbo run` with the same arguments uses; a script looks there for the marker `done`."""
-    print(folder(args, configuration.check(load(args.config, args.overrides))))
+    print(folder(args.config, args.out, configuration.check(load(args.config, args.overrides)).run.out))
+    return 0
+
+
+def jobscript(args: argparse.Namespace, comm: None) -> int:
+    """A job script, filled in."""
+    print(batch.script(jobscripts.job_of(args)), end="")
     return 0
 
 
@@ -142,6 +144,18 @@ def methods(args: argparse.Namespace, comm: None) -> int:
     return 0
 
 
+def data(args: argparse.Namespace, comm: None) -> int:
+    """The data sets that have names: list them, fetch one, or tell where it lies."""
+    from . import data as sets
+    if args.action == "list":
+        print(sets.listing())
+        return 0
+    if args.name is None:
+        raise UserError(f"mpidbo data {args.action}: which one? Known: {', '.join(sets.registry())}")
+    print(sets.fetch(args.name, args.url or "") if args.action == "fetch" else sets.located(args.name))
+    return 0
+
+
 def doctor(args: argparse.Namespace, comm: Any) -> int:
     """What this machine has and lacks."""
     from .doctor import examine, report
@@ -174,6 +188,7 @@ def of_a_run(made: argparse.ArgumentParser) -> None:
 def add(verb: Callable[..., argparse.ArgumentParser]) -> None:
     """The parsers of all commands but `run`."""
     of_a_run(verb("where", where, "Tell the folder that `mpidbo run` with the same arguments uses."))
+    jobscripts.add_arguments(verb("jobscript", jobscript, "Write a job script for a batch system, filled in for a configuration."))
 
     made = verb("check", check, "Compare every oracle of a problem with finite differences; without a name: list the problems.")
     made.add_argument("problem", nargs="?", help="a name, or my_file.py:MyProblem")
@@ -201,6 +216,11 @@ def add(verb: Callable[..., argparse.ArgumentParser]) -> None:
 
     made = verb("methods", methods, "List the methods with their keys, needs and messages, and the strategies.")
     made.add_argument("name", nargs="?", metavar="NAME", help="a method or strategy: print its equations")
+
+    made = verb("data", data, "Fetch data sets by name: MNIST, Fashion-MNIST, australian, a9a, ijcnn1, covtype.")
+    made.add_argument("action", choices=("list", "fetch", "path"), help="list them; fetch one; tell the folder of one that is here")
+    made.add_argument("name", nargs="?", metavar="NAME", help="a data set: see mpidbo data list")
+    made.add_argument("--url", help="a server that has the files under their names, in place of the usual ones")
 
     made = verb("doctor", doctor, "Look at MPI, HDF5, threads, GPU and packages of this machine; under mpiexec on all ranks.", alone=False)
     made.add_argument("--folder", type=Path, metavar="DIR", help="where to try writing files; default: the system's temporary folder")

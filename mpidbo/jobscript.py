@@ -1,200 +1,116 @@
-"""Job scripts: the files of jobscripts/, and the same ones filled in for a run.
+"""The command `mpidbo jobscript`: from its arguments to the job that a script asks for."""
 
-Each is a template in mpidbo/shell. There, a line `@part` stands for a part that is made here, or else for the file part.sh, and
-`@bare ` begins a line of the files in jobscripts/, which name no configuration.
-"""
+import argparse
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
 
-import shlex
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from importlib.resources import files as resources
-from typing import NamedTuple
+from . import config as configuration
+from .batch import KINDS, Job
+from .errors import UserError
+from .reading import folder, load
 
-from ._version import __version__
-
-
-class Kind(NamedTuple):
-    """A script: its file in jobscripts/, and the batch system that it is for."""
-
-    file: str
-    system: str
-
-
-KINDS = {
-    "slurm": Kind("requeue.sbatch", "slurm"),
-    "slurm-once": Kind("run.sbatch", "slurm"),
-    "slurm-gpu": Kind("gpu.sbatch", "slurm"),
-    "slurm-array": Kind("array.sbatch", "slurm"),
-    "slurm-chain": Kind("chain.sh", "slurm"),
-    "pbs": Kind("run.pbs", "pbs"),
-    "lsf": Kind("run.lsf", "lsf"),
-    "local": Kind("local.sh", "local"),
+OPTIONS = {
+    "name": ("--name", "TEXT", "the job's name; default: that of the configuration"),
+    "nodes": ("--nodes", "N", "nodes; default: 1"),
+    "tasks": ("--ntasks-per-node", "N", "ranks on each node; default: a rank for each GPU, else 4, or fewer for fewer agents"),
+    "cpus": ("--cpus-per-task", "N", "cores for each rank; default: 1"),
+    "gpus": ("--gpus-per-node", "N", "GPUs on each node; default: none"),
+    "seconds": ("--time", "H:MM:SS", "the time limit, also in minutes; default: an hour"),
+    "partition": ("--partition", "NAME", "the partition or queue"),
+    "account": ("--account", "NAME", "the account or project"),
+    "restarts": ("--max-restarts", "N", "how often the run is started again; default: 10"),
+    "throttle": ("--throttle", "N", "how many tasks of the array run at a time; default: 2"),
 }
-LAUNCHERS = {
-    "slurm": ("Plain srun is the site's choice; else SRUN_MPI=pmix (Open MPI) or SRUN_MPI=pmi2 (MPICH); srun --mpi=list",
-              '"srun${SRUN_MPI:+ --mpi=$SRUN_MPI}"'),
-    "pbs": ("An MPI that does not know PBS needs the nodes: LAUNCH='mpiexec --hostfile ...'",
-            '"mpiexec -n $(wc -l <"$PBS_NODEFILE")"'),
-    "lsf": ("An MPI that does not know LSF needs the nodes: LAUNCH='mpirun --hostfile ...'", '"mpirun -n $LSB_DJOB_NUMPROC"'),
-    "local": ("With more ranks than cores Open MPI wants LAUNCH='mpiexec --oversubscribe -n 8'", '"mpiexec -n $RANKS"'),
-}
-"""What a user should know of the launcher, and the launcher as an expression of the shell."""
+"""Field of a Job -> its option, what it takes, and its help."""
+LEAST = {"gpus": 0, "restarts": 0, "seconds": 60}
+"""The least number, where it is not 1."""
 
 
-@dataclass(frozen=True)
-class Job:
-    """What a script asks for; the defaults are those of the files in jobscripts/. `seconds`: its time limit."""
-
-    kind: str = "slurm"
-    name: str = "mpidbo"
-    nodes: int = 1
-    tasks: int = 4
-    cpus: int = 1
-    gpus: int = 0
-    seconds: int = 3600
-    partition: str | None = None
-    account: str | None = None
-    restarts: int = 10
-    throttle: int = 2
-    configs: tuple[str, ...] = ()
-    options: tuple[str, ...] = ()
-    program: tuple[str, ...] = ("mpidbo",)
-    command: str = ""
-    environment: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def ranks(self) -> int:
-        return self.nodes * self.tasks
+def options(kind: str) -> list[str]:
+    """The fields of a Job that a script of this kind has a use for."""
+    if kind == "local":
+        return ["tasks", "restarts"]
+    unused = {"restarts" if kind in ("slurm-once", "slurm-chain") else "", "throttle" if kind != "slurm-array" else ""}
+    return [name for name in OPTIONS if name not in unused]
 
 
-def script(job: Job) -> str:
-    """The text of a script."""
-    return "\n".join(_lines(KINDS[job.kind].file, job)) + "\n"
+def add_arguments(made: argparse.ArgumentParser) -> None:
+    """A parser for each kind."""
+    kinds = made.add_subparsers(dest="kind", required=True, metavar="KIND")
+    for kind, (file, _, text) in KINDS.items():
+        one = kinds.add_parser(kind, help=text, description=f"{text[0].upper()}{text[1:]}. Without a configuration: jobscripts/{file}.")
+        many = kind == "slurm-array"
+        one.add_argument("configs", nargs="*" if many else "?", type=Path, metavar="CONFIG",
+                         help="the configurations, one for each task" if many else "the configuration")
+        one.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", dest="overrides", help="as in mpidbo run")
+        one.add_argument("--out", type=Path, help="as in mpidbo run")
+        for name in options(kind):
+            option, takes, about = OPTIONS[name]
+            spellings = [option, "--queue"] if name == "partition" else [option]
+            convert: Any = {"name": str, "partition": str, "account": str, "seconds": _seconds}.get(name, int)
+            one.add_argument(*spellings, dest=name, metavar=takes, type=convert, help=about)
 
 
-def shipped() -> dict[str, str]:
-    """The files of jobscripts/ that are scripts: name -> text."""
-    return {kind.file: script(Job(name, gpus=4 if name == "slurm-gpu" else 0)) for name, kind in KINDS.items()}
+def job_of(args: argparse.Namespace) -> Job:
+    """The job that the arguments describe. Raises UserError."""
+    given = {name: value for name in options(args.kind) if (value := getattr(args, name)) is not None}
+    for name, value in given.items():
+        if isinstance(value, int) and value < LEAST.get(name, 1):
+            raise UserError(f"{OPTIONS[name][0]}: {value} is too small; give at least {LEAST.get(name, 1)}")
+        if isinstance(value, str) and not re.fullmatch(r"[\w.:@+-]+", value):
+            raise UserError(f"{OPTIONS[name][0]} {value!r}: not a word; use letters, digits, - and _")
+    configs: list[Path] = args.configs if isinstance(args.configs, list) else [args.configs] if args.configs else []
+    if not configs and (args.overrides or args.out):
+        raise UserError("--set and --out: of no configuration; name it, such as mpidbo jobscript slurm config.toml")
+    if args.kind == "slurm-gpu":
+        given.setdefault("gpus", 4)
+    kind = "slurm-gpu" if args.kind == "slurm" and given.get("gpus") else args.kind
+    if given.get("gpus"):
+        given.setdefault("tasks", given["gpus"])
+    agents = _agents(configs, args.overrides, args.out)
+    nodes = given.get("nodes", 1)
+    given.setdefault("tasks", max(1, min([4, *(number // nodes for number, _ in agents)])))
+    ranks = nodes * given["tasks"]
+    for number, path in agents:
+        if ranks > number:
+            raise UserError(f"run.agents: {number} in {path}, but {ranks} ranks ({nodes} x {given['tasks']}); ask for fewer with --nodes "
+                            "and --ntasks-per-node, or for more agents")
+    if configs:
+        given.setdefault("name", re.sub(r"[^\w-]+", "-", configs[0].stem) if len(configs) == 1 else "sweep")
+        found = shutil.which("mpidbo")
+        given["program"] = (os.path.abspath(found),) if found else (sys.executable, "-m", "mpidbo")
+        given["environment"] = {name: os.environ[name] for name in ("LAUNCH", "SRUN_MPI") if os.environ.get(name)}
+    words = [word for text in args.overrides for word in ("--set", text)]
+    words += ["--out", os.path.abspath(args.out)] if args.out else []
+    return Job(kind, configs=tuple(os.path.abspath(path) for path in configs), options=tuple(words), **given)
 
 
-def _lines(file: str, job: Job) -> Iterator[str]:
-    for line in (resources(__package__) / "shell" / file).read_text(encoding="utf-8").splitlines():
-        if line.startswith("@bare "):
-            if not job.configs:
-                yield line.removeprefix("@bare ")
-        elif not line.startswith("@"):
-            yield line
-        elif line[1:] in PARTS:
-            yield from PARTS[line[1:]](job)
-        else:
-            yield from _lines(f"{line[1:]}.sh", job)
+def _seconds(text: str) -> int:
+    """Seconds of "90" (minutes), "1:30:00" or "2-00:00:00"."""
+    if re.fullmatch(r"\d+", text):
+        return 60 * int(text)
+    found = re.fullmatch(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)", text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time; write 12:00:00, 2-00:00:00 (two days) or 90 (minutes)")
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return ((24 * days + hours) * 60 + minutes) * 60 + seconds
 
 
-def _written(job: Job) -> Iterator[str]:
-    if job.configs:
-        yield f"# Written by mpidbo {__version__}: {job.command}"
-    else:
-        yield "#"
-        yield "# Change what is asked for here or on the command line, which wins. `mpidbo jobscript` writes this file filled in."
+def _agents(paths: list[Path], overrides: list[str], out: Path | None) -> list[tuple[int, Path]]:
+    """(agents, configuration) where it says how many; UserError for a mistake in one, or for two runs in one folder."""
+    found, folders = [], dict[Path, Path]()
+    for path in paths:
+        run = configuration.check(load(path, overrides)).run
+        place = folder(path, out, run.out)
+        if place in folders:
+            raise UserError(f"{folders[place]} and {path}: both would run in {place}; give each a run.out of its own")
+        folders[place] = path
+        if run.agents is not None:
+            found.append((run.agents, path))
+    return found
 
 
-def _directives(job: Job) -> Iterator[str]:
-    yield from {"slurm": _slurm, "pbs": _pbs, "lsf": _lsf}[KINDS[job.kind].system](job)
-
-
-def _slurm(job: Job) -> Iterator[str]:
-    yield f"#SBATCH --job-name={job.name}"
-    yield f"#SBATCH --output=%x-{'%A_%a' if job.kind == 'slurm-array' else '%j'}.out"
-    yield "#SBATCH --open-mode=append"
-    if job.kind == "slurm-array":
-        yield f"#SBATCH --array=1-{len(job.configs) or 1}%{job.throttle}"
-    yield f"#SBATCH --nodes={job.nodes}"
-    yield f"#SBATCH --ntasks-per-node={job.tasks}"
-    yield f"#SBATCH --cpus-per-task={job.cpus}"
-    if job.gpus:
-        yield f"#SBATCH --gpus-per-node={job.gpus}"
-    yield f"#SBATCH --time={_clock(job.seconds)}"
-    yield "#SBATCH --signal=B:USR1@120"
-    if job.kind not in ("slurm-once", "slurm-chain"):
-        yield "#SBATCH --requeue"
-    yield _optional("#SBATCH --partition=", job.partition)
-    yield _optional("#SBATCH --account=", job.account)
-
-
-def _pbs(job: Job) -> Iterator[str]:
-    yield f"#PBS -N {job.name}"
-    yield "#PBS -j oe"
-    yield "#PBS -r y"
-    gpus = f":ngpus={job.gpus}" if job.gpus else ""
-    yield f"#PBS -l select={job.nodes}:ncpus={job.tasks * job.cpus}:mpiprocs={job.tasks}:ompthreads={job.cpus}{gpus}"
-    yield f"#PBS -l walltime={_clock(job.seconds)}"
-    yield _optional("#PBS -q ", job.partition)
-    yield _optional("#PBS -A ", job.account)
-
-
-def _lsf(job: Job) -> Iterator[str]:
-    yield f"#BSUB -J {job.name}"
-    yield f"#BSUB -o {job.name}-%J.lsf"
-    yield f"#BSUB -n {job.ranks}"
-    yield f'#BSUB -R "span[ptile={job.tasks}]"'
-    if job.cpus > 1:
-        yield f'#BSUB -R "affinity[core({job.cpus})]"'
-    if job.gpus:
-        yield f'#BSUB -gpu "num={job.gpus}"'
-    yield f"#BSUB -W {_clock(job.seconds)[:-3]}"
-    yield "#BSUB -wa USR1 -wt 2"
-    yield '#BSUB -Q "85"'
-    yield _optional("#BSUB -q ", job.partition)
-    yield _optional("#BSUB -P ", job.account)
-
-
-def _optional(words: str, value: str | None) -> str:
-    return f"{words}{value}" if value else f"#{words}NAME"
-
-
-def _clock(seconds: int) -> str:
-    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
-
-
-def _mpidbo(job: Job) -> Iterator[str]:
-    yield f"mpidbo=({shlex.join(job.program)})"
-
-
-def _restarts(job: Job) -> Iterator[str]:
-    yield f"MAX_RESTARTS=${{MAX_RESTARTS:-{job.restarts}}}"
-
-
-def _ranks(job: Job) -> Iterator[str]:
-    yield f"RANKS=${{RANKS:-{job.ranks}}}"
-
-
-def _launch(job: Job) -> Iterator[str]:
-    """LAUNCH and SRUN_MPI of the shell in which the script was written are the script's own defaults."""
-    system = KINDS[job.kind].system
-    text, expression = LAUNCHERS[system]
-    if found := job.environment.get("LAUNCH"):
-        expression = shlex.quote(found)
-    elif system == "slurm" and (found := job.environment.get("SRUN_MPI")):
-        expression = f'"srun --mpi=${{SRUN_MPI:-{found}}}"'
-    yield f"# What starts the ranks. {text}."
-    yield f'[ -n "${{LAUNCH:-}}" ] || LAUNCH={expression}'
-
-
-def _arguments(job: Job) -> Iterator[str]:
-    """The arguments of `mpidbo run` that are fixed, before those that the script is handed."""
-    more = '"${more[@]}"' if KINDS[job.kind].system in ("pbs", "lsf") else '"$@"'
-    device = ["--set", "run.device=cuda"] if job.gpus else []
-    if job.configs and job.kind != "slurm-array":
-        yield f"set -- {shlex.join([*job.configs, *device, *job.options])} {more}"
-    elif fixed := [*device, *job.options]:
-        yield f'set -- "$1" {shlex.join(fixed)} "${{@:2}}"'
-
-
-def _runs(job: Job) -> Iterator[str]:
-    if job.configs:
-        yield from ("runs=(", *(f"    {shlex.quote(path)}" for path in job.configs), ")")
-
-
-PARTS: dict[str, Callable[[Job], Iterator[str]]] = {
-    "written": _written, "directives": _directives, "mpidbo": _mpidbo, "restarts": _restarts, "ranks": _ranks, "launch": _launch,
-    "arguments": _arguments, "runs": _runs}

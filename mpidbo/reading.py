@@ -85,3 +85,8 @@ def with_absolute_paths(given: Mapping[str, Any], folder: Path) -> dict[str, Any
 
 def _absolute(path: str, folder: Path) -> str:
     return str((folder / os.path.expanduser(path)).resolve())
+
+
+def folder(config: Path, out: Path | None, run_out: str | None) -> Path:
+    """The folder of a run: --out, else run.out, else runs/NAME-OF-CONFIG in the working folder."""
+    return Path(out or run_out or Path("runs", config.stem)).resolve()

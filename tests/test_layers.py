@@ -9,10 +9,10 @@ import pytest
 # From the top; a module or a folder of the package per word. A new one takes its place here.
 LAYERS = [
     "__init__ __main__ cli commands",
-    "config plots solve loading plan reading record archive show catalogue describe pictures doctor machine",
+    "config plots solve loading plan reading record archive show catalogue describe pictures doctor machine jobscript batch",
     "runner metrics averaged checkpoint stopping stall curvature files progress traffic",
     "algorithms",
-    "problems oracles strategies schedules check",
+    "problems oracles strategies schedules check data",
     "gossip exchange topologies graphs",
     "agents memory job backend state errors layout _version",
 ]
