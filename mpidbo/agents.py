@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from sys import modules
+from time import sleep
 from typing import Any
 
 import numpy as np
@@ -114,6 +115,8 @@ def texts(comm: Any, text: str) -> list[str]:
     mine = np.frombuffer(text.encode(), np.uint8)
     counts = np.empty(comm.size, np.int64)
     comm.Allgather(np.array([mine.size]), counts)
+    if not counts.any():                    # the usual case: nobody has anything to say
+        return [""] * comm.size
     everyone = np.empty(int(counts.sum()), np.uint8)
     comm.Allgatherv(mine, [everyone, counts.tolist()])
     ends = np.cumsum(counts)
@@ -121,13 +124,20 @@ def texts(comm: Any, text: str) -> list[str]:
 
 
 @contextmanager
-def agreed(comm: Any) -> Iterator[None]:
-    """Run the block on every rank; a user's mistake on any of them is raised on all, in the words of the first."""
+def agreed(comm: Any, patient: bool = False) -> Iterator[None]:
+    """Run the block on every rank; a user's mistake on any of them is raised on all, in the words of the first.
+
+    `patient` ranks sleep while they wait, where one has much more to do than the others: MPI libraries wait with a busy core.
+    """
     mistake = ""
     try:
         yield
     except UserError as error:
         mistake = str(error) or type(error).__name__
+    if patient and comm is not None:
+        everyone = comm.Ibarrier()
+        while not everyone.Test():
+            sleep(0.005)
     first = next(filter(None, texts(comm, mistake)), None)
     if first is not None:
         mistake_of_all = UserError(first)

@@ -63,7 +63,7 @@ class Plan:
 
     def __init__(self, config: Config, comm: Any = None) -> None:
         run = config.run
-        with agreed(comm):
+        with agreed(comm, patient=True):            # for rank 0, which makes the topologies
             if run.device == "cuda":
                 raise UserError('run.device: this version runs on the CPU only; set device = "cpu" or "auto"')
             if run.buffers == "device":
