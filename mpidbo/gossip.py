@@ -165,22 +165,30 @@ class Levels:
     """W for each level: W.x, W.y, W.z.
 
     `W @ (a, b, c)` is a step of all levels, in their order, at once: levels that share a topology share their messages.
+    What follows the third travels with z.
     """
 
     def __init__(self, x: Gossip, y: Gossip, z: Gossip) -> None:
         self.x, self.y, self.z = x, y, z
         self.distinct = list({id(w): w for w in (x, y, z)}.values())
-        self._groups = {count: [(w, [i for i in range(count) if (x, y, z)[i] is w]) for w in self.distinct]
-                        for count in (1, 2, 3)}
+        self._groups: dict[int, list[tuple[Gossip, list[int]]]] = {}
 
     def __matmul__(self, steps: tuple[Any, ...]) -> tuple[Any, ...]:
         if len(self.distinct) == 1:
             return self.x @ steps
         results: list[Any] = [None] * len(steps)
-        for w, places in self._groups[len(steps)]:
-            for i, result in zip(places, w @ tuple([steps[i] for i in places]) if places else (), strict=True):
+        for w, places in self._grouped(len(steps)):
+            for i, result in zip(places, w @ tuple([steps[i] for i in places]), strict=True):
                 results[i] = result
         return tuple(results)
+
+    def _grouped(self, count: int) -> list[tuple[Gossip, list[int]]]:
+        """Of so many steps, which go over each topology."""
+        if count not in self._groups:
+            owners = [(self.x, self.y, self.z)[min(i, 2)] for i in range(count)]
+            groups = [(w, [i for i, owner in enumerate(owners) if owner is w]) for w in self.distinct]
+            self._groups[count] = [(w, places) for w, places in groups if places]
+        return self._groups[count]
 
     @property
     def seconds(self) -> float:

@@ -215,14 +215,14 @@ def test_counts_of_an_iteration(method, topology, floats, messages, rounds):
 
 
 def test_levels_answer_in_order():
-    """Levels that share a topology share their messages; answers come in the order of the questions."""
+    """Levels that share a topology share their messages; answers come in the order of the questions, those after the third from z."""
     x, y = make("star", 5), make("ring", 5)
-    a, b, c = (rows(5, d) for d in (2, 3, 4))
+    a, b, c, d, e = (rows(5, width) for width in (2, 3, 4, 5, 6))
     for levels, rounds in ((Levels(x, y, y), (1, 1)), (Levels(y, x, y), (1, 1)), (Levels(x, x, x), (1, 0)), (Levels(y, y, x), (1, 1))):
         before = x.sent.rounds, y.sent.rounds
-        found = levels @ (a, b, c)
+        found = levels @ (a, b, c, d, e)
         assert {x.sent.rounds - before[0], y.sent.rounds - before[1]} == set(rounds)
-        for answer, W, s in zip(found, (levels.x, levels.y, levels.z), (a, b, c), strict=True):
+        for answer, W, s in zip(found, (levels.x, levels.y, levels.z, levels.z, levels.z), (a, b, c, d, e), strict=True):
             assert same(answer, W @ s)
         assert levels.sent == Sent(*(sum(counts) for counts in zip(*(W.sent for W in levels.distinct), strict=True)))
 
