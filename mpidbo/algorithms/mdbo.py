@@ -44,7 +44,7 @@ class Mdbo(Neumann):
     lower: ClassVar[Strategy] = STRATEGIES["non-gt"]
     upper: ClassVar[Strategy] = STRATEGIES["non-gt"]
     eta: float = 0.1
-    alpha: Schedule = Power(0.1)
+    alpha: Schedule = Power(0.01)
     beta: Schedule = Power(0.1)
     theta: Schedule = Power(0.1)
 
