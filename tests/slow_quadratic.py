@@ -1,7 +1,8 @@
 """A quadratic whose draws take `MPIDBO_TEST_DRAW` seconds.
 
-The agents in `MPIDBO_TEST_SILENT` stop their process at the first draw of iteration 33, agent `MPIDBO_TEST_BUSY` never ends it. The
-processes tell their ids in the folder `MPIDBO_TEST_PIDS`, in files that hold the number of their first agent.
+The agents in `MPIDBO_TEST_SILENT` stop their process at the first draw of iteration 33, agent `MPIDBO_TEST_BUSY` never ends it, and
+the agents in `MPIDBO_TEST_ASK` ask there for the end of the run, by the signal `MPIDBO_TEST_SIGNAL`. The processes tell their ids in
+the folder `MPIDBO_TEST_PIDS`, in files that hold the number of their first agent.
 """
 
 import os
@@ -26,6 +27,8 @@ class Slow(Quadratic):
         if Slow.drawn == 101:                          # one before the start, three in an iteration
             if str(self.agent) in os.environ.get("MPIDBO_TEST_SILENT", ""):
                 os.kill(os.getpid(), signal.SIGSTOP)
+            if str(self.agent) in os.environ.get("MPIDBO_TEST_ASK", ""):
+                os.kill(os.getpid(), int(os.environ["MPIDBO_TEST_SIGNAL"]))
             while str(self.agent) == os.environ.get("MPIDBO_TEST_BUSY"):
                 time.sleep(1)
         time.sleep(float(os.environ.get("MPIDBO_TEST_DRAW", "0")))

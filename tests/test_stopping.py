@@ -65,6 +65,21 @@ def test_a_signal_ends_all_ranks_and_the_same_command_goes_on(mpi, ranks, number
     assert f"going on from iteration {at}\n" in capsys.readouterr().out and same(whole, out)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1], ids=["TERM", "USR1"])
+@pytest.mark.parametrize("asking", ["5", "01234567"], ids=["one", "all"])
+def test_8_ranks_stop_within_three_iterations(mpi, number, asking, tmp_path):
+    """The signal comes in iteration 33; the ranks start to agree when it is done, and know when the next one is."""
+    path, out = toml(tmp_path, TABLES | {"run.agents": 8}), tmp_path / "out"
+    env = {"MPIDBO_TEST_DRAW": "0.005", "MPIDBO_TEST_ASK": asking, "MPIDBO_TEST_SIGNAL": str(int(number))}
+    done = mpi(8, ["-m", "mpidbo", "run", path, "--out", out], env=env)
+    assert done.returncode == 85 and "stopped on request" in done.stdout, done.stdout + done.stderr
+    assert kept(out)[0] in (34, 35, 36)
+    run(path, tmp_path / "whole")
+    run(path, out, "--resume", "must")
+    assert same(tmp_path / "whole", out)
+
+
 def test_many_signals_are_one(whole, tmp_path):
     path = toml(tmp_path, TABLES)
     _, _, code = signalled(tmp_path, path, None, signal.SIGTERM, lambda ids, launcher: 20 * ids)
