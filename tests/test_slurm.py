@@ -1,0 +1,277 @@
+"""mpidbo on a real Slurm: see slurm_cluster.py. `make test-slurm` runs these under MPICH, `make test-slurm-openmpi` under Open MPI."""
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import launch
+import slurm_cluster
+from mpidbo import files
+from runs import QUADRATIC, kept, run, same, toml
+
+pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(400)]
+
+SLOW = Path(__file__).with_name("slow_quadratic.py")
+TABLES = {**QUADRATIC, "problem.name": f"{SLOW}:Slow", "checkpoint.every": 0, "run.iterations": 400, "run.evaluate_every": 50}
+BIN = Path(sys.executable).parent
+MPI = "pmix" if launch.is_openmpi() else "pmi2"                  # what this MPI speaks with srun
+OTHER = "pmi2" if launch.is_openmpi() else "pmix"
+SRUN = f"srun --mpi={MPI}"
+LAUNCHERS = [SRUN, "mpiexec -n 4"]
+JOBSCRIPTS = Path(__file__).resolve().parent.parent / "jobscripts"
+ENDED = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY"}
+
+
+class Slurm:
+    """The cluster in `folder`, whose jobs run in the folder `cwd` with this Python's commands first on PATH."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, *line: object, **more) -> str:
+        """What a client command prints."""
+        env = launch.environment({
+            "SLURM_CONF": str(self.folder / "slurm.conf"), "PATH": f"{BIN}:{os.environ['PATH']}",
+            "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}) | more.pop("env", {})
+        words = [str(word) for word in line]
+        done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=30, **{"input": "", **more})
+        assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def submit(self, *words: object, cwd: Path, env: Mapping[str, str] | None = None, script: str = "") -> str:
+        """The id of the job that `sbatch *words` makes; `script` is its standard input."""
+        return self("sbatch", "--parsable", *words, cwd=cwd, env=dict(env or {}), input=script).strip()
+
+    def records(self, job: str) -> list[SimpleNamespace]:
+        """(state, code, restarts, log) of a job, or of each of an array's."""
+        found = []
+        for line in self("scontrol", "show", "job", "-o", job).splitlines():
+            fields = dict(re.findall(r"(\w+)=(\S*)", line))
+            log = Path(fields["StdOut"])
+            found.append(SimpleNamespace(
+                state=fields["JobState"], code=int(fields["ExitCode"].partition(":")[0]), restarts=int(fields["Restarts"]),
+                log=log.read_text() if log.exists() else "", fields=fields))
+        return found
+
+    def wait(self, job: str, seconds: float = 120) -> list[SimpleNamespace]:
+        """The records when all have ended; the test fails with the logs if they do not."""
+        self.until(job, seconds, lambda records: all(one.state in ENDED for one in records))
+        return self.records(job)
+
+    def one(self, job: str, seconds: float = 120) -> SimpleNamespace:
+        """The record of a job that is no array, when it has ended."""
+        (record,) = self.wait(job, seconds)
+        return record
+
+    def until(self, job, seconds, true):
+        limit = time.monotonic() + seconds
+        while not true(records := self.records(job)):
+            if time.monotonic() > limit:
+                self("scancel", "--full", job)
+                pytest.fail("\n".join([f"job {job}: not after {seconds:g} s", *(f"{one.fields}\n{one.log}" for one in records)]), pytrace=False)
+            time.sleep(0.2)
+
+    def running(self, job, pids, ranks):
+        """The ids of the ranks, when all of them compute; the folder is empty afterwards."""
+        self.until(job, 120, lambda records: len(list(pids.iterdir())) == ranks or records[0].state in ENDED)
+        (record,) = self.records(job)
+        assert record.state == "RUNNING", f"{record.state} {record.code}\n{record.log}"
+        found = [int(file.name) for file in pids.iterdir()]
+        for file in pids.iterdir():
+            file.unlink()
+        return found
+
+
+@pytest.fixture(scope="session")
+def slurm():
+    """A cluster of 4 nodes with 2 CPUs and 2 GPUs each. It ends when its standard input does: however this process ends."""
+    if why := slurm_cluster.missing():
+        pytest.skip(why)
+    with tempfile.TemporaryDirectory(prefix="slurm", ignore_cleanup_errors=True) as name:
+        line = [sys.executable, slurm_cluster.__file__, "hold", f"{name}/c", "--mpi", MPI]
+        with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                              start_new_session=True) as keeper:
+            if keeper.stdout.readline() != "ready\n":
+                pytest.fail(keeper.stderr.read(), pytrace=False)
+            yield Slurm(Path(name, "c"))
+            keeper.communicate(timeout=60)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The folder of the run without Slurm."""
+    folder = tmp_path_factory.mktemp("whole")
+    run(toml(folder, TABLES), folder / "out")
+    return folder / "out"
+
+
+@pytest.fixture
+def slow(tmp_path):
+    """The environment in which a run takes a while and its ranks tell their ids, and the folder in which they do."""
+    (tmp_path / "pids").mkdir()
+    return {"MPIDBO_TEST_DRAW": "0.004", "MPIDBO_TEST_PIDS": str(tmp_path / "pids")}, tmp_path / "pids"
+
+
+def go_on(path, out, whole):
+    """Whether the run in `out` goes on from its checkpoint and ends as the whole one."""
+    (at,) = kept(out)
+    assert 0 < at < TABLES["run.iterations"] and not (out / files.DONE).exists()
+    run(path, out, "--resume", "must")
+    return same(whole, out)
+
+
+@pytest.mark.parametrize("number", ["TERM", "USR1"])
+def test_a_signal_to_a_step_of_8_ranks(slurm, number, slow, whole, tmp_path):
+    """srun's own exit code is 85 too."""
+    path, (env, pids) = toml(tmp_path, TABLES | {"run.agents": 8}), slow
+    line = f"{SRUN} mpidbo run {path} --out out; code=$?; echo code=$code; exit $code"
+    job = slurm.submit("--nodes=4", "--ntasks=8", "--wrap", line, cwd=tmp_path, env=env)
+    slurm.running(job, pids, 8)
+    slurm("scancel", f"--signal={number}", f"{job}.0")
+    done = slurm.one(job)
+    assert (done.state, done.code) == ("FAILED", 85) and "code=85" in done.log and "stopped on request" in done.log, done.log
+    run(path, tmp_path / "whole")
+    assert go_on(path, tmp_path / "out", tmp_path / "whole")
+
+
+def test_a_killed_rank_ends_the_step(slurm, slow, whole, tmp_path):
+    path, (env, pids) = toml(tmp_path, TABLES | {"checkpoint.every": 2}), slow
+    job = slurm.submit("--nodes=2", "--ntasks=4", "--wrap", f"{SRUN} --wait=3 mpidbo run {path} --out out", cwd=tmp_path, env=env)
+    os.kill(slurm.running(job, pids, 4)[-1], signal.SIGKILL)
+    done = slurm.one(job)
+    assert done.state == "FAILED" and done.code not in (0, 85), done.log
+    path = toml(tmp_path, TABLES | {"checkpoint.every": 2, "checkpoint.keep": 1})
+    run(path, tmp_path / "out", "--resume", "must")
+    assert same(whole, tmp_path / "out")
+
+
+@pytest.mark.parametrize("given", ["--gpus-per-node=2 --ntasks-per-node=2", "--gpus-per-task=1 --ntasks-per-node=2"])
+def test_the_gpus_of_a_node_are_those_of_its_ranks(slurm, given, tmp_path):
+    job = slurm.submit("--nodes=2", *given.split(), "--wrap", "srun bash -c 'echo $SLURMD_NODENAME $SLURM_LOCALID $CUDA_VISIBLE_DEVICES'",
+                       cwd=tmp_path)
+    done = slurm.one(job)
+    print(done.log)
+    assert done.code == 0 and len(done.log.splitlines()) == 4, done.log
+
+
+def script(slurm, name, path, *words, given=(), env=None):
+    """The job of a file of jobscripts/ on 2 nodes with 2 ranks each, and its folder `out` beside the configuration."""
+    where = ["--nodes=2", "--ntasks-per-node=2", *given]
+    return slurm.submit(*where, JOBSCRIPTS / name, path, "--out", "out", *words, cwd=path.parent, env={"SRUN_MPI": MPI, **(env or {})})
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_three_requeues(slurm, launcher, slow, whole, tmp_path):
+    path, (env, pids) = toml(tmp_path, TABLES), slow
+    job = script(slurm, "requeue.sbatch", path, env={"LAUNCH": launcher, **env})
+    for _ in range(3):
+        slurm.running(job, pids, 4)
+        slurm("scancel", "--batch", "--signal=USR1", job)
+        slurm.until(job, 120, lambda records: records[0].state == "PENDING")
+    done = slurm.one(job)
+    assert (done.state, done.restarts) == ("COMPLETED", 3) and done.log.count("going on from iteration") == 3, done.log
+    assert same(whole, tmp_path / "out")
+
+
+def test_the_time_limit(slurm, whole, tmp_path):
+    """Slurm looks at limits every 30 seconds, and signals up to 30 seconds early."""
+    path = toml(tmp_path, TABLES)
+    job = script(slurm, "requeue.sbatch", path, given=["--time=1", "--signal=B:USR1@10"], env={"MPIDBO_TEST_DRAW": "0.046"})
+    done = slurm.one(job, 300)
+    assert done.state == "COMPLETED" and 1 <= done.restarts <= 3 and "SIGUSR1" in done.log, done.log
+    assert same(whole, tmp_path / "out")
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_run(slurm, launcher, whole, tmp_path):
+    done = slurm.one(script(slurm, "run.sbatch", toml(tmp_path, TABLES), env={"LAUNCH": launcher}))
+    assert done.state == "COMPLETED" and "4 tasks on 2 nodes" in done.log and same(whole, tmp_path / "out"), done.log
+
+
+def test_written_script(slurm, whole, tmp_path):
+    """mpidbo jobscript slurm --nodes 2 config.toml | sbatch"""
+    path = toml(tmp_path, TABLES | {"run.agents": 4})
+    text = slurm("mpidbo", "jobscript", "slurm", "--nodes", 2, path, "--out", tmp_path / "out", env={"SRUN_MPI": MPI})
+    done = slurm.one(slurm.submit(cwd=tmp_path, script=text))
+    assert done.state == "COMPLETED" and same(whole, tmp_path / "out"), done.log
+
+
+def test_array(slurm, slow, whole, tmp_path):
+    """One run at a time; the task that is signalled goes back into the queue alone. It is the last, whose job has the array's id."""
+    (env, pids), folders = slow, [tmp_path / f"out{i}" for i in (1, 2, 3)]
+    paths = [toml(tmp_path, {**TABLES, "run.out": str(folder)}, f"{folder.name}.toml") for folder in folders]
+    job = slurm.submit("--nodes=2", "--ntasks-per-node=2", "--array=1-3%1", JOBSCRIPTS / "array.sbatch", *paths, cwd=tmp_path,
+                       env={**env, "SRUN_MPI": MPI, "MPIDBO_TEST_DRAW": "0.001"})
+    for i in (1, 2, 3):
+        slurm.running(f"{job}_{i}", pids, 4)
+    slurm("scancel", "--batch", "--signal=USR1", f"{job}_3")
+    tasks = sorted(slurm.wait(job), key=lambda one: int(one.fields["ArrayTaskId"]))
+    assert [(one.state, one.restarts) for one in tasks] == [("COMPLETED", 0), ("COMPLETED", 0), ("COMPLETED", 1)], tasks[-1].log
+    assert all(one.fields["EndTime"] <= next.fields["StartTime"] for one, next in pairwise(tasks))
+    assert all(same(whole, folder) for folder in folders)
+
+
+def test_chain(slurm, slow, whole, tmp_path):
+    path, (env, pids) = toml(tmp_path, TABLES), slow
+    said = slurm("bash", JOBSCRIPTS / "chain.sh", "--nodes=2", "--ntasks-per-node=2", path, "--out", "out", cwd=tmp_path,
+                 env={**env, "SRUN_MPI": MPI, "JOBS": "3", "CHAIN": tmp_path.name})
+    first, second, third = re.findall(r"job (\d+)", said)
+    slurm.running(first, pids, 4)
+    slurm("scancel", "--batch", "--signal=USR1", first)
+    ends = [(done.state, done.code) for done in map(slurm.one, (first, second, third))]
+    assert ends == [("FAILED", 85), ("COMPLETED", 0), ("CANCELLED", 0)] and same(whole, tmp_path / "out")
+
+
+def test_sigterm_to_the_script_requeues_it(slurm, slow, whole, tmp_path):
+    path, (env, pids) = toml(tmp_path, TABLES), slow
+    job = script(slurm, "requeue.sbatch", path, env=env)
+    slurm.running(job, pids, 4)
+    slurm("scancel", "--batch", "--signal=TERM", job)
+    done = slurm.one(job)
+    assert (done.state, done.restarts) == ("COMPLETED", 1) and same(whole, tmp_path / "out"), done.log
+
+
+def test_a_preempted_job_goes_on(slurm, slow, whole, tmp_path):
+    """Slurm itself requeues it; it has a grace time for the checkpoint."""
+    path, (env, pids) = toml(tmp_path, TABLES), slow
+    job = script(slurm, "requeue.sbatch", path, given=["--partition=spare"], env=env)
+    slurm.running(job, pids, 4)
+    assert slurm.one(slurm.submit("--nodes=4", "--exclusive", "--wrap", "true", cwd=tmp_path)).state == "COMPLETED"
+    done = slurm.one(job)
+    assert (done.state, done.restarts) == ("COMPLETED", 1) and "going on from iteration" in done.log, done.log
+    assert same(whole, tmp_path / "out")
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_a_cancelled_job_leaves_a_checkpoint(slurm, launcher, slow, whole, tmp_path):
+    path, (env, pids) = toml(tmp_path, TABLES), slow
+    job = script(slurm, "requeue.sbatch", path, env={"LAUNCH": launcher, **env})
+    slurm.running(job, pids, 4)
+    slurm("scancel", job)
+    done = slurm.one(job)
+    assert (done.state, done.restarts) == ("CANCELLED", 0) and go_on(path, tmp_path / "out", whole), done.log
+
+
+@pytest.mark.parametrize("mpi", ["none", OTHER])
+def test_another_mpis_srun_is_refused(slurm, mpi, tmp_path):
+    """Every rank would be alone and compute the whole run."""
+    done = slurm.one(script(slurm, "requeue.sbatch", toml(tmp_path, TABLES), env={"SRUN_MPI": mpi}))
+    assert (done.state, done.code, done.restarts) == ("FAILED", 2, 0) and f"srun --mpi={MPI}" in done.log.replace("pmi2 (MPICH) or --mpi=", ""), done.log
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("wrong", "said"), [("steps.alpa=1", "did you mean alpha"), ("topology.name=oval", "topology.name")])
+def test_a_mistake_is_not_requeued(slurm, wrong, said, tmp_path):
+    done = slurm.one(script(slurm, "requeue.sbatch", toml(tmp_path, TABLES), "--set", wrong))
+    assert (done.state, done.code, done.restarts) == ("FAILED", 2, 0) and said in done.log, done.log
