@@ -239,8 +239,8 @@ def rule_of(method: Mapping[str, Any], steps: Mapping[str, Any], *, n: int, hori
                 continue
             if hints[key] is Strategy:
                 values[key] = strategy(value, where)
-            elif hints[key] is schedules.Schedule:
-                values[key] = schedules.schedule(value, n, where, horizon)
+            elif schedules.Schedule in (hints[key], *typing.get_args(hints[key])):
+                values[key] = None if value is None else schedules.schedule(value, n, where, horizon)
             else:
                 values[key] = _typed(value, hints[key], where)
                 if type(values[key]) in (int, float) and values[key] <= 0 and defaults[key] != 0:

@@ -6,6 +6,7 @@ them travels in one message per neighbour. The sum behind each row runs in agent
 many ranks there are, so a trajectory does not depend on the number of ranks, to the bit.
 """
 
+from collections.abc import Iterable
 from time import perf_counter
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -172,6 +173,12 @@ class Levels:
         self.x, self.y, self.z = x, y, z
         self.distinct = list({id(w): w for w in (x, y, z)}.values())
         self._groups: dict[int, list[tuple[Gossip, list[int]]]] = {}
+
+    @classmethod
+    def of(cls, levels: Iterable[Gossip]) -> "Levels":
+        """Of the levels that a method has, of which the last stands for those that it has not."""
+        found = [*levels]
+        return cls(*(found + found[-1:] * 2)[:3])
 
     def __matmul__(self, steps: tuple[Any, ...]) -> tuple[Any, ...]:
         if len(self.distinct) == 1:

@@ -62,7 +62,7 @@ class Evaluation:
         self.averaged = Averaged(Oracle(problems, agents, seed=seed, dtype=loop.oracle.dtype), agents)
         self.losses = {name: loss for loss, name in (("f", "upper_loss"), ("g", "lower_loss"))
                        if self._all(getattr(p, loss, None) is not None for p in problems)}
-        self.solution = self._solution() if "y" in loop.method.levels and not loop.method.personalised else None
+        self.solution = self._solution() if loop.method.bilevel and not loop.method.personalised else None
         self.history: dict[str, list[float]] = {}
         self.seconds = 0.0
         self.sound: tuple[int, Any] | None = None

@@ -87,6 +87,7 @@ class Plan:
         with agreed(comm):
             self.x0, self.y0 = self._start()
             self.oracle.probe(self.method.needs, self.x0, self.y0)
+            self.method.accept(self.oracle, self.x0, self.y0)
         with agreed(comm):
             self._alike("start()", sha256(self.x0.tobytes() + self.y0.tobytes()).hexdigest(), tell=False)
         self._scale()
@@ -124,8 +125,7 @@ class Plan:
             if (key := _key(spec)) not in made:
                 kind = Average if spec is None else Gossip
                 made[key] = kind(self.levels.get(level), self.agents, self.config.run.dtype)
-        x, y, z = ([made[_key(spec)] for _, spec in self._specs.values()] * 3)[:3]
-        return Levels(x, y, z)
+        return Levels.of(made[_key(spec)] for _, spec in self._specs.values())
 
     def _start(self) -> tuple[Array, Array]:
         """(x0, y0) of one agent: an earlier result's average, or the problem's start."""

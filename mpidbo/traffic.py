@@ -1,6 +1,7 @@
 """What a method sends, found by two iterations on a small stand-in: true for every method, whatever its order and inner loops."""
 
 from collections.abc import Mapping
+from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,10 @@ from .problems import Problem
 from .topologies import Topology, make
 
 Array = Any
+
+POWERS = ("p", "q", "pq", "p^2", "q^2", "")
+POINTS = ((1, 1), (2, 1), (1, 2), (2, 2), (3, 1), (1, 3))
+"""The terms of a quadratic polynomial in p and q, and (p, q) where its values tell its coefficients."""
 
 
 class Traffic(NamedTuple):
@@ -35,7 +40,7 @@ def traffic(method: Method, levels: Mapping[str, Topology], dims: tuple[int, int
     problems = [StandIn(agent, 2, dims) for agent in range(2)]
     distinct = list({id(topology): topology for topology in levels.values()}.values())
     small = [Gossip(make("ring", 2), agents) for _ in distinct]
-    W, oracle = Levels(*([small[distinct.index(topology)] for topology in levels.values()] * 3)[:3]), Oracle(problems, agents)
+    W, oracle = Levels.of(small[distinct.index(topology)] for topology in levels.values()), Oracle(problems, agents)
     x, y = (np.ones((2, d)) for d in dims)
     method = known(method, oracle, x, y)
     with np.errstate(all="ignore"):
@@ -50,19 +55,24 @@ def traffic(method: Method, levels: Mapping[str, Topology], dims: tuple[int, int
 
 
 def formula(method: Method, k: int = 1) -> tuple[str, int]:
-    """("p + 2q", 3): floats to each neighbour and rounds in iteration k > 0, all levels over one topology."""
-    ring = make("ring", 2)
+    """("p + Tq + 2Nq", 20): floats to each neighbour and rounds in iteration k > 0, all levels over one topology.
 
-    def floats(p: int, q: int) -> tuple[int, int]:
-        found, = traffic(method, dict.fromkeys(method.levels, ring), (p, q), k)
-        return found.floats, found.rounds
+    The floats are a quadratic polynomial in p and q, linear in the method's own whole numbers, such as T and N.
+    """
+    levels = dict.fromkeys(method.levels, make("ring", 2))
 
-    (one, rounds), (more_p, _), (more_q, _), (both, _) = floats(1, 1), floats(2, 1), floats(1, 2), floats(2, 2)
-    mixed = both - more_p - more_q + one
-    p, q = more_p - one - mixed, more_q - one - mixed
-    parts = [(p, "p"), (q, "q"), (mixed, "pq"), (one - p - q - mixed, "")]
-    text = " + ".join(f"{count if count > 1 or not name else ''}{name}" for count, name in parts if count)
-    return text or "0", rounds
+    def polynomial(**counts: int) -> np.ndarray:
+        rule = replace(method, **counts)
+        floats = [traffic(rule, levels, dims, k)[0].floats for dims in POINTS]
+        return np.rint(np.linalg.solve([[p, q, p * q, p * p, q * q, 1] for p, q in POINTS], floats)).astype(int)
+
+    ones = {field.name: 1 for field in fields(method) if field.type is int}
+    least = polynomial(**ones)
+    more = {name: polynomial(**{**ones, name: 2}) - least for name in ones}
+    parts = {"": least - sum(more.values()), **more}
+    terms = [(part[i], f"{count}{power}") for i, power in enumerate(POWERS) for count, part in parts.items() if part[i]]
+    text = " + ".join(f"{factor if factor > 1 or not letters else ''}{letters}" for factor, letters in terms)
+    return text or "0", traffic(method, levels, (1, 1), k)[0].rounds
 
 
 class StandIn(Problem):

@@ -50,6 +50,8 @@ class Method:
     """Paper and equation."""
     claims: ClassVar[Claims | None] = None
     """The papers' comparison, where they compare it."""
+    bilevel: ClassVar[bool] = True
+    """Whether x is meant to solve the bilevel problem; else there is no `distance`."""
     personalised: ClassVar[bool] = False
     """Whether each agent meets its losses with a lower variable of its own: another problem than that of the network's y*, without
     `distance` and `hypergradient_norm`; losses and a problem's metrics are then evaluated at `heads`."""
@@ -71,6 +73,9 @@ class Method:
     def heads(self, o: Oracle, x: Array, y: Array, state: Any) -> Array:
         """The lower variable (m, q) with which a personalised method's agents meet their losses, at averages x (m, p), y (m, q)."""
         return y
+
+    def accept(self, oracle: Oracle, x: Array, y: Array) -> None:
+        """UserError where this method cannot take this problem from this start, x (p,) and y (q,); before its state is allocated."""
 
     def start(self, x: Array, y: Array) -> Any:
         raise AssertionError("every method has a start")

@@ -26,6 +26,7 @@ class SingleLevel(Method):
     """Decentralized gradient descent on x alone, with the strategy `upper`."""
 
     levels: ClassVar[dict[str, str]] = {"x": "upper"}
+    bilevel: ClassVar[bool] = False
     source: ClassVar[str] = "D-SGD, EXTRA, Exact Diffusion, gradient tracking on f(., y0)"
     needs = ("f_x",)
 
