@@ -36,14 +36,16 @@ def _method(name: str) -> str:
     table, steps, rule = _rule(name)
     base, _ = METHODS[table["name"]]
     about = " ".join((inspect.getdoc(base) or "").split("\n\n")[0].split("\n"))
-    floats, rounds = formula(rule)
+    sends, later = (f"{floats} floats to each neighbour in {{}}, {plural(rounds, 'round')}"
+                    for floats, rounds in (formula(rule), formula(rule, 99)))
     aliases = configuration.ALIASES.get(table["name"], {})
     rows = [("levels", ", ".join(f"{level} by {row}" for level, row in rule.strategies().items())),
             ("names", ", ".join(f"{table['name']}-{theirs} is {table['name']}-{ours}" for theirs, ours in aliases.items())),
             ("[method]", _keys({key: value for key, value in table.items() if key != "name"})),
             ("[steps]", _keys(steps)),
             ("needs", " ".join(rule.needs)),
-            ("sends", f"{floats} floats to each neighbour in an iteration, {plural(rounds, 'round')}"),
+            ("sends", sends.format("an iteration") if later == sends else
+             f"{sends.format('iteration 1')}; {later.format('iteration 99')}"),
             ("claims", _claims(base.claims)),
             ("source", base.source)]
     return f"{name}: {about}\n" + aligned([(label.ljust(8), text) for label, text in rows if text], indent="    ")

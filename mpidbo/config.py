@@ -168,8 +168,8 @@ def _method(table: Mapping[str, Any], steps: Mapping[str, Any], run: Run) -> tup
     levels = strategy_keys(name)
     for key, value in table.items():
         if key in fixed or (key == "strategy" and not levels):
-            raise UserError(f"method.{key}: fixed by {name} ({', '.join(f'{k} = {v}' for k, v in fixed.items())}); "
-                            "leave it out or choose another method")
+            what = f" ({', '.join(f'{k} = {v}' for k, v in fixed.items())})" if fixed else ""
+            raise UserError(f"method.{key}: fixed by {name}{what}; leave it out or choose another method")
         if key == "strategy":
             given = given | dict.fromkeys(levels, value)
         elif key != "name":

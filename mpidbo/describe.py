@@ -38,15 +38,25 @@ def describe(plan: Plan) -> str:
 
 
 def _sent(plan: Plan) -> list[tuple[str, str]]:
-    size, iterations = np.dtype(plan.config.run.dtype).itemsize, plan.config.run.iterations
-    found = traffic(plan.method, plan.levels, plan.dims)
+    K, size = plan.config.run.iterations, np.dtype(plan.config.run.dtype).itemsize
+    ks = np.linspace(1, max(1, K - 1), 33).astype(int).tolist()
+    (one, *first), (end, *last) = _iteration(plan, ks[0]), _iteration(plan, ks[-1])
+    alike = first == last
+    floats, messages = K * np.mean([first if alike else _iteration(plan, k)[1:] for k in ks], axis=0)
+    rows = [("iteration", one)] if alike else [("iteration 1", one), (f"iteration {ks[-1]}", end)]
+    return [*rows, ("in all", f"{'' if alike else 'about '}{quantity(floats)} floats ({quantity(floats * size, 'B')}) in "
+                              f"{quantity(messages)} messages")]
+
+
+def _iteration(plan: Plan, k: int) -> tuple[str, int, int]:
+    """What iteration k sends, in words, and floats and messages over all agents."""
+    found = traffic(plan.method, plan.levels, plan.dims, k)
     floats = sum(part.floats * part.edges for part in found)
     messages, rounds = (sum(part.rounds * part.edges for part in found), sum(part.rounds for part in found))
     each = " and ".join(f"{part.floats} floats" + (f" over {part.topology.name}" if len(found) > 1 else "") for part in found)
-    return [("iteration", f"{each} to each neighbour, {plural(rounds, 'round')}; over all agents {quantity(floats)} floats "
-                          f"({quantity(floats * size, 'B')}) in {plural(messages, 'message')}"),
-            ("in all", f"{quantity(iterations * floats)} floats ({quantity(iterations * floats * size, 'B')}) in "
-                       f"{quantity(iterations * messages)} messages")]
+    size = np.dtype(plan.config.run.dtype).itemsize
+    return (f"{each} to each neighbour, {plural(rounds, 'round')}; over all agents {quantity(floats)} floats "
+            f"({quantity(floats * size, 'B')}) in {plural(messages, 'message')}"), floats, messages
 
 
 def leaves(state: Any) -> Iterator[Any]:
