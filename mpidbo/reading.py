@@ -60,7 +60,7 @@ def merged(tables: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
 
 def with_absolute_paths(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Plain tables, with the paths relative to `folder` made absolute: run.out, run.start, topology files, `file.py:Class`,
-    and the problem's options that hold a slash."""
+    and of the problem's options `path` and those that hold a slash."""
     tables = plain(given)
 
     def absolute(table: Any, key: str) -> None:
@@ -78,7 +78,7 @@ def with_absolute_paths(given: Mapping[str, Any], folder: Path) -> dict[str, Any
             if key == "name" and isinstance(value, str) and ".py:" in value:
                 file, _, name = value.rpartition(":")
                 problem[key] = f"{_absolute(file, folder)}:{name}"
-            elif key != "name" and isinstance(value, str) and "/" in value and "://" not in value:
+            elif key != "name" and isinstance(value, str) and "://" not in value and ("/" in value or (key == "path" and value)):
                 absolute(problem, key)
     return tables
 

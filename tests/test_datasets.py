@@ -7,7 +7,7 @@ import pytest
 
 from mpidbo.errors import UserError
 from mpidbo.problems.datasets import digits, mnist, read_idx
-from mpidbo.problems.shares import image_share
+from mpidbo.problems.shares import share_of
 from mpidbo.problems.splits import FEWEST, SPLITS, split
 
 OPTIONS = {"seed": 1, "split": "dirichlet", "concentration": 1.0, "n_train": 0, "n_validation": 0, "xp": np,
@@ -122,23 +122,23 @@ def test_split_errors():
 
 def test_shares_are_disjoint_and_alike_in_both_levels(tmp_path):
     pytest.importorskip("sklearn")
-    shares = [image_share("digits", agent, 4, **OPTIONS) for agent in range(4)]
+    shares = [share_of("digits", agent, 4, **OPTIONS) for agent in range(4)]
     assert [share.first for share in shares] == np.cumsum([0, *(len(share.train) for share in shares[:-1])]).tolist()
     assert {share.total for share in shares} == {1000} and {len(share.test) for share in shares} == {99}
     assert sum(len(share.validation) for share in shares) == 400
     for share in shares:
         mixtures = [np.bincount(part.labels, minlength=10) / len(part) for part in (share.train, share.validation)]
         assert abs(mixtures[0] - mixtures[1]).sum() < 0.3
-    other = image_share("digits", 0, 4, **OPTIONS | {"seed": 2})
+    other = share_of("digits", 0, 4, **OPTIONS | {"seed": 2})
     assert len(other.train) != len(shares[0].train) or (other.train.X != shares[0].train.X).any()
 
 
 def test_sizes_of_shares(tmp_path):
     write_folder(tmp_path, np.random.default_rng(0))
     options = OPTIONS | {"n_train": 25, "n_validation": 15}
-    share = image_share(str(tmp_path), 0, 3, **options)
+    share = share_of(str(tmp_path), 0, 3, **options)
     assert (share.total, share.classes, len(share.test)) == (25, 4, 4)
-    with pytest.raises(UserError, match="50000 and 15 do not fit the 40 images"):
-        image_share(str(tmp_path), 0, 3, **options | {"n_train": 0})
-    with pytest.raises(UserError, match="12 test images"):
-        image_share(str(tmp_path), 0, 13, **options)
+    with pytest.raises(UserError, match="50000 and 15 do not fit the 40 samples"):
+        share_of(str(tmp_path), 0, 3, **options | {"n_train": 0})
+    with pytest.raises(UserError, match="12 test samples"):
+        share_of(str(tmp_path), 0, 13, **options)

@@ -157,7 +157,7 @@ def test_metrics():
     ({"corruption": 1.5}, "problem.corruption: 1.5"),
     ({"batch": -1}, "problem.batch"),
     ({"split": "classes"}, "did you mean class"),
-    ({"n_train": 5000}, "do not fit the 1797 images"),
+    ({"n_train": 5000}, "do not fit the 1797 samples"),
     ({"data": "no/such/folder"}, "no/such/folder: no such folder"),
 ])
 def test_errors(options, words):

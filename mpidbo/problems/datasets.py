@@ -1,4 +1,4 @@
-"""Labelled images: scikit-learn's bundled digits, or the IDX files of MNIST in a folder; nothing is downloaded."""
+"""Labelled samples: scikit-learn's bundled digits, the IDX files of MNIST in a folder, LIBSVM files; nothing is downloaded here."""
 
 import gzip
 import math
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import data as sets
 from ..errors import UserError
 
 
@@ -35,6 +36,91 @@ class Images:
         features = self.pixels[rows].astype(dtype)
         features /= self.white
         return features
+
+
+@dataclass(frozen=True, eq=False)
+class Records:
+    """Labelled records of a sparse table.
+
+    table : (B, d) CSR.
+    labels : (B,) classes 0, 1, ..., read-only; the labels of the file in ascending order.
+    """
+
+    table: Any
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def features(self, rows: Any = slice(None), dtype: Any = np.float64) -> NDArray[Any]:
+        """The records of these rows, shape (number of rows, d); a new array."""
+        return np.asarray(self.table[rows].toarray(), dtype=dtype)
+
+
+Labelled = Images | Records
+
+
+def labelled(data: str, path: str = "") -> tuple[Labelled, Labelled]:
+    """(training samples, test samples) of `data`; one and the same object where there is no test set.
+
+    data : "digits", the name of a data set (see `mpidbo data list`), a folder with IDX files, or a LIBSVM file.
+    path : where the files of a named data set lie, if not where `mpidbo data fetch` puts them: their folder, or the first LIBSVM file.
+    UserError: data that are not there, are damaged, or need a package that is missing.
+    """
+    if data == "digits":
+        return digits(), digits()
+    if data not in sets.registry():
+        where = Path(path or data)
+        return libsvm(where) if where.is_file() else mnist(where)
+    known, where = sets.registry()[data], Path(path) if path else sets.located(data)
+    if known.format == "idx":
+        return mnist(where)
+    first = where if where.is_file() else sets.present(where / known.files[0].name)
+    if first is None:
+        raise UserError(f"problem.path: {where} is neither the file {known.files[0].name} nor a folder that holds it; "
+                        f"leave it out after mpidbo data fetch {data}")
+    return libsvm(first, *(file.samples for file in known.files))
+
+
+@lru_cache(maxsize=2)
+def libsvm(first: Path, *samples: int) -> tuple[Records, Records]:
+    """(training records, test records) of a LIBSVM file; the test set is the file of the same name with .t behind it, if it is there.
+
+    samples : how many each must hold. UserError: a file that is missing, damaged, truncated, or without classes.
+    """
+    plain = first.with_name(first.name.removesuffix(".gz").removesuffix(".bz2"))
+    test = sets.present(plain.with_name(f"{plain.name}.t"))
+    read = [_read_libsvm(path) for path in (first, test) if path]
+    width = max(table.shape[1] for table, _ in read)
+    classes = np.unique(read[0][1])
+    if not 2 <= len(classes) <= 1000:
+        raise UserError(f"{first}: {len(classes)} different label(s) of {len(read[0][1])} samples are no classes; take a set for "
+                        "classification")
+    made = []
+    for path, (table, labels), expected in zip((first, test), read, (*samples, 0, 0), strict=False):
+        if expected and len(labels) != expected:
+            raise UserError(f"{path}: holds {len(labels)} samples instead of {expected}; it is truncated or another file, fetch it again")
+        if not np.isin(labels, classes).all():
+            raise UserError(f"{path}: has labels that {first.name} lacks; are the two of one data set?")
+        table.resize(len(labels), width)
+        found = np.searchsorted(classes, labels)
+        found.setflags(write=False)
+        made.append(Records(table, found))
+    return made[0], made[-1]
+
+
+def _read_libsvm(path: Path) -> tuple[Any, NDArray[np.float64]]:
+    """The table (B, d), CSR, and the labels (B,) as they stand in the file."""
+    try:
+        from sklearn.datasets import load_svmlight_file
+    except ImportError as error:
+        raise UserError(f"{path}: LIBSVM files are read by scikit-learn, which is missing: pip install 'mpidbo[data]'") from error
+    try:
+        table, labels = load_svmlight_file(str(path))
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise UserError(f"{path}: cannot be read as a LIBSVM file, lines of `label index:value index:value ...` ({error}); "
+                        "it may be truncated, fetch it again") from error
+    return table, labels
 
 
 @lru_cache(maxsize=1)

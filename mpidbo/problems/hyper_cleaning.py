@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError, did_you_mean
-from .shares import Tag, generator, image_share
+from .shares import Tag, generator, share_of
 from .supervised import Supervised
 
 BLOCK = 1 << 16
@@ -24,7 +24,9 @@ class HyperCleaning(Supervised):
 
     Options
     -------
-    data : "digits" (scikit-learn's), or a folder with the four IDX files of MNIST or Fashion-MNIST.
+    data : "digits" (scikit-learn's), the name of a data set that `mpidbo data fetch` has brought (such as "mnist"), a folder
+        with the four IDX files of MNIST or Fashion-MNIST, or a LIBSVM file.
+    path : where the files of a named data set lie, if elsewhere.
     model : "softmax" (softmax regression, from y = 0) or "mlp" (ReLU perceptron, from random y, equal on all agents).
     hidden : widths of the perceptron's hidden layers.
     corruption : the probability with which a training label is replaced by one of the classes at random (maybe itself).
@@ -34,19 +36,20 @@ class HyperCleaning(Supervised):
     ridge : C.
     batch, val_batch : samples per draw, all different, of training and validation; 0 is the full batch, for
         val_batch the same as batch. An agent with no more samples than that takes all of them.
-    n_train, n_validation : samples over all agents; 0 is 1000 and 400 of the digits, 50,000 and 10,000 of a folder.
+    n_train, n_validation : samples over all agents; 0 is 1000 and 400 of the digits, 50,000 and 10,000 of images; of a
+        LIBSVM file half and a quarter, with a test set three quarters and a quarter.
     """
 
     def __init__(self, agent: int, n_agents: int, *, xp: Any, seed: int, dtype: Any = np.float64, data: str = "digits",
                  model: str = "softmax", hidden: Sequence[int] = (300,), corruption: float = 0.3,
                  split: str = "dirichlet", concentration: float = 1.0, ridge: float = 1e-3, batch: int = 0,
-                 val_batch: int = 0, n_train: int = 0, n_validation: int = 0) -> None:
+                 val_batch: int = 0, n_train: int = 0, n_validation: int = 0, path: str = "") -> None:
         if model not in (known := ("softmax", "mlp")):
             raise UserError(f'problem.model: "{model}" is unknown; {did_you_mean(model, known)}')
         if not 0 <= corruption <= 1:
             raise UserError(f"problem.corruption: {corruption} is a probability and must lie between 0 and 1")
-        share = image_share(data, agent, n_agents, seed=seed, split=split, concentration=concentration,
-                            n_train=n_train, n_validation=n_validation, xp=xp, dtype=dtype)
+        share = share_of(data, agent, n_agents, seed=seed, split=split, concentration=concentration,
+                         n_train=n_train, n_validation=n_validation, xp=xp, dtype=dtype, path=path)
         super().__init__(agent, n_agents, xp=xp, seed=seed, dtype=dtype, share=share,
                          hidden=hidden if model == "mlp" else (), batch=batch, val_batch=val_batch)
         self.dims, self.ridge = (share.total, self.classifier.q), ridge

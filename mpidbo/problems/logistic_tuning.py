@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
-from .shares import Samples, Share, Tag, generator, image_share
+from .shares import Samples, Share, Tag, generator, share_of
 from .supervised import Supervised
 
 
@@ -17,28 +17,31 @@ class LogisticTuning(Supervised):
 
     Options
     -------
-    data : "synthetic", "digits" (scikit-learn's), or a folder with the four IDX files of MNIST or Fashion-MNIST.
+    data : "synthetic", "digits" (scikit-learn's), the name of a data set that `mpidbo data fetch` has brought (such as "mnist"), a
+        folder with the four IDX files of MNIST or Fashion-MNIST, or a LIBSVM file.
+    path : where the files of a named data set lie, if elsewhere.
     heterogeneity : synthetic data only. Features of agent i are N(h m_i, (1 + h i/n)^2 I)/(1 + h), h = heterogeneity,
         m_i ~ N(0, I); a label is the largest of (features' Y + noise/10) for a common Y, Y and noise standard normal.
         Of the kind of the paper's synthetic data; law and constants are ours.
-    features, classes : p and c of synthetic data; images bring their own.
-    split, concentration : images only: "dirichlet", "iid" or "class", who gets which samples.
+    features, classes : p and c of synthetic data; other data bring their own.
+    split, concentration : not of synthetic data: "dirichlet", "iid" or "class", who gets which samples.
     batch, val_batch : samples per draw, all different, of training and validation; 0 is the full batch, for
         val_batch the same as batch. An agent with no more samples than that takes all of them.
     n_train, n_validation : samples over all agents; 0 is 2000 and 1000 of synthetic data (in equal parts, and as many
-        for the test as for validation), 1000 and 400 of the digits, 50,000 and 10,000 of a folder.
+        for the test as for validation), 1000 and 400 of the digits, 50,000 and 10,000 of images; of a
+        LIBSVM file half and a quarter, with a test set three quarters and a quarter.
     """
 
     def __init__(self, agent: int, n_agents: int, *, xp: Any, seed: int, dtype: Any = np.float64,
                  data: str = "synthetic", heterogeneity: float = 1.0, features: int = 20, classes: int = 5,
                  split: str = "dirichlet", concentration: float = 1.0, batch: int = 0, val_batch: int = 0,
-                 n_train: int = 0, n_validation: int = 0) -> None:
+                 n_train: int = 0, n_validation: int = 0, path: str = "") -> None:
         if data == "synthetic":
             share = _synthetic(agent, n_agents, seed, heterogeneity, features, classes, n_train or 2000,
                                n_validation or 1000, xp, dtype)
         else:
-            share = image_share(data, agent, n_agents, seed=seed, split=split, concentration=concentration,
-                                n_train=n_train, n_validation=n_validation, xp=xp, dtype=dtype)
+            share = share_of(data, agent, n_agents, seed=seed, split=split, concentration=concentration,
+                             n_train=n_train, n_validation=n_validation, xp=xp, dtype=dtype, path=path)
         super().__init__(agent, n_agents, xp=xp, seed=seed, dtype=dtype, share=share, bias=False, batch=batch,
                          val_batch=val_batch)
         self.shape = self.train.X.shape[1], share.classes

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UserError
-from .datasets import Images, digits, mnist
+from .datasets import Images, Labelled, labelled
 from .splits import split
 
 
@@ -68,21 +68,21 @@ class Share:
     total: int
 
 
-def image_share(data: str, agent: int, n_agents: int, *, seed: int, split: str, concentration: float, n_train: int,
-                n_validation: int, xp: Any, dtype: Any) -> Share:
-    """One agent's share of the images `data`: "digits" or the path of a folder with IDX files.
+def share_of(data: str, agent: int, n_agents: int, *, seed: int, split: str, concentration: float, n_train: int,
+             n_validation: int, xp: Any, dtype: Any, path: str = "") -> Share:
+    """One agent's share of the labelled samples `data`, at `path` if that is given: see `datasets.labelled`.
 
-    The seed chooses `n_train` and `n_validation` of the training images (0: 1000 and 400 of the digits, 50,000 and
-    10,000 of a folder) and splits both by the same rule with the same proportions: validation samples are as
-    heterogeneous as training samples. The test set is a folder's own, or the rest of the digits.
-    UserError: data that cannot be read, sizes that do not fit.
+    The seed chooses `n_train` and `n_validation` of the training samples (0: 1000 and 400 of the digits, 50,000 and
+    10,000 of images, of a LIBSVM file half and a quarter, with a test set three quarters and a quarter) and splits both by
+    the same rule with the same proportions: validation samples are as heterogeneous as training samples. The test set is the
+    data set's own, or the rest. UserError: data that cannot be read, sizes that do not fit.
     """
-    source, test_source = _sources(data)
-    plan = _plan(data, n_agents, seed, split, concentration, n_train, n_validation)
+    source, test_source = labelled(data, path)
+    plan = _plan(data, path, n_agents, seed, split, concentration, n_train, n_validation)
     sizes = [len(rows) for rows in plan.train]
 
-    def samples(images: Images, rows: NDArray[Any]) -> Samples:
-        return Samples(xp.asarray(images.features(rows, dtype)), xp.asarray(images.labels[rows]))
+    def samples(given: Labelled, rows: NDArray[Any]) -> Samples:
+        return Samples(xp.asarray(given.features(rows, dtype)), xp.asarray(given.labels[rows]))
 
     return Share(samples(source, plan.train[agent]), samples(source, plan.validation[agent]),
                  samples(test_source, plan.test[agent]), 1 + int(source.labels.max()), sum(sizes[:agent]), sum(sizes))
@@ -98,28 +98,34 @@ class _Plan:
 
 
 @lru_cache(maxsize=2)
-def _plan(data: str, n_agents: int, seed: int, rule: str, concentration: float, n_train: int,
+def _plan(data: str, path: str, n_agents: int, seed: int, rule: str, concentration: float, n_train: int,
           n_validation: int) -> _Plan:
-    images, test_images = _sources(data)
-    defaults = (1000, 400) if data == "digits" else (50_000, 10_000)
+    given, test_given = labelled(data, path)
+    defaults = _sizes(data, given, test_given)
     n_train, n_validation = n_train or defaults[0], n_validation or defaults[1]
-    if min(n_train, n_validation) < 0 or n_train + n_validation > len(images):
-        raise UserError(f"problem.n_train, n_validation: {n_train} and {n_validation} do not fit the {len(images)} "
-                        f"images of {data}; choose smaller sizes")
-    order = generator(seed, Tag.CHOICE).permutation(len(images))
+    if min(n_train, n_validation) < 0 or n_train + n_validation > len(given):
+        raise UserError(f"problem.n_train, n_validation: {n_train} and {n_validation} do not fit the {len(given)} "
+                        f"samples of {path or data}; choose smaller sizes")
+    order = generator(seed, Tag.CHOICE).permutation(len(given))
     train, validation, rest = np.split(order, [n_train, n_train + n_validation])
-    test = rest if test_images is images else np.arange(len(test_images))
+    test = rest if test_given is given else np.arange(len(test_given))
     if len(test) < n_agents:
-        raise UserError(f"problem.n_train, n_validation: {n_train} and {n_validation} leave {len(test)} test images "
-                        f"of {data} to {n_agents} agents; choose smaller sizes")
+        raise UserError(f"problem.n_train, n_validation: {n_train} and {n_validation} leave {len(test)} test samples "
+                        f"of {path or data} to {n_agents} agents; choose smaller sizes")
 
     def parts(rows: NDArray[Any]) -> list[NDArray[Any]]:
         rng = generator(seed, Tag.SPLIT)
-        return [rows[part] for part in split(rule, images.labels[rows], n_agents, rng, concentration)]
+        return [rows[part] for part in split(rule, given.labels[rows], n_agents, rng, concentration)]
 
     even = test[:len(test) // n_agents * n_agents]
     return _Plan(parts(train), parts(validation), [even[agent::n_agents] for agent in range(n_agents)])
 
 
-def _sources(data: str) -> tuple[Images, Images]:
-    return (digits(), digits()) if data == "digits" else mnist(data)
+def _sizes(data: str, given: Labelled, test_given: Labelled) -> tuple[int, int]:
+    """How many training and validation samples, unless that is said."""
+    if data == "digits":
+        return 1000, 400
+    if isinstance(given, Images):
+        return 50_000, 10_000
+    quarter = len(given) // 4
+    return (2 if test_given is given else 3) * quarter, quarter
