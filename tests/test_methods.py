@@ -69,10 +69,10 @@ class Trial:
         """The dense levels, in the order x, y, z or t."""
         return PrimalDual(upper, self.upper), PrimalDual(lower, self.lower), PrimalDual(lower, self.lower)
 
-    def deviation(self, dense):
-        """The largest of the levels' deviations from what the dense recursion yields after each iteration."""
+    def deviation(self, dense, names=None):
+        """The largest of the levels' deviations from what the dense recursion yields after each iteration; of other parts by `names`."""
         plan, state, worst = self.plan, self.plan.method.start(*self.plan.rows()), 0.0
-        names = list(plan.method.levels)
+        names = names or list(plan.method.levels)
         found, expected = {name: [] for name in names}, {name: [] for name in names}
         for k, point in enumerate(dense):
             state = plan.method.step(k, plan.oracle, plan.W, state)

@@ -16,6 +16,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
+from ..errors import UserError
 from ..gossip import Levels
 from ..oracles import Oracle
 from ..schedules import Power, Schedule
@@ -46,6 +47,10 @@ class F2sa(Method):
     alpha: Schedule = Power(0.01, -0.3333)
     beta: Schedule = Power(0.1, -0.3333)
     gamma: Schedule = Power(0.1)
+
+    def __post_init__(self) -> None:
+        if self.mu.start <= 0:
+            raise UserError("method.mu: 0 is not positive; F2SA divides by it: give a positive number or a schedule")
 
     def start(self, x: Array, y: Array) -> State:
         return State(x, y, y, Memories(self.upper.start(x), self.lower.start(y), self.lower.start(y)))
