@@ -128,7 +128,8 @@ def test_f2sa(row, mu, tmp_path):
     assert trial.deviation(f2sa(trial, row, row, weight)) < 1e-10
 
 
-@pytest.mark.parametrize(("lower", "upper", "topology", "n"), [("semi-gt", "gt", "ring", 1), ("gt", "non-gt", "random", 2), ("ed", "sgd", "two", 5)])
+@pytest.mark.parametrize(("lower", "upper", "topology", "n"), [
+    ("semi-gt", "gt", "ring", 1), ("gt", "non-gt", "random", 2), ("ed", "sgd", "two", 5)])
 def test_f2sa_on_graphs(lower, upper, topology, n, tmp_path):
     trial = Trial(QUADRATIC, {"name": f"f2sa-{lower}-{upper}", "mu": 0.8}, n, GRAPHS[topology], tmp_path)
     assert trial.deviation(f2sa(trial, lower, upper, lambda k: 0.8)) < 1e-10
