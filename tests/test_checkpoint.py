@@ -66,11 +66,14 @@ def test_state_as_paths():
 # cut and gone on with
 
 
+REFUSED = {("sldbo", "ed"), ("sldbo", "extra")}
+
+
 def cases():
     for name, (rule, fixed) in METHODS.items():
         orders = ["jacobi", "gauss-seidel"] if "schedule" in {f.name for f in fields(rule)} - fixed.keys() else [None]
         for strategy in (STRATEGIES if config.strategy_keys(name) else [None]):
-            yield from ((name, strategy, order) for order in orders)
+            yield from ((name, strategy, order) for order in orders if (name, strategy) not in REFUSED)
 
 
 def method(name, strategy, order):
