@@ -37,12 +37,17 @@ CASES |= {
     "single-level": QUADRATIC | {"method": "single-level-dgd", "topology": "torus"},
     "single-precision": QUADRATIC | {"method": "sparkle-ed", "dtype": "float32"},
     "metrics": QUADRATIC | {"method": {"name": "sun-dsbo", "mu": 0.5}, "metrics": ["hypergradient_norm", "refined_residual"]},
+    "sldbo": QUADRATIC | {"method": {"name": "sldbo-gt", "R": 0.1}, "topology": TWO},
+    "f2sa": QUADRATIC | {"method": {"name": "f2sa", "mu": 0.5}, "metrics": ["refined_residual"]},
+    "adasdbo": QUADRATIC | {"method": {"name": "adasdbo", "R": 0.5}, "topology": TWO},
+    "lopa": QUADRATIC | {"method": {"name": "lopa", "upper": "gt"}},
+    "maml": QUADRATIC | {"method": "maml", "dtype": "float32"},
     "stop": QUADRATIC | {"method": "sparkle", "evaluate_every": 3, "stop": {"metric": "consensus_y", "above": 1e-6}},
 }
 FOR_DIGITS = ("softmax", "perceptron")
 EVERYDAY = ("quadratic-sparkle", "quadratic-wide-jacobi", "softmax-sun-dsbo", "perceptron-sparkle", "linear-regression-d-soba",
-            "policy-evaluation-soba", "graphs", "meha", "metrics")
-WRITTEN = ("quadratic-sparkle", "perceptron-sparkle", "graphs", "stop", "metrics")
+            "policy-evaluation-soba", "graphs", "meha", "metrics", "adasdbo", "lopa", "maml")
+WRITTEN = ("quadratic-sparkle", "perceptron-sparkle", "graphs", "stop", "metrics", "lopa")
 """The cases that write files, too."""
 
 
