@@ -81,7 +81,10 @@ fi
 out=$("${mpidbo[@]}" where "$@") || exit       # the folder of the run; a mistake in the configuration ends here, in a sentence
 read -ra launcher <<<"$LAUNCH"
 say "$job"
-say "$("${mpidbo[@]}" --version); $("${launcher[0]}" --version 2>&1 | grep -m 1 '[0-9]\.[0-9]'); $(uname -sr); results in $out"
+# One substitution in each command: bash 5.2 loses a signal that comes in the first of two.
+version=$("${mpidbo[@]}" --version)
+library=$("${launcher[0]}" --version 2>&1 | grep -m 1 '[0-9]\.[0-9]')
+say "$version; $library; $(uname -sr); results in $out"
 
 # Start the ranks, wait for them, and leave in `code` what became of the run.
 launch() {
@@ -90,6 +93,7 @@ launch() {
     say "$LAUNCH ${mpidbo[*]} run $*"
     "${launcher[@]}" "${mpidbo[@]}" run "$@" </dev/null &
     pid=$!
+    [ -z "$asked" ] || kill -USR1 "$pid"       # since the look above
     while true; do                             # wait returns early when a signal comes
         woken=''
         wait "$pid"
