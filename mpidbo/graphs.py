@@ -40,8 +40,9 @@ def matrix(links: coo_array, weights: NDArray[np.float64], diagonal: NDArray[np.
     return csr_array((np.concatenate([weights, own]), places), shape=links.shape)
 
 
-def weigh(graph: Graph, weights: str) -> csr_array:
-    links = links_of(graph)
+def weigh(graph: Graph | coo_array, weights: str) -> csr_array:
+    """W of a graph, or of its links."""
+    links = graph if isinstance(graph, coo_array) else links_of(graph)
     degrees = links.sum(axis=1)
     most = np.maximum(degrees[links.row], degrees[links.col]) if weights == "metropolis" else degrees.max()
     return matrix(links, links.data / (1 + most))
@@ -70,6 +71,11 @@ def grid(n: int, *, shape: list[int] | None = None) -> Graph:
 def torus(n: int, *, shape: list[int] | None = None) -> Graph:
     """A grid whose rows and columns are rings; the one edge of a ring of two is doubled."""
     return nx.cartesian_product(*(nx.cycle_graph(side, nx.MultiGraph) for side in _shape(n, shape)))
+
+
+def complete(n: int) -> coo_array:
+    """The links of all to all: as a graph of networkx they take several times the memory."""
+    return coo_array(1 - np.eye(n))
 
 
 def hypercube(n: int) -> Graph:
@@ -121,7 +127,7 @@ TOPOLOGIES: dict[str, Callable[..., Any]] = {
     "grid": grid,
     "torus": torus,
     "star": lambda n: nx.star_graph(n - 1),
-    "complete": lambda n: nx.complete_graph(n),
+    "complete": complete,
     "hypercube": hypercube,
     "exponential": exponential,
     "erdos-renyi": erdos_renyi,
