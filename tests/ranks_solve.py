@@ -42,12 +42,16 @@ CASES |= {
     "adasdbo": QUADRATIC | {"method": {"name": "adasdbo", "R": 0.5}, "topology": TWO},
     "lopa": QUADRATIC | {"method": {"name": "lopa", "upper": "gt"}},
     "maml": QUADRATIC | {"method": "maml", "dtype": "float32"},
+    "mdbo": {"problem": {"name": "linear-regression", **PROBLEMS["linear-regression"]}, "method": "mdbo", "topology": TWO},
+    "vrdbo": QUADRATIC | {"method": {"name": "vrdbo", "J": 4}, "dtype": "float32"},
+    "dbsa": {"problem": {"name": "policy-evaluation", **PROBLEMS["policy-evaluation"]}, "method": "dbsa"},
+    "slam": QUADRATIC | {"method": "slam-extra-ed", "topology": TWO},
     "stop": QUADRATIC | {"method": "sparkle", "evaluate_every": 3, "stop": {"metric": "consensus_y", "above": 1e-6}},
 }
 FOR_DIGITS = ("softmax", "perceptron")
 EVERYDAY = ("quadratic-sparkle", "quadratic-wide-jacobi", "softmax-sun-dsbo", "perceptron-sparkle", "linear-regression-d-soba",
-            "policy-evaluation-soba", "graphs", "meha", "metrics", "adasdbo", "lopa", "maml")
-WRITTEN = ("quadratic-sparkle", "perceptron-sparkle", "graphs", "stop", "metrics", "lopa")
+            "policy-evaluation-soba", "graphs", "meha", "metrics", "adasdbo", "lopa", "maml", "mdbo", "vrdbo", "dbsa")
+WRITTEN = ("quadratic-sparkle", "perceptron-sparkle", "graphs", "stop", "metrics", "lopa", "mdbo")
 """The cases that write files, too."""
 
 
