@@ -145,26 +145,6 @@ def test_a_signal_to_a_step_of_8_ranks(slurm, number, slow, whole, tmp_path):
     assert go_on(path, tmp_path / "out", tmp_path / "whole")
 
 
-def test_a_killed_rank_ends_the_step(slurm, slow, whole, tmp_path):
-    path, (env, pids) = toml(tmp_path, TABLES | {"checkpoint.every": 2}), slow
-    job = slurm.submit("--nodes=2", "--ntasks=4", "--wrap", f"{SRUN} --wait=3 mpidbo run {path} --out out", cwd=tmp_path, env=env)
-    os.kill(slurm.running(job, pids, 4)[-1], signal.SIGKILL)
-    done = slurm.one(job)
-    assert done.state == "FAILED" and done.code not in (0, 85), done.log
-    path = toml(tmp_path, TABLES | {"checkpoint.every": 2, "checkpoint.keep": 1})
-    run(path, tmp_path / "out", "--resume", "must")
-    assert same(whole, tmp_path / "out")
-
-
-@pytest.mark.parametrize("given", ["--gpus-per-node=2 --ntasks-per-node=2", "--gpus-per-task=1 --ntasks-per-node=2"])
-def test_the_gpus_of_a_node_are_those_of_its_ranks(slurm, given, tmp_path):
-    job = slurm.submit("--nodes=2", *given.split(), "--wrap", "srun bash -c 'echo $SLURMD_NODENAME $SLURM_LOCALID $CUDA_VISIBLE_DEVICES'",
-                       cwd=tmp_path)
-    done = slurm.one(job)
-    print(done.log)
-    assert done.code == 0 and len(done.log.splitlines()) == 4, done.log
-
-
 def script(slurm, name, path, *words, given=(), env=None):
     """The job of a file of jobscripts/ on 2 nodes with 2 ranks each, and its folder `out` beside the configuration."""
     where = ["--nodes=2", "--ntasks-per-node=2", *given]
@@ -197,6 +177,20 @@ def test_the_time_limit(slurm, whole, tmp_path):
 def test_run(slurm, launcher, whole, tmp_path):
     done = slurm.one(script(slurm, "run.sbatch", toml(tmp_path, TABLES), env={"LAUNCH": launcher}))
     assert done.state == "COMPLETED" and "4 tasks on 2 nodes" in done.log and same(whole, tmp_path / "out"), done.log
+
+
+@pytest.mark.parametrize(("given", "seen"), [("--gpus-per-node=2", ["0,1", "0,1"]), ("--gpus-per-task=1", ["0", "1"])])
+def test_a_rank_for_each_gpu(slurm, given, seen, whole, tmp_path):
+    """Each rank sees all GPUs of its node, and its number there is that of its own; or it sees its own alone."""
+    tell = tmp_path / "tell"
+    tell.write_text('#!/bin/sh\necho "gpu $SLURMD_NODENAME $SLURM_LOCALID $CUDA_VISIBLE_DEVICES"\nexec "$@"\n')
+    tell.chmod(0o755)
+    given = ["--gpus-per-node=0", given] if "task" in given else [given]
+    job = script(slurm, "gpu.sbatch", toml(tmp_path, TABLES), "--set", "run.device=auto", given=given, env={"LAUNCH": f"{SRUN} {tell}"})
+    done = slurm.one(job)
+    nodes = sorted(re.findall(r"^gpu (n\d) (\d) (.*)$", done.log, re.M))
+    assert [(rank, gpus) for _, rank, gpus in nodes] == 2 * list(zip("01", seen, strict=True)), done.log
+    assert done.state == "COMPLETED" and same(whole, tmp_path / "out"), done.log
 
 
 def test_written_script(slurm, whole, tmp_path):
@@ -263,11 +257,31 @@ def test_a_cancelled_job_leaves_a_checkpoint(slurm, launcher, slow, whole, tmp_p
     assert (done.state, done.restarts) == ("CANCELLED", 0) and go_on(path, tmp_path / "out", whole), done.log
 
 
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_a_killed_rank_ends_the_job(slurm, launcher, slow, whole, tmp_path):
+    """It is not requeued: the next start would probably run out of memory as well."""
+    path, (env, pids) = toml(tmp_path, TABLES | {"checkpoint.every": 2}), slow
+    job = script(slurm, "requeue.sbatch", path, env={"LAUNCH": launcher, "SLURM_WAIT": "3", **env})
+    os.kill(slurm.running(job, pids, 4)[-1], signal.SIGKILL)
+    done = slurm.one(job)
+    assert (done.state, done.restarts) == ("FAILED", 0) and done.code not in (0, 85) and "failed with exit code" in done.log, done.log
+    run(path, tmp_path / "out", "--resume", "must")
+    assert same(whole, tmp_path / "out")
+
+
+def test_a_stalled_job_is_requeued(slurm, slow, whole, tmp_path):
+    path, (env, pids) = toml(tmp_path, TABLES | {"checkpoint.every": 2, "run.stall_timeout": 5}), slow
+    job = script(slurm, "requeue.sbatch", path, env=env)
+    os.kill(slurm.running(job, pids, 4)[-1], signal.SIGSTOP)
+    done = slurm.one(job)
+    assert (done.state, done.restarts) == ("COMPLETED", 1) and "stalled" in done.log and same(whole, tmp_path / "out"), done.log
+
+
 @pytest.mark.parametrize("mpi", ["none", OTHER])
 def test_another_mpis_srun_is_refused(slurm, mpi, tmp_path):
     """Every rank would be alone and compute the whole run."""
     done = slurm.one(script(slurm, "requeue.sbatch", toml(tmp_path, TABLES), env={"SRUN_MPI": mpi}))
-    assert (done.state, done.code, done.restarts) == ("FAILED", 2, 0) and f"srun --mpi={MPI}" in done.log.replace("pmi2 (MPICH) or --mpi=", ""), done.log
+    assert (done.state, done.code, done.restarts) == ("FAILED", 2, 0) and "srun --mpi=pmi2 (MPICH) or --mpi=pmix (Open MPI)" in done.log, done.log
     assert not (tmp_path / "out").exists()
 
 
