@@ -67,7 +67,12 @@ def _rule(name: str) -> tuple[Mapping[str, Any], Mapping[str, Any], Method]:
 
 
 def _keys(table: Mapping[str, Any]) -> str:
-    return "  ".join(f"{key} = {value}" if value is not None else f"{key} (unset)" for key, value in table.items())
+    return "  ".join(f"{key} = {_value(value)}" if value is not None else f"{key} (unset)" for key, value in table.items())
+
+
+def _value(value: Any) -> str:
+    """A key's value; a schedule as its table."""
+    return "{ " + ", ".join(f"{key} = {part}" for key, part in value.items()) + " }" if isinstance(value, Mapping) else str(value)
 
 
 def lacking(oracles: Collection[str]) -> dict[str, list[str]]:

@@ -251,6 +251,7 @@ def test_a_method_with_strategies_and_a_strategy(capsys):
     text = said(capsys, "methods", "sparkle-gt-ed")
     assert "p + 4q floats" in text and "5 rounds" in text and "x by ed, y by gt, z by gt" in text
     assert "s+ = W s - h" in said(capsys, "methods", "semi-gt")
+    assert "mu = { kind = power, start = 1.0, exponent = -0.3333, offset = 1.0, warmup = 0 }" in said(capsys, "methods", "f2sa")
     assert "did you mean sparkle?" in said(capsys, "methods", "sparcle", code=2)
 
 
