@@ -8,6 +8,8 @@ from dense import ALIKE, POWERS, PrimalDual
 from mpidbo import config
 from mpidbo.algorithms.base import ball, squares
 from mpidbo.errors import Diverged, UserError
+from mpidbo.plan import Plan
+from mpidbo.state import leaves
 from mpidbo.traffic import formula
 from test_methods import GRAPHS, MU, QUADRATIC, RANDOM, TWISTED, Trial
 
@@ -189,6 +191,16 @@ def test_nearest_point_of_a_ball():
     np.testing.assert_allclose(ball(rows[:3], 1.0), [[0.6, 0.8], [0, 0], [0.3, 0.4]], rtol=1e-15)
     assert np.isnan(ball(rows, 1.0)[3]).any()                               # what diverged is not hidden
     assert ball(rows.astype(np.float32)[:3], 1.0).dtype == squares(rows.astype(np.float32)).dtype == np.float32
+
+
+@pytest.mark.parametrize("table", [
+    {"name": "sldbo", "R": 0.1}, {"name": "adasdbo", "R": 0.1}, {"name": "f2sa"}, {"name": "lopa"}, {"name": "maml"}])
+def test_single_precision_stays(table):
+    with Plan(config.check({"problem": QUADRATIC, "method": table, "run": {"agents": 3, "dtype": "float32"}})) as plan:
+        state = plan.method.start(*plan.rows())
+        for k in range(3):
+            state = plan.method.step(k, plan.oracle, plan.W, state)
+    assert {rows.dtype for _, rows in leaves(state)} == {np.dtype(np.float32)}
 
 
 @pytest.mark.parametrize(("method", "more", "told"), [
