@@ -167,6 +167,21 @@ def doctor(args: argparse.Namespace, comm: Any) -> int:
     return int(any(line.verdict == WRONG for line in lines))
 
 
+def compare(args: argparse.Namespace, comm: Any) -> int:
+    """The runs of a study, and its table and figure."""
+    from . import studies
+    root = comm is None or comm.rank == 0
+    with agreed(comm):
+        study = studies.load(args.study, args.overrides, args.out)
+        groups = study.groups if args.part is None else study.part(args.part)
+    if not args.report and not studies.execute(study, groups, comm, print if root else lambda line: None):
+        return STOPPED
+    with agreed(comm):
+        if root and args.part is None:
+            print(*studies.report(study), sep="\n")
+    return 0
+
+
 def options(texts: list[str]) -> dict[str, Any]:
     """{"noise": 0.1} from ["noise=0.1"]. Raises UserError."""
     for text in texts:
@@ -202,6 +217,13 @@ def add(verb: Callable[..., argparse.ArgumentParser]) -> None:
                       help="datasets of history.h5, or consensus for that of all levels; default: what is there")
     made.add_argument("--against", choices=plots.AGAINST, default="iterations", help="the abscissa; default: iterations")
     made.add_argument("--out", type=Path, metavar="FILE", help="a .png, .pdf or .svg; default: curves.png, for one run in its folder")
+
+    made = verb("compare", compare, "Compare methods, strategies and topologies over seeds, each with its own tuned steps.", alone=False)
+    made.add_argument("study", type=Path, help="a TOML file with a section [study]")
+    made.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", dest="overrides", help="override a key")
+    made.add_argument("--out", type=Path, metavar="DIR", help="the study's folder; default: study.out, else runs/NAME-OF-STUDY")
+    made.add_argument("--part", metavar="I/N", help="only every N-th pair of method and topology, from the I-th on, I from 0")
+    made.add_argument("--report", action="store_true", help="only write table and figure of the runs that are there")
 
     made = verb("show", show, "Tell what a run was, how far it got, what it cost and where it came from.")
     made.add_argument("run", type=Path, metavar="RUN", help="the folder of a run, or a result.h5")

@@ -17,13 +17,13 @@ import pytest
 import mpidbo
 import test_layers
 from dense import POWERS
-from mpidbo import cli, config, graphs, problems, strategies
+from mpidbo import cli, config, graphs, problems, strategies, studies
 from mpidbo.algorithms import METHODS
 from mpidbo.traffic import formula
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.md"), *ROOT.glob("data/*.md"), *ROOT.glob("jobscripts/*.md")])
-RUN = ["README.md", "docs/adding.md"]
+RUN = ["README.md", "docs/adding.md", "docs/studies.md"]
 """Pages whose blocks are run: Python, shell and TOML; docs/methods.md too, which takes longer."""
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 REGISTERS = (METHODS, strategies.STRATEGIES, graphs.TOPOLOGIES, problems.PROBLEMS)
@@ -102,7 +102,7 @@ def test_blocks_run(page, folder, monkeypatch):
                 assert alike(said.getvalue(), below), f"{page}, below\n{body}\nprints\n{said.getvalue()}"
         elif language == "toml":
             tables = tomllib.loads(body)
-            config.check({"problem": {"name": "quadratic"}} | tables)
+            studies.checked(tables, "study") if "study" in tables else config.check({"problem": {"name": "quadratic"}} | tables)
         elif language == "sh":
             for line in body.splitlines():
                 run_line(line)

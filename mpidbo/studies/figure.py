@@ -1,0 +1,55 @@
+"""The figure of a study: a row for each topology, a column for each cost, a band over seeds for each method."""
+
+from collections.abc import Sequence
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..plots import COLORS, LABELS, logarithmic, matplotlib, save
+from .reporting import COSTS, Curves
+from .study import Study
+
+
+def draw(study: Study, found: Sequence[Curves], path: Path) -> None:
+    """The median over seeds, in a band from the least to the largest, into a file. Raises UserError."""
+    topologies = list(dict.fromkeys(group.topology for group in study.groups))
+    methods = list(dict.fromkeys(group.method for group in study.groups))
+    figure = matplotlib("figure").Figure(figsize=(3.2 * len(COSTS) + 0.6, 2.7 * len(topologies) + 0.9), layout="constrained")
+    axes = figure.subplots(len(topologies), len(COSTS), squeeze=False, sharey="row")
+    colors = dict(zip(methods, cycle(COLORS), strict=False))
+    for ax, cost in zip(axes[-1], COSTS, strict=True):
+        ax.set_xlabel(cost if cost in ("iterations", "rounds") else f"{cost}, all agents")
+    for row, topology in zip(axes, topologies, strict=True):
+        here = [part for part in found if part.group.topology == topology and part.values.size]
+        for ax, cost in zip(row, COSTS, strict=True):
+            for i, part in enumerate(here):             # later lines are thinner, so that lines that coincide are all seen
+                _band(ax, part.costs[cost], part.values, colors[part.group.method], 2.6 - 1.4 * i / max(1, len(here) - 1))
+            if logarithmic([part.values.ravel() for part in here]):
+                ax.set_yscale("log", nonpositive="mask")
+            _frame(ax)
+        row[0].set_ylabel(f"{LABELS.get(study.metric, study.metric)}\n{topology}" if len(topologies) > 1 else
+                          LABELS.get(study.metric, study.metric))
+    lines = [matplotlib("lines").Line2D([], [], color=colors[method]) for method in methods]
+    figure.legend(lines, methods, loc="outside lower center", ncols=min(len(methods), 5), frameon=False)
+    seeds = f"{len(study.seeds)} seeds" if len(study.seeds) > 1 else "1 seed"
+    figure.suptitle(f"{study.name}: median and range over {seeds}", fontsize="medium")
+    save(figure, path)
+
+
+def _band(ax: Any, x: Any, values: Any, color: str, width: float) -> None:
+    with np.errstate(all="ignore"):
+        ax.fill_between(x, np.min(values, axis=0), np.max(values, axis=0), color=color, alpha=0.18, linewidth=0)
+    ax.plot(x, np.median(values, axis=0), color=color, linewidth=width)
+
+
+def _frame(ax: Any) -> None:
+    ticker = matplotlib("ticker")
+    ax.xaxis.set_major_locator(ticker.MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
+    if ax.dataLim.x1 >= 1e4:
+        ax.xaxis.set_major_formatter(ticker.EngFormatter(sep=" "))
+    ax.margins(x=0.02)
+    ax.grid(True, color="0.9", linewidth=0.6)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)
