@@ -63,6 +63,18 @@ class Oracle:
         self._samples = [None] * len(self.problems)
         return self
 
+    @property
+    def constrained(self) -> bool:
+        """Whether x is to stay in a set."""
+        return getattr(self.problems[0], "project_x", None) is not None
+
+    def project(self, x: Array) -> Array:
+        """Each agent's x, (m, p), put back into its set: new rows."""
+        out = np.empty_like(x)
+        for i, problem in enumerate(self.problems):
+            out[i] = problem.project_x(x[i])
+        return out
+
     def require(self, names: Iterable[str], method: str) -> None:
         """UserError if a problem lacks one of these oracles."""
         missing = [name for name in names if any(getattr(p, name, None) is None for p in self.problems)]
@@ -75,6 +87,9 @@ class Oracle:
         for loss in ("f", "g"):
             if all(getattr(p, loss, None) is not None for p in self.problems):
                 self.losses(loss, x, y)
+        if self.constrained and np.shape(got := self.problems[0].project_x(x)) != (self.dims[0],):
+            raise UserError(f"problem {type(self.problems[0]).__name__}.project_x: returns shape {np.shape(got)}, expected "
+                            f"({self.dims[0]},); mend it")
         self.draw(0)
         for name in names:
             point = (x, y, y) if name in ("g_yy", "g_xy") else (x, y)

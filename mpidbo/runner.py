@@ -46,10 +46,12 @@ class Loop:
             k, reason = until, "all iterations done"
 
     def steps(self, state: Any, first: int, until: int) -> Any:
-        """The state after iterations first, ..., until - 1."""
-        step, oracle, W = self.method.step, self.oracle, self.W
+        """The state after iterations first, ..., until - 1; after each, x is put back into the set in which the problem keeps it."""
+        step, oracle, W, constrained = self.method.step, self.oracle, self.W, self.oracle.constrained
         began = perf_counter()
         for self.k in range(first, until):
             state = step(self.k, oracle, W, state)
+            if constrained:
+                state = state._replace(x=oracle.project(state.x))
         self.seconds += perf_counter() - began
         return state

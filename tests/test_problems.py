@@ -1,5 +1,6 @@
 """Every shipped problem: its oracles, draws and closed-form solution."""
 
+from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -26,18 +27,42 @@ TABLE = [
     ("policy-evaluation-residual", {"states": 20, "p": 3, "batch": 0}),
     ("nonconvex-toy", {}),
     ("nonconvex-toy", {"dim": 3, "noise": 0.2, "heterogeneity": 0.5}),
+    ("minimax", {}),
+    ("minimax", {"p": 3, "q": 4, "noise": 0.3}),
+    ("compositional", {}),
+    ("compositional", {"p": 3, "q": 2, "noise": 0.3}),
+    ("unbounded-dissimilarity", {}),
+    ("unbounded-dissimilarity", {"dim": 3, "noise": 0.3, "heterogeneity": 2.0}),
 ]
-LEARNING = [
+
+
+def with_sklearn(*problems: tuple[str, dict[str, Any]]) -> list[Any]:
+    mark = pytest.mark.skipif(not find_spec("sklearn"), reason="needs sklearn")
+    return [pytest.param(name, options, marks=mark) for name, options in problems]
+
+
+SMOOTH = [
     ("logistic-tuning", {}),
     ("logistic-tuning", {"batch": 10}),
-    *(pytest.param("hyper-cleaning", options, marks=pytest.mark.skipif(not find_spec("sklearn"), reason="needs sklearn"))
-      for options in ({}, {"batch": 20}, {"model": "mlp", "hidden": [30], "batch": 20, "n_train": 300})),
+    ("meta-learning", {}),
+    ("meta-learning", {"batch": 2, "dim": 6}),
+    *with_sklearn(
+        ("hyper-cleaning", {}), ("hyper-cleaning", {"batch": 20}), ("domain-reweighting", {"n_train": 300}),
+        ("domain-reweighting", {"batch": 20, "n_train": 300, "weights": "simplex"}),
+        ("australian", {}), ("australian", {"batch": 20, "ridge": "floor"})),
 ]
+# Short steps in single precision meet the kinks of a ReLU.
+KINKED = with_sklearn(("hyper-cleaning", {"model": "mlp", "hidden": [30], "batch": 20, "n_train": 300}),
+                      ("hyper-representation", {"n_train": 300}), ("hyper-representation", {"hidden": [8, 5], "batch": 20, "n_train": 300}))
+LEARNING = SMOOTH + KINKED
 SMALL = [
     ("quadratic", {"p": 2, "q": 3}),
     ("linear-regression", {"p": 2, "q": 3}),
     ("policy-evaluation", {"states": 4, "p": 2}),
     ("policy-evaluation-residual", {"states": 4, "p": 2}),
+    ("minimax", {"p": 2, "q": 3}),
+    ("compositional", {"p": 2, "q": 3}),
+    ("unbounded-dissimilarity", {"dim": 2}),
 ]
 STOCHASTIC = [
     ("quadratic", {"noise": 0.3}),
@@ -45,7 +70,25 @@ STOCHASTIC = [
     ("policy-evaluation", {"states": 8, "p": 3}),
     ("policy-evaluation-residual", {"states": 8, "p": 3, "batch": 2}),
     ("nonconvex-toy", {"dim": 2, "noise": 0.3}),
+    ("minimax", {"p": 3, "q": 2, "noise": 0.3}),
+    ("compositional", {"p": 3, "q": 2, "noise": 0.3}),
+    ("unbounded-dissimilarity", {"dim": 2, "noise": 0.3}),
+    ("meta-learning", {"dim": 4, "features": 2, "tasks": 3, "batch": 2}),
+    *with_sklearn(("domain-reweighting", {"batch": 15, "n_train": 100}), ("australian", {"batch": 15})),
 ]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def records(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Records of the shape of the Australian ones, where `mpidbo data fetch` would put them."""
+    rng, home = np.random.default_rng(0), tmp_path_factory.mktemp("data")
+    X, normal = rng.uniform(-1, 1, (690, 14)), rng.standard_normal(14)
+    (home / "australian").mkdir()
+    (home / "australian" / "australian_scale").write_text("".join(
+        f"{1 if row @ normal > 0 else -1} " + " ".join(f"{j}:{value:.4f}" for j, value in enumerate(row, 1)) + "\n" for row in X))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MPIDBO_DATA", str(home))
+        yield
 
 
 def make(name: str, options: dict[str, Any], agent: int = 0, n: int = N, **given: Any) -> Any:
@@ -84,7 +127,29 @@ def test_oracles(name: str, options: dict[str, Any], agent: int) -> None:
     assert "missing" not in report(findings)
 
 
-@pytest.mark.parametrize(("name", "options"), TABLE + LEARNING[:-1])  # short steps in single precision meet kinks
+@pytest.mark.parametrize(("name", "options"), TABLE + LEARNING)
+def test_stacked_oracles_are_those_of_the_agents(name: str, options: dict[str, Any]) -> None:
+    """To the bit, full batch and drawn sample, on rows that differ."""
+    agents, rng = team(name, options), np.random.default_rng(8)
+    stacked = type(agents[0]).stacked(agents)
+    if stacked is None:
+        return
+    p, q = agents[0].dims
+    x, y, v = (rng.standard_normal((N, d)) for d in (p, q, q))
+    for samples in ([None] * N, [agent.draw(rng) for agent in agents]):
+        for oracle in ("f_x", "f_y", "g_x", "g_y", "g_yy", "g_xy"):
+            rows = (x, y, v) if oracle in ("g_yy", "g_xy") else (x, y)
+            expected = np.stack([getattr(agent, oracle)(*(row[i] for row in rows), samples[i]) for i, agent in enumerate(agents)])
+            assert getattr(stacked, oracle)(*rows, samples).tobytes() == expected.tobytes(), oracle
+
+
+def test_who_is_stacked() -> None:
+    found = [name for name in PROBLEMS if name not in ("hyper-cleaning", "hyper-representation", "domain-reweighting", "australian")
+             and type(one := make(name, {})).stacked([one]) is not None]
+    assert found == ["quadratic", "meta-learning", "minimax", "compositional", "unbounded-dissimilarity"]
+
+
+@pytest.mark.parametrize(("name", "options"), TABLE + SMOOTH)
 def test_single_precision_stays(name: str, options: dict[str, Any]) -> None:
     findings = check(make(name, options, dtype=np.float32), rng=np.random.default_rng(7))
     assert all(finding.ok for finding in findings), report(findings)
@@ -185,6 +250,16 @@ def test_draws_are_unbiased(name: str, options: dict[str, Any]) -> None:
     ("policy-evaluation", {"discount": 1.0}, "problem.discount"),
     ("policy-evaluation", {"states": 5, "p": 6}, "problem.p"),
     ("policy-evaluation-residual", {"batch": -1}, "problem.batch"),
+    ("minimax", {"p": 0}, "p = 0 and q = 5"),
+    ("compositional", {"lam": 0.0}, "problem.lam"),
+    ("unbounded-dissimilarity", {"dim": 0}, "problem.dim"),
+    ("meta-learning", {"features": 11}, "problem.features"),
+    ("meta-learning", {"ridge": 0.0}, "problem.ridge"),
+    ("hyper-representation", {"hidden": []}, "problem.hidden"),
+    ("domain-reweighting", {"noisy": 6}, "problem.noisy"),
+    ("domain-reweighting", {"weights": "simplx"}, "did you mean simplex"),
+    ("australian", {"ridge": "flor"}, "did you mean floor"),
+    ("australian", {"floor": 0.0}, "problem.floor"),
 ])
 def test_impossible_options_are_refused(name: str, options: dict[str, Any], key: str) -> None:
     with pytest.raises(UserError, match=key):

@@ -45,6 +45,10 @@ class Problem:
     g_xy: Any = None
     """g_xy(x, y, v, sample) -> (p,): d/dx <g_y(x, y), v>, v of shape (q,)."""
 
+    project_x: Any = None
+    """project_x(x) -> (p,): the nearest point of a closed convex set in which x is to stay, the same on every agent; every agent's x is
+    replaced by it after each iteration. None: x is free. See `projections`."""
+
     def __init__(self, agent: int, n_agents: int, *, xp: Any, seed: int) -> None:
         self.agent, self.n_agents, self.xp, self.seed = agent, n_agents, xp, seed
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..errors import UserError
 from .base import Problem
+from .forms import products
 
 
 class Quadratic(Problem):
@@ -102,27 +103,22 @@ class Stacked:
         return u if samples[0] is None else u + self.xp.stack([sample[part] for sample in samples])
 
     def f_x(self, x: Any, y: Any, samples: list[Any]) -> Any:
-        return self._noisy(_rows(self.A, x - self.a), samples, slice(self.p))
+        return self._noisy(products(self.A, x - self.a), samples, slice(self.p))
 
     def f_y(self, x: Any, y: Any, samples: list[Any]) -> Any:
-        return self._noisy(_rows(self.B, y - self.b), samples, slice(self.p, self.p + self.q))
+        return self._noisy(products(self.B, y - self.b), samples, slice(self.p, self.p + self.q))
 
     def g_x(self, x: Any, y: Any, samples: list[Any]) -> Any:
-        return -_rows(self.PT, y)
+        return -products(self.PT, y)
 
     def g_y(self, x: Any, y: Any, samples: list[Any]) -> Any:
-        return self._noisy(_rows(self.H, y) - _rows(self.P, x) - self.c, samples, slice(self.p + self.q, None))
+        return self._noisy(products(self.H, y) - products(self.P, x) - self.c, samples, slice(self.p + self.q, None))
 
     def g_yy(self, x: Any, y: Any, v: Any, samples: list[Any]) -> Any:
-        return _rows(self.H, v)
+        return products(self.H, v)
 
     def g_xy(self, x: Any, y: Any, v: Any, samples: list[Any]) -> Any:
-        return -_rows(self.PT, v)
-
-
-def _rows(matrices: Any, rows: Any) -> Any:
-    """(m, d): matrices[i] @ rows[i], each as the single product would be."""
-    return (matrices @ rows[:, :, None])[:, :, 0]
+        return -products(self.PT, v)
 
 
 def _data(seed: int, agent: int, *, p: int, q: int, heterogeneity: float, condition: float) -> tuple[np.ndarray, ...]:

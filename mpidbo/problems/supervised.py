@@ -1,4 +1,4 @@
-"""What the problems with a classifier have in common: trained in the lower level, validated in the upper."""
+"""What the problems with labelled samples have in common: trained in the lower level, validated in the upper."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,35 +11,50 @@ from .classifiers import Classifier
 from .shares import Samples, Share
 
 
-class Supervised(Problem):
-    """f_i = mean cross-entropy over own validation samples of a classifier with parameters y; g_i is the subclass's.
+class Sampled(Problem):
+    """An agent with training, validation and test samples.
 
     share : the agent's samples.
-    hidden, bias : the classifier is (features, *hidden, classes), with biases or without.
     batch, val_batch : samples per draw, all different, of training and validation; 0 is the full batch, for
         val_batch the same as batch. An agent with no more samples than that takes all of them.
     """
 
-    def __init__(self, agent: int, n_agents: int, *, xp: Any, seed: int, dtype: Any, share: Share,
-                 hidden: Sequence[int] = (), bias: bool = True, batch: int, val_batch: int) -> None:
+    def __init__(self, agent: int, n_agents: int, *, xp: Any, seed: int, dtype: Any, share: Share, batch: int, val_batch: int) -> None:
         super().__init__(agent, n_agents, xp=xp, seed=seed)
         if min(batch, val_batch) < 0:
             raise UserError(f"problem.batch, val_batch: {batch}, {val_batch} must not be negative; 0 is the full batch")
         self.dtype, self.batch, self.val_batch = dtype, batch, val_batch or batch
         self.train, self.validation, self.test = share.train, share.validation, share.test
-        self.classifier = Classifier((self.train.X.shape[1], *hidden, share.classes), xp=xp, bias=bias)
 
     def draw(self, rng: np.random.Generator) -> Any:
         """(training indices, validation indices) among the agent's own samples; None where all are taken."""
         sample = self.train.draw(rng, self.batch, self.xp), self.validation.draw(rng, self.val_batch, self.xp)
         return None if all(indices is None for indices in sample) else sample
 
+    def f_x(self, x: Any, y: Any, sample: Any) -> Any:
+        return self.xp.zeros_like(x)
+
+    def _trained(self, sample: Any) -> Samples:
+        return self.train if sample is None else self.train.batch(sample[0])
+
+    def _validated(self, sample: Any) -> Samples:
+        return self.validation if sample is None else self.validation.batch(sample[1])
+
+
+class Supervised(Sampled):
+    """f_i = mean cross-entropy over own validation samples of a classifier with parameters y; g_i is the subclass's.
+
+    hidden, bias : the classifier is (features, *hidden, classes), with biases or without. The rest is `Sampled`'s.
+    """
+
+    def __init__(self, agent: int, n_agents: int, *, xp: Any, seed: int, dtype: Any, share: Share,
+                 hidden: Sequence[int] = (), bias: bool = True, batch: int, val_batch: int) -> None:
+        super().__init__(agent, n_agents, xp=xp, seed=seed, dtype=dtype, share=share, batch=batch, val_batch=val_batch)
+        self.classifier = Classifier((self.train.X.shape[1], *hidden, share.classes), xp=xp, bias=bias)
+
     def f(self, x: Any, y: Any, sample: Any) -> float:
         part = self._validated(sample)
         return float(self.classifier.losses(y, part.X, part.labels).mean())
-
-    def f_x(self, x: Any, y: Any, sample: Any) -> Any:
-        return self.xp.zeros_like(x)
 
     def f_y(self, x: Any, y: Any, sample: Any) -> Any:
         part = self._validated(sample)
@@ -48,9 +63,3 @@ class Supervised(Problem):
     def metrics(self, x: Any, y: Any) -> Mapping[str, float]:
         """test_accuracy: on the agent's equal part of the common test set."""
         return {"test_accuracy": self.classifier.accuracy(y, self.test.X, self.test.labels)}
-
-    def _trained(self, sample: Any) -> Samples:
-        return self.train if sample is None else self.train.batch(sample[0])
-
-    def _validated(self, sample: Any) -> Samples:
-        return self.validation if sample is None else self.validation.batch(sample[1])

@@ -1,0 +1,181 @@
+"""Few-shot meta-learning: features that all tasks share, and a head for each task."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..errors import UserError
+from .base import Problem
+from .shares import Tag, generator
+
+
+class MetaLearning(Problem):
+    """f_i = mean over own tasks t of |A F y_t - b|^2/(2Q),  g_i = sum over own tasks of |A F y_t - b|^2/(2S) + ridge/2 |y_t|^2.
+
+    Linear representations for few-shot regression (Tripuraneni, Jin, Jordan, ICML 2021; the bilevel form is that of SPARKLE's appendix D.4
+    and of ANIL): x holds the features F (dim x features) in C order, y a head y_t of `features` entries for every task of ALL agents,
+    in agent order, of which g_i touches the agent's own. f_i has Q query samples per task, g_i only S shots, fewer than dim: without good
+    features no head fits. Inputs A are standard normal; b = A F* c_t + noise e, with a common F* of orthonormal columns and
+    c_t ~ N(h m_i, I), m_i and e standard normal. Sizes and the law of the data are ours.
+
+    Options
+    -------
+    dim, features : of an input, and of a head, features <= dim (UserError).
+    tasks : of each agent.
+    shots, queries : S and Q, for each task.
+    heterogeneity : h, how much the agents' tasks differ in kind.
+    noise : of the targets.
+    ridge : positive (UserError).
+    batch : own tasks in a draw, all different; 0, or no fewer than tasks, is the full batch.
+    """
+
+    def __init__(self, agent: int, n_agents: int, *, xp: Any, seed: int, dtype: Any = np.float64, dim: int = 10, features: int = 3,
+                 tasks: int = 5, shots: int = 5, queries: int = 15, heterogeneity: float = 1.0, noise: float = 0.1, ridge: float = 0.1,
+                 batch: int = 0) -> None:
+        super().__init__(agent, n_agents, xp=xp, seed=seed)
+        if not 0 < features <= dim:
+            raise UserError(f"problem.features: {features} must lie between 1 and dim = {dim}")
+        if min(tasks, shots, queries) < 1 or batch < 0:
+            raise UserError(f"problem: {tasks} tasks, {shots} shots, {queries} queries must all be positive, batch = {batch} not negative")
+        if ridge <= 0:
+            raise UserError(f"problem.ridge: {ridge} leaves g without strong convexity; choose a positive number")
+        self.dtype, self.tasks, self.features, self.ridge, self.batch = dtype, tasks, features, ridge, batch
+        self.dims = dim * features, n_agents * tasks * features
+        truth = np.linalg.qr(generator(seed, Tag.TRUTH).standard_normal((dim, features)))[0]
+        rng = generator(seed, Tag.FEATURES, agent)
+        heads = heterogeneity * rng.standard_normal(features) + rng.standard_normal((tasks, features))
+
+        def drawn(size: int) -> tuple[Any, Any]:
+            """(inputs, targets) of shapes (tasks, size, dim) and (tasks, size, 1)."""
+            A = rng.standard_normal((tasks, size, dim))
+            b = A @ (truth @ heads.T).T[:, :, None] + noise * rng.standard_normal((tasks, size, 1))
+            return xp.asarray(A, dtype=dtype), xp.asarray(b, dtype=dtype)
+
+        self.truth, self.support, self.query = xp.asarray(truth, dtype=dtype), drawn(shots), drawn(queries)
+        self._one = Tasks([self])
+
+    def draw(self, rng: np.random.Generator) -> Any:
+        """Own tasks, (batch,)."""
+        return self.xp.asarray(rng.choice(self.tasks, self.batch, replace=False)) if 0 < self.batch < self.tasks else None
+
+    def start(self) -> tuple[Any, Any]:
+        """Random features of size 1, the same on every agent; y = 0."""
+        p, q = self.dims
+        F = generator(self.seed, Tag.START).standard_normal(p) / np.sqrt(p / self.features)
+        return self.xp.asarray(F, dtype=self.dtype), self.xp.zeros(q, dtype=self.dtype)
+
+    def f(self, x: Any, y: Any, sample: Any) -> float:
+        return float(self._one.losses("query", x[None], y[None], [sample])[0].mean())
+
+    def g(self, x: Any, y: Any, sample: Any) -> float:
+        own, losses = self._one.heads(y[None], [sample])[0], self._one.losses("support", x[None], y[None], [sample])[0]
+        return float((losses.sum() + self.ridge / 2 * (own * own).sum()) * (self.tasks / len(own)))
+
+    def f_x(self, x: Any, y: Any, sample: Any) -> Any:
+        return self._one.f_x(x[None], y[None], [sample])[0]
+
+    def f_y(self, x: Any, y: Any, sample: Any) -> Any:
+        return self._one.f_y(x[None], y[None], [sample])[0]
+
+    def g_x(self, x: Any, y: Any, sample: Any) -> Any:
+        return self._one.g_x(x[None], y[None], [sample])[0]
+
+    def g_y(self, x: Any, y: Any, sample: Any) -> Any:
+        return self._one.g_y(x[None], y[None], [sample])[0]
+
+    def g_yy(self, x: Any, y: Any, v: Any, sample: Any) -> Any:
+        return self._one.g_yy(x[None], y[None], v[None], [sample])[0]
+
+    def g_xy(self, x: Any, y: Any, v: Any, sample: Any) -> Any:
+        return self._one.g_xy(x[None], y[None], v[None], [sample])[0]
+
+    def metrics(self, x: Any, y: Any) -> Mapping[str, float]:
+        """representation_distance: the sine of the largest angle between the spans of F and F*, 0 when x has found the features."""
+        Q = self.xp.linalg.qr(x.reshape(self.truth.shape))[0]
+        return {"representation_distance": float(self.xp.linalg.norm(self.truth - Q @ (Q.T @ self.truth), 2))}
+
+    @classmethod
+    def stacked(cls, agents: "list[MetaLearning]") -> "Tasks":
+        return Tasks(agents)
+
+
+class Tasks:
+    """The oracles of several agents: arrays (m, tasks of the draw, ...), each task a product of its own."""
+
+    def __init__(self, agents: list[MetaLearning]) -> None:
+        one = agents[0]
+        self.xp, self.ridge, self.tasks, self.features = one.xp, one.ridge, one.tasks, one.features
+        self.dim, self.rows = one.truth.shape[0], self.xp.arange(len(agents))[:, None]
+        self.first = self.xp.asarray([agent.agent * agent.tasks for agent in agents])[:, None]
+        self.data = {part: tuple(self.xp.stack([getattr(agent, part)[i] for agent in agents]) for i in (0, 1))
+                     for part in ("support", "query")}
+
+    def _own(self, samples: list[Any]) -> Any:
+        """The tasks of the draw among each agent's own, (m, tasks)."""
+        everyone = self.xp.arange(self.tasks)
+        return self.xp.stack([everyone if sample is None else sample for sample in samples])
+
+    def heads(self, y: Any, samples: list[Any]) -> Any:
+        """Own heads of the tasks of the draw, (m, tasks, features)."""
+        return y.reshape(len(y), -1, self.features)[self.rows, self.first + self._own(samples)]
+
+    def _placed(self, like: Any, values: Any, samples: list[Any]) -> Any:
+        """Values (m, tasks, features) in the places of their heads, zero elsewhere: (m, q)."""
+        out = self.xp.zeros_like(like).reshape(len(like), -1, self.features)
+        out[self.rows, self.first + self._own(samples)] = values
+        return out.reshape(like.shape)
+
+    def _fit(self, part: str, x: Any, y: Any, samples: list[Any]) -> tuple[Any, Any, Any, Any]:
+        """(A, A F, residuals A F y_t - b, heads as columns) of the tasks of the draw."""
+        own = self._own(samples)
+        A, b = (data[self.rows, own] for data in self.data[part])
+        AF = A @ x.reshape(len(x), 1, self.dim, self.features)
+        heads = self.heads(y, samples)[..., None]
+        return A, AF, AF @ heads - b, heads
+
+    def losses(self, part: str, x: Any, y: Any, samples: list[Any]) -> Any:
+        """Half the mean square of the residuals of each task, (m, tasks)."""
+        return (self._fit(part, x, y, samples)[2]**2).mean(axis=(2, 3)) / 2
+
+    def _slope_x(self, part: str, x: Any, y: Any, samples: list[Any]) -> Any:
+        A, _, e, heads = self._fit(part, x, y, samples)
+        return (_T(A) @ e @ _T(heads)).sum(axis=1).reshape(x.shape) / A.shape[2]
+
+    def _slope_y(self, part: str, x: Any, y: Any, samples: list[Any]) -> Any:
+        A, AF, e, _ = self._fit(part, x, y, samples)
+        return (_T(AF) @ e)[..., 0] / A.shape[2]
+
+    def _share(self, samples: list[Any]) -> float:
+        """All own tasks over those of the draw."""
+        return self.tasks / (self.tasks if samples[0] is None else len(samples[0]))
+
+    def f_x(self, x: Any, y: Any, samples: list[Any]) -> Any:
+        return self._slope_x("query", x, y, samples) * (self._share(samples) / self.tasks)
+
+    def f_y(self, x: Any, y: Any, samples: list[Any]) -> Any:
+        return self._placed(y, self._slope_y("query", x, y, samples) * (self._share(samples) / self.tasks), samples)
+
+    def g_x(self, x: Any, y: Any, samples: list[Any]) -> Any:
+        return self._slope_x("support", x, y, samples) * self._share(samples)
+
+    def g_y(self, x: Any, y: Any, samples: list[Any]) -> Any:
+        slope = self._slope_y("support", x, y, samples) + self.ridge * self.heads(y, samples)
+        return self._placed(y, slope * self._share(samples), samples)
+
+    def g_yy(self, x: Any, y: Any, v: Any, samples: list[Any]) -> Any:
+        A, AF, _, _ = self._fit("support", x, y, samples)
+        own = self.heads(v, samples)
+        product = (_T(AF) @ (AF @ own[..., None]))[..., 0] / A.shape[2] + self.ridge * own
+        return self._placed(y, product * self._share(samples), samples)
+
+    def g_xy(self, x: Any, y: Any, v: Any, samples: list[Any]) -> Any:
+        A, AF, e, heads = self._fit("support", x, y, samples)
+        own = self.heads(v, samples)[..., None]
+        both = _T(A) @ (AF @ own @ _T(heads) + e @ _T(own))
+        return both.sum(axis=1).reshape(x.shape) * (self._share(samples) / A.shape[2])
+
+
+def _T(matrices: Any) -> Any:
+    """The transposes of the last two axes."""
+    return matrices.swapaxes(-1, -2)
