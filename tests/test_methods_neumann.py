@@ -249,6 +249,35 @@ def test_L_is_estimated_and_written(name, tmp_path):
     assert (mpidbo.solve("quadratic", {"name": name, "L": 3.0}, agents=4, iterations=5).x != result.x).any()
 
 
+class Flat(Problem):
+    """g is linear in y: there is no curvature."""
+
+    dims = (2, 3)
+
+    def f_x(self, x, y, sample): return x
+    def f_y(self, x, y, sample): return y
+    def g_y(self, x, y, sample): return y + 1
+    def g_yy(self, x, y, v, sample): return 0 * v
+    def g_xy(self, x, y, v, sample): return 0 * x
+
+
+def test_no_curvature_to_estimate():
+    with pytest.raises(mpidbo.UserError, match="^method.L: g_yy at the start gives 0, no curvature to scale by; give L"):
+        mpidbo.solve(Flat, "mdbo", agents=3, iterations=2)
+    assert mpidbo.solve(Flat, {"name": "mdbo", "L": 1.0}, agents=3, iterations=2).config.method["L"] == 1.0
+
+
+@pytest.mark.parametrize("name", ["mdbo", "vrdbo"])
+def test_theta_is_a_weight(name):
+    for theta, wrong in ((1.0, False), (1.01, True), ({"kind": "inverse-sqrt", "start": 2.0}, True)):
+        tables = {"problem": {"name": "quadratic"}, "method": {"name": name}, "steps": {"theta": theta}}
+        if not wrong:
+            config.check(tables)
+            continue
+        with pytest.raises(mpidbo.UserError, match="^steps.theta: .* is no weight of an average; give at most 1"):
+            config.check(tables)
+
+
 @pytest.mark.parametrize(("table", "sentence"), [
     ({"name": "mdbo", "J": 0}, "method.J: 0 is not positive"), ({"name": "slam", "J": 2.5}, "method.J: 2.5 is not a whole number"),
     ({"name": "dbsa", "L": 0.0}, "method.L: 0.0 is not positive"), ({"name": "mdbo", "eta": 1.5}, "method.eta: 1.5 goes beyond"),

@@ -51,6 +51,8 @@ class Mdbo(Neumann):
     def __post_init__(self) -> None:
         if self.eta > 1:
             raise UserError(f"method.eta: {self.eta:g} goes beyond the neighbours' average; give at most 1")
+        if self.theta.start > 1:
+            raise UserError(f"steps.theta: {self.theta.start:g} is no weight of an average; give at most 1")
 
     def start(self, x: Array, y: Array) -> Any:
         return State(x, y, 0 * x, 0 * y, 0 * x, 0 * y)
