@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ import numpy as np
 from . import files
 from ._version import __version__
 from .agents import Agents, agreed
+from .background import Background, Stages
 from .errors import UserError
 from .state import leaves, rebuilt
 
@@ -57,11 +59,18 @@ class Checkpoints:
     def __init__(self, folder: Path, agents: Agents, *, keep: int, topologies: Mapping[str, str], tables: Mapping[str, Any]) -> None:
         self.folder, self.agents, self.keep = folder / "checkpoints", agents, keep
         self.topologies, self.tables = dict(topologies), tables
+        self.writing = Background(agents)
 
-    def write(self, snapshot: Snapshot) -> None:
+    def begin(self, snapshot: Snapshot) -> None:
+        """Begin to write a checkpoint, once the one before is written; `writing` goes on with it beside the loop.
+
+        The snapshot is no copy: nobody may change its rows, and a method's step does not.
+        """
+        self.writing.begin(self._stages(snapshot))
+
+    def _stages(self, snapshot: Snapshot) -> Stages:
         agents, place = self.agents, self.folder / str(snapshot.iteration)
         name = f"agents-{agents.first}-{agents.last - 1}.h5"
-        digest = ""
         with agreed(agents.comm):
             try:
                 if agents.rank == 0:
@@ -69,20 +78,21 @@ class Checkpoints:
             except OSError as error:
                 raise UserError(f"{place}: cannot be made ({error.strerror}); make room or choose another run.out") from None
         try:
-            with agreed(agents.comm):
-                with files.whole_hdf5(place / name) as file:
-                    file.attrs.update(iteration=snapshot.iteration, first=agents.first, last=agents.last - 1)
-                    for path, rows in leaves(snapshot.state):
-                        file.create_dataset(path, data=rows, fletcher32=True, chunks=_chunks(rows.shape, rows.itemsize))
-                digest = _digest(place / name)
+            digest = yield partial(self._write, place / name, snapshot)
             lines = agents.texts(f"{name} {agents.first} {agents.last - 1} {digest}")
-            with agreed(agents.comm):
-                if agents.rank == 0:
-                    self._vouch(place, snapshot, lines)
+            yield partial(self._vouch, place, snapshot, lines)
         except UserError:
             if agents.rank == 0 and not (place / MANIFEST).exists():    # the disk is full: leave what room there was
                 shutil.rmtree(place, ignore_errors=True)
             raise
+
+    def _write(self, path: Path, snapshot: Snapshot) -> str:
+        """The digest of the file of this rank's rows, written."""
+        with files.whole_hdf5(path) as file:
+            file.attrs.update(iteration=snapshot.iteration, first=self.agents.first, last=self.agents.last - 1)
+            for field, rows in leaves(snapshot.state):
+                file.create_dataset(field, data=rows, fletcher32=True, chunks=_chunks(rows.shape, rows.itemsize))
+        return _digest(path)
 
     def _clear(self, place: Path) -> None:
         """An empty folder for a new checkpoint; what is left of unfinished ones goes."""
@@ -94,8 +104,10 @@ class Checkpoints:
                 _remove(left)
 
     def _vouch(self, place: Path, snapshot: Snapshot, lines: list[str]) -> None:
-        """History and manifest; then the oldest checkpoints go."""
-        files.write_arrays(place / files.HISTORY, snapshot.history, {})
+        """History and manifest, by rank 0; then the oldest checkpoints go."""
+        if self.agents.rank > 0:
+            return
+        files.write_arrays(place / files.HISTORY, snapshot.history, {}, checksums=False)
         parts = [{"name": name, "first": int(first), "last": int(last), "sha256": digest}
                  for name, first, last, digest in (line.split() for line in lines)]
         manifest = {"format": FORMAT, "iteration": snapshot.iteration, "version": __version__, "config": self.tables,
@@ -224,5 +236,5 @@ def _digest(file: Path) -> str:
 
 
 def _chunks(shape: tuple[int, ...], size: int) -> tuple[int, ...]:
-    """One row, up to 4 MiB of it: a restart on other ranks reads single rows."""
-    return (1, min(shape[1], (1 << 22) // size))
+    """One row, up to 1 MiB of it: a restart on other ranks reads single rows, and larger ones leave HDF5's cache and cost more."""
+    return (1, min(shape[1], (1 << 20) // size))

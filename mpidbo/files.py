@@ -91,12 +91,13 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any], attributes: Mapping[str, Any],
-                 groups: Mapping[str, Mapping[str, Any]] = {}) -> None:
-    """Datasets with checksums (fletcher32) and attributes; `groups` are attributes of a group of that name."""
+                 groups: Mapping[str, Mapping[str, Any]] = {}, checksums: bool = True) -> None:
+    """Datasets, with `checksums` (fletcher32), and attributes; `groups` are attributes of a group of that name."""
     with whole_hdf5(path) as file:
         for name, array in arrays.items():
             array = np.asarray(array)
-            file.create_dataset(name, data=array, fletcher32=array.size > 0, chunks=True if array.size > 0 else None)
+            checked = checksums and array.size > 0
+            file.create_dataset(name, data=array, fletcher32=checked, chunks=True if checked else None)
         for name, value in attributes.items():
             file.attrs[name] = value
         for group, items in groups.items():

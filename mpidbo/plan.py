@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -185,10 +184,9 @@ class Plan:
         with stopping, threadpool_limits(run.threads), np.errstate(all="ignore"):
             try:
                 state, k, reason = loop.run(state, k, run.iterations, watchers)
-            except BaseException:
-                if folder:                                  # rank 0 alone: who else is here is not known
-                    with suppress(UserError):
-                        folder.write_history(evaluation)
+            except BaseException as error:
+                if folder:
+                    folder.leave(evaluation, together=getattr(error, "agreed", False))
                 raise
         found = {name: getattr(state, name) for name in ("x", "y", "z", "t") if hasattr(state, name)}
         stopped = bool(stopping.reason) and reason == stopping.reason

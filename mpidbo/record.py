@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
 from time import monotonic
@@ -38,7 +39,7 @@ class Folder:
         self.path, self.tables, self.agents, self.resume, self.told = path, tables, agents, resume, told
         self.every, self.saved = 0, -1
         self.evaluation: Evaluation | None = None
-        self._written = monotonic()
+        self._written, self._due = monotonic(), 0
         finished = False
         with agreed(agents.comm):
             if agents.rank == 0:
@@ -115,14 +116,22 @@ class Folder:
 
     def next(self, k: int) -> int:
         assert self.evaluation is not None
-        due = self.evaluation.next(k)
-        return min(due, k - k % self.every + self.every) if self.every else due
+        due = [self.evaluation.next(k)]
+        if self.every:
+            due.append(k - k % self.every + self.every)
+        if not self.checkpoints.writing.idle:
+            due.append(max(k + 1, self._due))
+        return min(due)
 
     def look(self, k: int, state: Any, last: bool) -> str | None:
         assert self.evaluation is not None
         if last or (self.every and k % self.every == 0 and k > 0):
             self.checkpoint(k, state, self.evaluation)
+        elif k >= self._due:                            # ever more seldom, the longer it takes
+            self.checkpoints.writing.advance()
+            self._due = 2 * k - self.saved + 1
         if last:
+            self.checkpoints.writing.advance(wait=True)
             with agreed(self.agents.comm):
                 self.write_history(self.evaluation)
         elif monotonic() - self._written > SECONDS:
@@ -130,12 +139,20 @@ class Folder:
         return None
 
     def checkpoint(self, k: int, state: Any, evaluation: Evaluation) -> None:
-        """Write a checkpoint, once for an iteration; collective."""
+        """Begin to write a checkpoint, once for an iteration; collective."""
         if self.saved == k:
             return
         evaluation.assure_finite(k, state)
-        self.checkpoints.write(Snapshot(k, state, evaluation.counts(), evaluation.history))
-        self.saved = k
+        self.checkpoints.begin(Snapshot(k, state, evaluation.counts(), {name: [*values] for name, values in evaluation.history.items()}))
+        self.saved, self._due = k, k + 1
+
+    def leave(self, evaluation: Evaluation, together: bool) -> None:
+        """Keep what can be kept of a run that ends with an error; `together`: every rank is here."""
+        with suppress(UserError):
+            if together or self.agents.comm is None:
+                self.checkpoints.writing.advance(wait=True)
+        with suppress(UserError):
+            self.write_history(evaluation)
 
     def write_history(self, evaluation: Evaluation) -> None:
         """Write history.h5; rank 0 alone does, which may raise UserError."""

@@ -29,16 +29,22 @@ class Killed(BaseException):
 def cut(monkeypatch):
     """cut(14, 21): the run ends without a word right after the checkpoint at 14, and the next one after that at 21."""
     def arm(*iterations):
-        left, usual = list(iterations), Checkpoints.write
+        left, usual = list(iterations), Checkpoints.begin
 
-        def write(self, snapshot):
+        def begin(self, snapshot):
             usual(self, snapshot)
             if left and snapshot.iteration == left[0]:
                 left.pop(0)
+                self.writing.advance(wait=True)
                 raise Killed
-        monkeypatch.setattr(Checkpoints, "write", write)
+        monkeypatch.setattr(Checkpoints, "begin", begin)
         return left
     return arm
+
+
+def write(checkpoints, snapshot):
+    checkpoints.begin(snapshot)
+    checkpoints.writing.advance(wait=True)
 
 
 # a state as paths
@@ -368,7 +374,7 @@ def test_files_are_plain_hdf5_with_checksums(path, tmp_path):
 def test_wide_rows_are_read_in_parts(tmp_path):
     state = Outer(np.arange(1_500_000.0).reshape(2, -1), ())
     checkpoints = Checkpoints(tmp_path, Agents(2), keep=1, topologies={}, tables={})
-    checkpoints.write(Snapshot(5, state, {}, {"iteration": [0]}))
+    write(checkpoints, Snapshot(5, state, {}, {"iteration": [0]}))
     snapshot, wrong = checkpoints.newest(Outer(np.empty((2, 750_000)), ()))
     assert not wrong and snapshot.iteration == 5 and np.array_equal(snapshot.state.x, state.x)
 
@@ -378,7 +384,7 @@ def test_wide_rows_are_read_in_parts(tmp_path):
 def test_a_state_of_another_form_is_refused(like, tmp_path):
     """It is no damage: the older checkpoints would be passed over, and then removed."""
     checkpoints = Checkpoints(tmp_path, Agents(2), keep=1, topologies={}, tables={})
-    checkpoints.write(Snapshot(5, Outer(np.zeros((2, 3)), ()), {}, {"iteration": [0]}))
+    write(checkpoints, Snapshot(5, Outer(np.zeros((2, 3)), ()), {}, {"iteration": [0]}))
     with pytest.raises(UserError, match="of this run's shape and type"):
         checkpoints.newest(like)
 
