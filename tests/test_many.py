@@ -75,7 +75,7 @@ def test_no_array_of_n_times_n(method):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(780)
 def test_64_ranks_are_stopped_and_go_on_as_64_and_as_5(mpi, tmp_path):
     """Ranks 3, 6 and 63 get SIGUSR1 in iteration 33; each rank has one agent and writes one file."""
     path = toml(tmp_path, {**QUADRATIC, "problem.name": f"{SLOW}:Slow", "run.agents": 64, "run.iterations": 44, "run.evaluate_every": 11,
