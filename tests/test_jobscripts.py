@@ -426,7 +426,7 @@ def test_a_run_with_restarts_is_the_run_without(mpi, tmp_path):
     (tools / "mpidbo").chmod(0o755)
     env = launch.environment({"PATH": f"{tools}:{os.environ['PATH']}", "LAUNCH": " ".join(launch.command(2, [])[:-1]), "MAX_RESTARTS": "30",
                               "MPIDBO_TEST_DRAW": "0.005", "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"})
-    line = ["bash", FOLDER / "local.sh", path, "--out", tmp_path / "out", "--set", "run.max_seconds=0.5"]
+    line = ["bash", FOLDER / "local.sh", path, "--out", tmp_path / "out", "--set", "run.max_seconds=1.2"]
     with subprocess.Popen(line, env=env, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         try:
             said, _ = process.communicate(timeout=100)
