@@ -63,7 +63,8 @@ def run(name: str, folder: str, comm: object, seconds: dict[str, float]) -> None
         seconds["a step"] /= STEPS
         history = {f"column{i}": list(map(float, range(1000))) for i in range(20)}
         checkpoints = Checkpoints(Path(folder), made.agents, keep=1, topologies={}, tables=made.config.tables())
-        checkpoints.write(Snapshot(1 + STEPS, state, {}, history))
+        checkpoints.begin(Snapshot(1 + STEPS, state, {}, history))
+        checkpoints.writing.advance(wait=True)
         until("checkpoint")
         snapshot, wrong = checkpoints.newest(state)
         until("restart")
