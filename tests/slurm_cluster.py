@@ -1,7 +1,7 @@
 """A Slurm cluster of several virtual nodes on this machine, for tests: no systemd, no cgroups, loopback only.
 
     python tests/slurm_cluster.py start DIR --nodes 4 --cpus 2 --gpus 2
-    eval "$(python tests/slurm_cluster.py env DIR)"     # sinfo, sbatch, srun now speak to it
+    eval "$(python tests/slurm_cluster.py env DIR)"     # sinfo, sbatch, srun of this shell speak to it
     python tests/slurm_cluster.py stop DIR
 
 Needs slurmctld, slurmd, the client commands and munge (Debian: see PACKAGES). Everything it writes is in DIR, which must be short:
@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -190,13 +191,17 @@ def stop(folder: Path) -> None:
 
 def main() -> int:
     words = argparse.ArgumentParser(description="A Slurm cluster of several virtual nodes on this machine.")
-    words.add_argument("verb", choices=("start", "stop", "env", "hold"), help="hold: start, say so, and stop when standard input ends")
-    words.add_argument("folder", type=lambda name: Path(name).resolve(), metavar="DIR")
+    words.add_argument("verb", choices=("start", "stop", "env", "hold", "packages"),
+                       help="hold: start, say so, and stop when standard input ends; packages: what Debian calls what is needed")
+    words.add_argument("folder", type=lambda name: Path(name).resolve(), metavar="DIR", nargs="?",
+                       default=f"{tempfile.gettempdir()}/slurm")
     for name, default in (("nodes", 4), ("cpus", 2), ("gpus", 2)):
         words.add_argument(f"--{name}", type=int, default=default)
     words.add_argument("--mpi", default="none", help="what srun takes without --mpi: none, pmi2, pmix")
     given = words.parse_args()
-    if given.verb == "env":
+    if given.verb == "packages":
+        print(PACKAGES)
+    elif given.verb == "env":
         print(f"export SLURM_CONF={given.folder / 'slurm.conf'}")
     elif given.verb == "stop":
         stop(given.folder)

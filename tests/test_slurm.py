@@ -43,7 +43,7 @@ class Slurm:
         """What a client command prints."""
         env = launch.environment({
             "SLURM_CONF": str(self.folder / "slurm.conf"), "PATH": f"{BIN}:{os.environ['PATH']}",
-            "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}) | more.pop("env", {})
+            "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_mpi_yield_when_idle": "1"}) | more.pop("env", {})
         words = [str(word) for word in line]
         done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=30, **{"input": "", **more})
         assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout}{done.stderr}"
