@@ -1,14 +1,15 @@
-"""(e) Checkpoints: seconds of one, its share of a run that writes one every 100 iterations, and a plain write of the same bytes.
+"""(e) Checkpoints: seconds until one is written, seconds that the loop loses by it, and a plain write of the same bytes.
 
 The run is SPARKLE-ED with oracles that cost one pass over the rows, the least that a problem can; the plain write is an HDF5
-file per rank, checksums and fsync, nothing more.
+file per rank, checksums and fsync, nothing more. Taken on all ranks, and on one while the others sleep: then a core is free
+for the thread that writes.
 """
 
 import os
 import shutil
 import tempfile
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 
 import h5py
 import numpy as np
@@ -19,16 +20,15 @@ from mpidbo.agents import Agents
 from mpidbo.checkpoint import Checkpoints, Snapshot
 from mpidbo.config import rule_of
 from mpidbo.gossip import Levels, gossip
+from mpidbo.memory import keep_freed
 from mpidbo.oracles import Oracle
 from mpidbo.runner import Loop
 from mpidbo.state import leaves
 from mpidbo.topologies import make
-from paired import median
+from paired import PAIRS, median
 
-comm = MPI.COMM_WORLD
-n, EVERY, FIELDS = comm.size, 100, 10
-agents = Agents(n, comm)
-method = rule_of({"name": "sparkle", "lower": "ed", "upper": "ed"}, {"alpha": 0.01}, n=n, horizon=1)
+EVERY, FIELDS = 100, 10
+HISTORY = {f"column{i}": [*map(float, range(1000))] for i in range(20)}
 
 
 class Cheap(Problem):
@@ -52,46 +52,95 @@ class Cheap(Problem):
         return y - 1
 
 
-def plain(path, state):
-    with h5py.File(path, "w") as file:
-        for name, rows in leaves(state):
-            file.create_dataset(name, data=rows, fletcher32=True, chunks=(1, min(rows.shape[1], 1 << 19)))
-    with open(path, "rb+") as file:
-        os.fsync(file.fileno())
+class Bench:
+    """A run of so many floats of state on the ranks of a communicator."""
+
+    def __init__(self, comm, folder, floats):
+        self.comm, self.folder, n = comm, folder, comm.size
+        d = floats // (FIELDS * n)
+        agents = Agents(n, comm)
+        method = rule_of({"name": "sparkle", "lower": "ed", "upper": "ed"}, {"alpha": 0.01}, n=n, horizon=1)
+        self.W = gossip(make("complete", n), agents)
+        self.loop = Loop(method, Oracle([Cheap(d)], agents), Levels(self.W, self.W, self.W))
+        self.state, self.k = method.start(np.zeros((1, d)), np.zeros((1, d))), 0
+        assert sum(rows.size for _, rows in leaves(self.state)) * n == FIELDS * n * d
+        self.checkpoints = Checkpoints(folder / f"{n}-{floats}", agents, keep=2, topologies={}, tables={})
+
+    def slowest(self, work):
+        """Seconds on the slowest rank."""
+        self.comm.Barrier()
+        began = perf_counter()
+        work()
+        return self.comm.allreduce(perf_counter() - began, op=MPI.MAX)
+
+    def plain(self):
+        path = self.folder / f"plain{self.comm.rank}.h5"
+        with h5py.File(path, "w") as file:
+            for name, rows in leaves(self.state):
+                file.create_dataset(name, data=rows, fletcher32=True, chunks=(1, min(rows.shape[1], 1 << 17)))
+        with open(path, "rb+") as file:
+            os.fsync(file.fileno())
+
+    def begin(self):
+        self.checkpoints.begin(Snapshot(self.k, self.state, {}, HISTORY))
+
+    def steps(self, count):
+        self.state = self.loop.steps(self.state, self.k, self.k + count)
+        self.k += count
+
+    def waiting(self, count):
+        """So many steps after a checkpoint for which the loop waits."""
+        self.begin()
+        self.checkpoints.writing.advance(wait=True)
+        self.steps(count)
+
+    def beside(self, count):
+        """So many steps, and a checkpoint beside them, with the looks of a run; how many steps it took is noted."""
+        self.begin()
+        done, look = 0, 1
+        while not self.checkpoints.writing.idle and done < count:
+            self.steps(min(look, count - done))
+            done, look = min(done + look, count), 2 * look
+            self.checkpoints.writing.advance()
+        self.steps(count - done)
+        self.checkpoints.writing.advance(wait=True)
+
+    def row(self):
+        """Medians in seconds: a checkpoint, plain write, lost while the loop waits, lost beside it, an iteration."""
+        self.steps(3)
+        write = self.slowest(lambda: self.waiting(0))
+        step = self.slowest(lambda: self.steps(10)) / 10
+        count = max(10, round(4 * self.comm.bcast(write / step)))       # some four times as long as a checkpoint
+        kinds = {"bare": lambda: self.steps(count), "waiting": lambda: self.waiting(count), "beside": lambda: self.beside(count),
+                 "write": lambda: self.waiting(0), "plain": self.plain}
+        taken = {name: [] for name in kinds}
+        for _ in range(PAIRS):
+            for name, work in kinds.items():
+                taken[name].append(self.slowest(work))
+        lost = {name: median(a - b for a, b in zip(taken[name], taken["bare"], strict=True)) for name in ("waiting", "beside")}
+        return median(taken["write"]), median(taken["plain"]), lost["waiting"], lost["beside"], median(taken["bare"]) / count
 
 
-def slowest(work):
-    """Seconds on the slowest rank."""
-    comm.Barrier()
-    began = perf_counter()
-    work()
-    return comm.allreduce(perf_counter() - began, op=MPI.MAX)
-
-
-folder = Path(comm.bcast(tempfile.mkdtemp() if comm.rank == 0 else None))
-W = gossip(make("ring", n), agents)
-for floats in (10**5, 10**6, 10**7):
-    d = floats // (FIELDS * n)
-    loop = Loop(method, Oracle([Cheap(d)], agents), Levels(W, W, W))
-    state = method.start(np.zeros((1, d)), np.zeros((1, d)))
-    assert sum(rows.size for _, rows in leaves(state)) * n == FIELDS * n * d
-    checkpoints = Checkpoints(folder, agents, keep=2, topologies={}, tables={})
-    history = {f"column{i}": list(map(float, range(1000))) for i in range(20)}
-    taken = {"checkpoint": [], "plain": [], "iteration": []}
-    for k in range(5 if floats < 10**7 else 3):
-        before = state
-        taken["iteration"].append(slowest(lambda: loop.steps(before, 0, 20)) / 20)
-        state = loop.steps(state, k, k + 1)
-        taken["checkpoint"].append(slowest(lambda: checkpoints.write(Snapshot(k, state, {}, history))))
-        taken["plain"].append(slowest(lambda: plain(folder / f"plain{comm.rank}.h5", state)))
+def main():
+    comm = MPI.COMM_WORLD
+    folder = Path(comm.bcast(tempfile.mkdtemp() if comm.rank == 0 else None))
+    keep_freed()
+    for ranks in (comm.size, 1):
+        some = comm.Split(0 if comm.rank < ranks else MPI.UNDEFINED, comm.rank)
+        for floats in (10**5, 10**6, 10**7) if comm.rank < ranks else ():
+            bench = Bench(some, folder, floats)
+            write, plain, waiting, beside, step = bench.row()
+            if comm.rank == 0:
+                share = beside / (beside + EVERY * step)
+                print(f"(e) {floats:.0e} floats of state on {ranks} ranks: written in {write * 1e3:6.1f} ms, "
+                      f"plain write {plain * 1e3:6.1f} ms; the loop loses {beside * 1e3:6.1f} ms ({waiting * 1e3:6.1f} if it waits), "
+                      f"{share:5.1%} of a run with one every {EVERY} iterations of {step * 1e3:.2f} ms", flush=True)
+            bench.W.close()
+        done = comm.Ibarrier()
+        while not done.Test():
+            sleep(0.002)
     if comm.rank == 0:
-        ours, bare, iteration = (median(taken[name]) for name in ("checkpoint", "plain", "iteration"))
-        ratio = median(a / b for a, b in zip(taken["checkpoint"], taken["plain"], strict=True))
-        print(f"(e) {floats:.0e} floats of state on {n} ranks: checkpoint {ours * 1e3:7.1f} ms, "
-              f"{ours / (ours + EVERY * iteration):5.1%} of a run with one every {EVERY} iterations of {iteration * 1e3:.2f} ms; "
-              f"plain write {bare * 1e3:7.1f} ms, ratio {ratio:.2f}", flush=True)
-    comm.Barrier()
-W.close()
-comm.Barrier()
-if comm.rank == 0:
-    shutil.rmtree(folder)
+        shutil.rmtree(folder)
+
+
+main()

@@ -3,6 +3,7 @@
     python benchmarks/soak.py [RUNS] [SEED]
 
 Every result must be, to the bit, that of the run that nothing interrupts; no checkpoint that was vouched for may be damaged or passed over.
+Kills that leave an unfinished checkpoint fell into the writing of one, and are counted.
 """
 
 import os
@@ -26,6 +27,7 @@ TABLES = {"problem.name": f"{TESTS / 'slow_quadratic.py'}:Slow", "problem.noise"
           "method.name": "sparkle-ed-gt", "steps.alpha": 0.002, "run.agents": 8, "run.iterations": 150, "run.evaluate_every": 10,
           "checkpoint.every": 3}
 RANKS = (None, 2, 3, 4)
+WITHIN = "+"
 
 
 class Fault(AssertionError):
@@ -37,6 +39,14 @@ def newest(out: Path) -> int:
     with suppress(FileNotFoundError):
         return max((at for at in kept(out) if (out / "checkpoints" / str(at) / "manifest.json").exists()), default=-1)
     return -1
+
+
+def unfinished(out: Path) -> set[tuple[int, int]]:
+    """The checkpoints that were begun and not vouched for, each with the time of its last change."""
+    with suppress(FileNotFoundError):
+        places = [out / "checkpoints" / str(at) for at in kept(out)]
+        return {(int(place.name), place.stat().st_mtime_ns) for place in places if not (place / "manifest.json").exists()}
+    return set()
 
 
 def processes(mark: str) -> list[int]:
@@ -52,7 +62,7 @@ def processes(mark: str) -> list[int]:
 
 def attempt(path: Path, out: Path, dice: random.Random, kill: bool) -> tuple[bool, str]:
     """(whether the run has finished, what was done to it)."""
-    ranks, mark, before = dice.choice(RANKS), uuid.uuid4().hex, newest(out)
+    ranks, mark, before, left = dice.choice(RANKS), uuid.uuid4().hex, newest(out), unfinished(out)
     env = launch.environment({launch.MARK: mark, "MPIDBO_TEST_DRAW": "0.0005" if kill else "0",
                               "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"})
     words = launch.command(ranks, ["-m", "mpidbo", "run", path, "--out", out])
@@ -83,12 +93,12 @@ def attempt(path: Path, out: Path, dice: random.Random, kill: bool) -> tuple[boo
         raise Fault(f"exit code {process.returncode}: {said}{err}")
     if process.returncode == 0:
         return True, "finished"
-    return False, f"{ranks or 1}{'*' if whom == 'all' else ''}@{max(newest(out), 0)}"
+    return False, f"{ranks or 1}{'*' if whom == 'all' else ''}@{max(newest(out), 0)}{WITHIN if unfinished(out) - left else ''}"
 
 
-def soak(folder: Path, runs: int, seed: int, most: int = 5) -> int:
-    """The number of kills that hit; raises Fault."""
-    dice, kills = random.Random(seed), 0
+def soak(folder: Path, runs: int, seed: int, most: int = 3) -> tuple[int, int]:
+    """(kills that hit, those of them while a checkpoint was written); raises Fault."""
+    dice, kills, within = random.Random(seed), 0, 0
     path = toml(folder, TABLES)
     whole = launch.mpirun(None, ["-m", "mpidbo", "run", path, "--out", folder / "whole"], timeout=120)
     if whole.returncode:
@@ -103,17 +113,19 @@ def soak(folder: Path, runs: int, seed: int, most: int = 5) -> int:
             attempt(path, out, dice, kill=False)
         equal = same(folder / "whole", out)
         kills += len(hits)
+        within += sum(hit.endswith(WITHIN) for hit in hits)
         print(f"run {number}: killed {' '.join(hits) or 'never'}; {'equal' if equal else 'DIFFERENT'}", flush=True)
-    return kills
+    return kills, within
 
 
 def main() -> int:
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 50
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.SystemRandom().randrange(10**6)
-    print(f"{runs} runs, seed {seed}; RANKS@ITERATION of each kill, * for all ranks at once", flush=True)
+    print(f"{runs} runs, seed {seed}; RANKS@ITERATION of each kill, * for all ranks at once, {WITHIN} while a checkpoint was written",
+          flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        kills = soak(Path(folder), runs, seed)
-    print(f"{runs} runs, {kills} kills: every result is that of the run without")
+        kills, within = soak(Path(folder), runs, seed)
+    print(f"{runs} runs, {kills} kills, {within} of them while a checkpoint was written: every result is that of the run without")
     return 0
 
 
