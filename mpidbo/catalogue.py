@@ -107,6 +107,13 @@ def topologies() -> str:
                       "mpidbo topology NAME -n N --set KEY=VALUE shows one; --picture FILE.png draws it."])
 
 
+def claims() -> str:
+    """Every claim of the literature that can be run."""
+    from .claims import CLAIMS, claim
+    return "\n".join([aligned([(name, claim(name).says) for name in CLAIMS]), "",
+                      "mpidbo reproduce NAME runs one at a quick size, with --full at the papers', and judges it."])
+
+
 def problems() -> str:
     """Every shipped problem with its options and their defaults."""
     entries = []

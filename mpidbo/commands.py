@@ -14,7 +14,8 @@ from . import archive, batch, plots
 from . import config as configuration
 from . import jobscript as jobscripts
 from .agents import agreed
-from .errors import UserError
+from .errors import UserError, did_you_mean
+from .errors import shown as quoted
 from .layout import plural
 from .loading import make_problems, problem_class
 from .plan import Plan
@@ -182,6 +183,26 @@ def compare(args: argparse.Namespace, comm: Any) -> int:
     return 0
 
 
+def reproduce(args: argparse.Namespace, comm: Any) -> int:
+    """Run a claim of the literature and say whether it holds; or all claims."""
+    from . import catalogue, claims
+    root = comm is None or comm.rank == 0
+    if args.name is None:
+        if root:
+            print(catalogue.claims())
+        return 0
+    if args.name not in claims.CLAIMS:
+        with agreed(comm):
+            raise UserError(f"reproduce: no claim is called {quoted(args.name)}; {did_you_mean(args.name, claims.CLAIMS)}")
+    out = (args.out or Path("runs", "claims", args.name)) / ("full" if args.full else "quick")
+    found = claims.judged(args.name, claims.claim(args.name), args.full, out.resolve(), comm, print if root else lambda line: None)
+    if found is None:
+        return STOPPED
+    if root:
+        print(found)
+    return 0
+
+
 def options(texts: list[str]) -> dict[str, Any]:
     """{"noise": 0.1} from ["noise=0.1"]. Raises UserError."""
     for text in texts:
@@ -224,6 +245,11 @@ def add(verb: Callable[..., argparse.ArgumentParser]) -> None:
     made.add_argument("--out", type=Path, metavar="DIR", help="the study's folder; default: study.out, else runs/NAME-OF-STUDY")
     made.add_argument("--part", metavar="I/N", help="only every N-th pair of method and topology, from the I-th on, I from 0")
     made.add_argument("--report", action="store_true", help="only write table and figure of the runs that are there")
+
+    made = verb("reproduce", reproduce, "Run a claim of the papers and say whether it holds; without a name: list them.", alone=False)
+    made.add_argument("name", nargs="?", metavar="NAME", help="a claim")
+    made.add_argument("--full", action="store_true", help="at the papers' size; default: a quick one")
+    made.add_argument("--out", type=Path, metavar="DIR", help="where its runs go; default: runs/claims/NAME")
 
     made = verb("show", show, "Tell what a run was, how far it got, what it cost and where it came from.")
     made.add_argument("run", type=Path, metavar="RUN", help="the folder of a run, or a result.h5")

@@ -9,7 +9,7 @@ import pytest
 # From the top; a module or a folder of the package per word. A new one takes its place here.
 LAYERS = [
     "__init__ __main__ cli commands",
-    "config plots solve loading plan reading record archive show studies catalogue describe pictures doctor machine jobscript batch",
+    "config plots solve loading plan reading record archive show studies claims catalogue describe pictures doctor machine jobscript batch",
     "runner metrics averaged checkpoint stopping stall curvature files progress traffic",
     "algorithms",
     "problems oracles strategies schedules check data",

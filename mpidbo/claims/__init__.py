@@ -1,0 +1,21 @@
+"""What the papers claim, as commands that say whether it holds here: a claim is one file and one line."""
+
+from importlib import import_module
+
+from .base import Claim, Finding, Outcome
+from .judging import Judged, judged
+
+CLAIMS = {
+    "heterogeneity": "heterogeneity:Heterogeneity",
+}
+"""name -> "module:Class" inside this folder; imported when asked for."""
+
+
+def claim(name: str) -> Claim:
+    """The claim of that name, one of CLAIMS."""
+    module, _, cls = CLAIMS[name].partition(":")
+    made: Claim = getattr(import_module(f".{module}", __package__), cls)()
+    return made
+
+
+__all__ = ["CLAIMS", "Claim", "Finding", "Judged", "Outcome", "claim", "judged"]

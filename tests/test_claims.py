@@ -1,0 +1,83 @@
+"""Claims: judged by margins over seeds; a false one does not hold."""
+
+import numpy as np
+import pytest
+
+from mpidbo import claims, cli
+from mpidbo.claims.base import FAILS, HOLDS, UNDECIDED, Claim, Finding, Outcome, log_ratio, numbers
+
+STUDY = {"study": {"methods": ["sparkle-ed", "d-soba"], "topologies": ["ring"], "seeds": 3, "metric": "distance"},
+         "problem": {"name": "quadratic", "p": 2, "q": 3, "heterogeneity": 1.0}, "steps": {"alpha": 0.05, "beta": 0.2, "gamma": 0.2},
+         "run": {"agents": 5, "iterations": 800, "evaluate_every": 100}}
+
+
+class True_(Claim):
+    says, source, rule = "SPARKLE-ED ends nearer to x* than D-SOBA", "a test", "distance at the end, by a factor of 2"
+
+    def studies(self, full):
+        return {"one": STUDY}
+
+    def judge(self, found):
+        ed, soba = (found["one"].end(method, "ring") for method in ("sparkle-ed", "d-soba"))
+        yield Finding("ring", f"{numbers(ed)} against {numbers(soba)}", log_ratio(soba, ed) - np.log10(2))
+
+
+class Planted(True_):
+    says = "D-SOBA ends nearer to x* than SPARKLE-ED"
+
+    def judge(self, found):
+        ed, soba = (found["one"].end(method, "ring") for method in ("sparkle-ed", "d-soba"))
+        yield Finding("ring", "", log_ratio(ed, soba))
+
+
+@pytest.mark.parametrize(("kind", "verdict"), [(True_, HOLDS), (Planted, FAILS)])
+def test_a_false_claim_does_not_hold(kind, verdict, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("mpidbo.claims.CLAIMS", {"planted": "planted:Planted"})
+    monkeypatch.setattr("mpidbo.claims.claim", lambda name: kind())
+    assert cli.main(["reproduce", "planted", "--out", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert said.rstrip().endswith(f"\n{verdict}") and kind.says in said and kind.rule in said
+    assert (tmp_path / "quick" / "verdict.txt").read_text().rstrip().endswith(verdict) and list(tmp_path.rglob("curves.png"))
+
+
+@pytest.mark.parametrize(("margins", "verdict"), [
+    ([1.0, 1.2, 0.9], HOLDS), ([-1.0, -1.2, -0.9], FAILS), ([1.0, -1.0, 0.3], UNDECIDED), ([0.1, 0.5, -0.3], UNDECIDED),
+    ([np.inf, 1.0, 1.0], HOLDS), ([np.inf, -1.0, -1.0], FAILS), ([np.nan, 1.0, 1.0], UNDECIDED), ([1.0], UNDECIDED),
+    ([np.inf, np.inf, np.inf], HOLDS), ([0.0, 0.0, 0.0], UNDECIDED)])
+def test_the_gap_against_the_spread(margins, verdict):
+    assert Finding("", "", np.array(margins)).verdict == verdict
+
+
+def test_the_worst_finding_decides():
+    def verdict(*margins):
+        findings = tuple(Finding("", "", np.array(m)) for m in margins)
+        return claims.Judged("", True_(), False, findings, ()).verdict
+
+    good, bad, open_ = [1.0, 1.1], [-1.0, -1.1], [1.0, -1.0]
+    assert (verdict(good, good), verdict(good, open_), verdict(good, open_, bad), verdict()) == (HOLDS, UNDECIDED, FAILS, UNDECIDED)
+
+
+def test_a_diverged_seed_counts_as_the_worst(tmp_path):
+    from mpidbo.studies import checked, execute
+    study = checked({**STUDY, "steps": {"alpha": 40.0}}, "s", out=tmp_path)
+    assert execute(study, study.groups, None, print)
+    assert np.isinf(Outcome(study).end("d-soba", "ring")).all() and np.isinf(Outcome(study).reached("d-soba", "ring", 1.0)).all()
+
+
+def test_every_claim_says_what_and_how():
+    for name in claims.CLAIMS:
+        claim = claims.claim(name)
+        assert claim.says and claim.source and claim.rule, name
+        for full in (False, True):
+            for tables in claim.studies(full).values():
+                from mpidbo.studies import checked
+                study = checked(tables, name)
+                assert len(study.seeds) >= 5, name
+
+
+def test_the_list_and_the_mistakes(capsys):
+    assert cli.main(["reproduce"]) == 0
+    said = capsys.readouterr().out
+    assert all(name in said for name in claims.CLAIMS)
+    assert cli.main(["reproduce", "heterogenity"]) == 2
+    assert "no claim is called \"heterogenity\"; did you mean heterogeneity?" in capsys.readouterr().err
