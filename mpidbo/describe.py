@@ -30,7 +30,8 @@ def describe(plan: Plan) -> str:
     rows.append(("agents", f"{agents.n} on {plural(agents.size, 'rank')}" + (f", at most {most} on each" if agents.size > 1 else "")))
     state = sum(array.nbytes for array in leaves(method.start(*plan.rows()))) // agents.m * most
     rows.append(("memory", f"{quantity(now, 'B')} a rank before the start (program and data) and about {quantity(2 * state, 'B')} for "
-                           f"two states of {plural(most, 'agent')}"))
+                           f"two states of {plural(most, 'agent')}"
+                           + (f", {quantity(state, 'B')} more while a checkpoint is written" if config.checkpoint.every else "")))
     rows += _sent(plan)
     rows.append(("run", f"{plural(config.run.iterations, 'iteration')}, evaluated every {config.run.evaluate_every}"
                         + (f", into {config.run.out}" if config.run.out else "")))
