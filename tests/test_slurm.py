@@ -30,6 +30,7 @@ OTHER = "pmi2" if launch.is_openmpi() else "pmix"
 SRUN = f"srun --mpi={MPI}"
 LAUNCHERS = [SRUN, "mpiexec -n 4"]
 JOBSCRIPTS = Path(__file__).resolve().parent.parent / "jobscripts"
+OPENMPI = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_mpi_yield_when_idle": "1"}
 ENDED = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY"}
 
 
@@ -42,8 +43,7 @@ class Slurm:
     def __call__(self, *line: object, **more) -> str:
         """What a client command prints."""
         env = launch.environment({
-            "SLURM_CONF": str(self.folder / "slurm.conf"), "PATH": f"{BIN}:{os.environ['PATH']}",
-            "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_mpi_yield_when_idle": "1"}) | more.pop("env", {})
+            **OPENMPI, "SLURM_CONF": str(self.folder / "slurm.conf"), "PATH": f"{BIN}:{os.environ['PATH']}"}) | more.pop("env", {})
         words = [str(word) for word in line]
         done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=30, **{"input": "", **more})
         assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout}{done.stderr}"
@@ -79,7 +79,8 @@ class Slurm:
         while not true(records := self.records(job)):
             if time.monotonic() > limit:
                 self("scancel", "--full", job)
-                pytest.fail("\n".join([f"job {job}: not after {seconds:g} s", *(f"{one.fields}\n{one.log}" for one in records)]), pytrace=False)
+                said = "\n".join(f"{one.fields}\n{one.log}" for one in records)
+                pytest.fail(f"job {job}: not after {seconds:g} s\n{said}", pytrace=False)
             time.sleep(0.2)
 
     def running(self, job, pids, ranks):
@@ -281,8 +282,8 @@ def test_a_stalled_job_is_requeued(slurm, slow, whole, tmp_path):
 def test_another_mpis_srun_is_refused(slurm, mpi, tmp_path):
     """Every rank would be alone and compute the whole run."""
     done = slurm.one(script(slurm, "requeue.sbatch", toml(tmp_path, TABLES), env={"SRUN_MPI": mpi}))
-    assert (done.state, done.code, done.restarts) == ("FAILED", 2, 0) and "srun --mpi=pmi2 (MPICH) or --mpi=pmix (Open MPI)" in done.log, done.log
-    assert not (tmp_path / "out").exists()
+    assert (done.state, done.code, done.restarts) == ("FAILED", 2, 0), done.log
+    assert "srun --mpi=pmi2 (MPICH) or --mpi=pmix (Open MPI)" in done.log and not (tmp_path / "out").exists(), done.log
 
 
 @pytest.mark.parametrize(("wrong", "said"), [("steps.alpa=1", "did you mean alpha"), ("topology.name=oval", "topology.name")])
