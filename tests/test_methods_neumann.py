@@ -262,7 +262,7 @@ class Flat(Problem):
 
 
 def test_no_curvature_to_estimate():
-    with pytest.raises(mpidbo.UserError, match="^method.L: g_yy at the start gives 0, no curvature to scale by; give L"):
+    with pytest.raises(mpidbo.UserError, match=r"^method\.L: g_yy at the start gives 0, no curvature to scale by; give L"):
         mpidbo.solve(Flat, "mdbo", agents=3, iterations=2)
     assert mpidbo.solve(Flat, {"name": "mdbo", "L": 1.0}, agents=3, iterations=2).config.method["L"] == 1.0
 
@@ -274,7 +274,7 @@ def test_theta_is_a_weight(name):
         if not wrong:
             config.check(tables)
             continue
-        with pytest.raises(mpidbo.UserError, match="^steps.theta: .* is no weight of an average; give at most 1"):
+        with pytest.raises(mpidbo.UserError, match=r"^steps\.theta: .* is no weight of an average; give at most 1"):
             config.check(tables)
 
 
