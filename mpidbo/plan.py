@@ -68,13 +68,13 @@ class Plan:
             if run.buffers == "device":
                 raise UserError('run.buffers: messages of the CPU leave from host memory; set buffers = "host"')
             n = run.agents if run.agents is not None else (1 if comm is None else comm.size)
-            self.config = replace(config, run=replace(run, agents=n))
             self.agents = Agents(n, comm)
-            self.method: Method = configuration.rule_of(config.method, config.steps, n=n, horizon=run.iterations)
+            cls = problem_class(config.problem["name"])
+            self.config = configuration.with_steps_of(cls, replace(config, run=replace(run, agents=n)))
+            self.method: Method = configuration.rule_of(config.method, self.config.steps, n=n, horizon=run.iterations)
             self._specs = _specs(config.topology, self.method)
             self.levels = _topologies(self._specs, self.method, n) if self.agents.rank == 0 else {}
             self._heed_rounding()
-            cls = problem_class(config.problem["name"])
             self.problems = make_problems(cls, config.problem, range(self.agents.first, self.agents.last), n,
                                           seed=run.seed, dtype=np.dtype(run.dtype))
             self.dims = dimensions(self.problems)
@@ -87,6 +87,7 @@ class Plan:
             self.x0, self.y0 = self._start()
             self.oracle.probe(self.method.needs, self.x0, self.y0)
             self.method.accept(self.oracle, self.x0, self.y0)
+            self._heed_projection()
         with agreed(comm):
             self._alike("start()", sha256(self.x0.tobytes() + self.y0.tobytes()).hexdigest(), tell=False)
         self._scale()
@@ -117,6 +118,12 @@ class Plan:
         if drifting and self.config.run.dtype == "float32" and self.agents.n > 1:
             warnings.warn(f"{' and '.join(drifting)} in float32: rounding adds up in the agents' average, the more the longer the run; "
                           "take float64 or a gt row where that matters", stacklevel=3)
+
+    def _heed_projection(self) -> None:
+        row = self.method.strategies().get("x")
+        if self.oracle.constrained and row is not None and row.drifts and self.agents.n > 1:
+            warnings.warn(f"{row.name} at x, which the problem projects: with {row.name} the agents may end away from the solution; "
+                          "the published projected methods are sgd, dgd and the gt rows (method.upper)", stacklevel=3)
 
     def _gossip(self) -> Levels:
         made: dict[str, Gossip] = {}
