@@ -294,6 +294,7 @@ def test_restarts_on_this_machine(codes, starts, code, start):
 def test_who_stops_the_local_script_means_it(number, start):
     done = start("local.sh", codes="wait 0", send=number)
     assert done.code == 85 and len(done.called("mpiexec")) == 1 and "USR1 to mpiexec" in done.calls, done.said
+    assert "restart 1" not in done.said
 
 
 # mistakes
@@ -417,16 +418,17 @@ def test_where(words, folder, tmp_path, monkeypatch, capsys):
 
 
 def test_a_run_with_restarts_is_the_run_without(mpi, tmp_path):
-    """local.sh with this mpidbo and mpiexec: a clock that runs out again and again, the same bits."""
-    path = toml(tmp_path, {**QUADRATIC, "problem.name": f"{Path(__file__).with_name('slow_quadratic.py')}:Slow", "run.iterations": 60})
+    """local.sh with this mpidbo and mpiexec: ranks that are asked to stop at their 101st draw, the same bits."""
+    path = toml(tmp_path, {**QUADRATIC, "problem.name": f"{Path(__file__).with_name('slow_quadratic.py')}:Slow"})
     run(path, tmp_path / "whole")
     tools = tmp_path / "bin"
     tools.mkdir()
     (tools / "mpidbo").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m mpidbo "$@"\n')
     (tools / "mpidbo").chmod(0o755)
-    env = launch.environment({"PATH": f"{tools}:{os.environ['PATH']}", "LAUNCH": " ".join(launch.command(2, [])[:-1]), "MAX_RESTARTS": "30",
-                              "MPIDBO_TEST_DRAW": "0.005", "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"})
-    line = ["bash", FOLDER / "local.sh", path, "--out", tmp_path / "out", "--set", "run.max_seconds=1.2"]
+    env = launch.environment({"PATH": f"{tools}:{os.environ['PATH']}", "LAUNCH": " ".join(launch.command(2, [])[:-1]),
+                              "MPIDBO_TEST_ASK": "0123", "MPIDBO_TEST_SIGNAL": str(int(signal.SIGUSR1)),
+                              "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"})
+    line = ["bash", FOLDER / "local.sh", path, "--out", tmp_path / "out"]
     with subprocess.Popen(line, env=env, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         try:
             said, _ = process.communicate(timeout=100)
@@ -437,7 +439,7 @@ def test_a_run_with_restarts_is_the_run_without(mpi, tmp_path):
             process.kill()
             raise
     assert process.returncode == 0, said
-    assert "restart 1 of at most 30" in said and "going on from iteration" in said
+    assert "restart 1 of at most 10" in said and "restart 2" not in said and "going on from iteration" in said
     assert same(tmp_path / "whole", tmp_path / "out")
 
 
