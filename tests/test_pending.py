@@ -13,6 +13,7 @@ import pytest
 import launch
 from mpidbo import Problem, files
 from mpidbo.agents import Agents
+from mpidbo.algorithms import METHODS
 from mpidbo.checkpoint import Checkpoints, Snapshot
 from mpidbo.config import rule_of
 from mpidbo.gossip import Levels, gossip
@@ -100,6 +101,18 @@ def test_the_snapshot_is_that_of_its_iteration(name, during, tmp_path):
     snapshot, wrong = checkpoints.newest(state)
     assert checkpoints.writing.idle and not wrong and snapshot.iteration == 3
     assert all(np.array_equal(rows, copies[field]) for field, rows in leaves(snapshot.state))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_steps_leave_states_as_they_were(name, tmp_path, monkeypatch):
+    begin, seen = Checkpoints.begin, []
+
+    def noted(self, snapshot):
+        seen.append([(rows, rows.copy()) for _, rows in leaves(snapshot.state)])
+        begin(self, snapshot)
+    monkeypatch.setattr(Checkpoints, "begin", noted)
+    run(toml(tmp_path, {**QUADRATIC, "method.name": name, "checkpoint.every": 1, "run.iterations": 9}), tmp_path / "out")
+    assert len(seen) == 9 and all(np.array_equal(rows, copy) for state in seen for rows, copy in state)
 
 
 def test_the_loop_goes_on_meanwhile(path, whole, during, tmp_path, monkeypatch):
