@@ -20,7 +20,7 @@ from .strategies import STRATEGIES, Strategy, strategy
 
 SECTIONS = ("problem", "method", "steps", "topology", "run", "checkpoint")
 STEPS = ("alpha", "beta", "gamma", "theta")
-ALIASES = {"sun-dsbo": {"se": "sgd", "gt": "semi-gt"}, "lopa": {"lg": "dgd"}}
+ALIASES = {"sun-dsbo": {"se": "sgd", "gt": "semi-gt"}, "lopa": {"lg": "dgd"}, "ma-dsbo": {"gt": "non-gt-dgd"}}
 """What a paper calls its variants, in a method's name: sun-dsbo-gt is sun-dsbo-semi-gt."""
 FREE = {"run.iterations", "run.evaluate_every", "run.out", "run.device", "run.stop", "run.metrics", "run.buffers", "run.max_seconds",
         "run.stall_timeout", "checkpoint.every", "checkpoint.keep"}
@@ -217,9 +217,11 @@ def split_name(name: Any) -> tuple[str, dict[str, str]]:
 
 def _strategies(method: str, text: str) -> dict[str, str]:
     """{"lower": "ed", "upper": "gt"} from "ed-gt"; one strategy is for both levels."""
-    levels, aliases, words = strategy_keys(method), ALIASES.get(method, {}), text.split("-")
+    levels, aliases = strategy_keys(method), ALIASES.get(method, {})
+    words = aliases.get(text, text).split("-")
     for cut in range(1, len(words) + 1):
-        pair = [aliases.get(part, part) for part in ("-".join(words[:cut]), "-".join(words[cut:])) if part]
+        parts = [part for part in ("-".join(words[:cut]), "-".join(words[cut:])) if part]
+        pair = [alias if (alias := aliases.get(part, part)) in STRATEGIES else part for part in parts]
         if len(pair) <= len(levels) and all(part in STRATEGIES for part in pair):
             return dict(zip(levels, pair * len(levels), strict=False))
     form = "-".join([method, *map(str.upper, levels)])

@@ -46,12 +46,18 @@ CASES |= {
     "vrdbo": QUADRATIC | {"method": {"name": "vrdbo", "J": 4}, "dtype": "float32"},
     "dbsa": {"problem": {"name": "policy-evaluation", **PROBLEMS["policy-evaluation"]}, "method": "dbsa"},
     "slam": QUADRATIC | {"method": "slam-extra-ed", "topology": TWO},
+    "ma-dsbo": QUADRATIC | {"method": {"name": "ma-dsbo-gt", "T": 2, "N": 3}, "topology": TWO},
+    "dsbo": QUADRATIC | {"method": {"name": "dsbo", "T": 2, "N": 3}, "topology": TWO},
+    "gossip-dsbo": QUADRATIC | {"method": {"name": "gossip-dsbo", "b": 3}, "topology": TWO},
+    "one-centre": QUADRATIC | {"method": {"name": "gossip-dsbo-centralized", "b": 2}},
+    "dsgd": {"problem": {"name": "policy-evaluation", **PROBLEMS["policy-evaluation"]}, "method": "dsgd"},
     "stop": QUADRATIC | {"method": "sparkle", "evaluate_every": 3, "stop": {"metric": "consensus_y", "above": 1e-6}},
 }
 FOR_DIGITS = ("softmax", "perceptron")
 EVERYDAY = ("quadratic-sparkle", "quadratic-wide-jacobi", "softmax-sun-dsbo", "perceptron-sparkle", "linear-regression-d-soba",
-            "policy-evaluation-soba", "graphs", "meha", "metrics", "adasdbo", "lopa", "maml", "mdbo", "vrdbo", "dbsa")
-WRITTEN = ("quadratic-sparkle", "perceptron-sparkle", "graphs", "stop", "metrics", "lopa", "mdbo")
+            "policy-evaluation-soba", "graphs", "meha", "metrics", "adasdbo", "lopa", "maml", "mdbo", "vrdbo", "dbsa",
+            "ma-dsbo", "dsbo", "gossip-dsbo", "one-centre", "dsgd")
+WRITTEN = ("quadratic-sparkle", "perceptron-sparkle", "graphs", "stop", "metrics", "lopa", "mdbo", "gossip-dsbo")
 """The cases that write files, too."""
 
 

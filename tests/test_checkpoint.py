@@ -72,6 +72,9 @@ def test_state_as_paths():
 # cut and gone on with
 
 
+POLICY = {key: value for key, value in QUADRATIC.items() if not key.startswith("problem.")} | {
+    "problem.name": "policy-evaluation", "problem.states": 5, "problem.p": 3}
+"""What dsgd does not refuse."""
 REFUSED = {("sldbo", "ed"), ("sldbo", "extra")}
 
 
@@ -84,7 +87,7 @@ def cases():
 
 def method(name, strategy, order):
     found = {"method.name": name} | ({"method.strategy": strategy} if strategy else {}) | ({"method.schedule": order} if order else {})
-    return {**QUADRATIC, **found}
+    return {**(POLICY if name == "dsgd" else QUADRATIC), **found}
 
 
 @pytest.mark.parametrize(("name", "strategy", "order"), [*cases()])

@@ -164,7 +164,7 @@ def test_layers_of_the_design():
 
 def test_what_an_iteration_sends():
     text = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8").partition("## What an iteration sends")[2]
-    rows = re.findall(r"^\| (`.*?) \| ([pq0-9 +]+).*? \| (\d)(?:; `([\w-]+)`: (\d))? \|$", text, re.MULTILINE)
+    rows = re.findall(r"^\| (`.*?) \| ([pqTNb0-9^ +]+).*? \| (\d+)(?:; `([\w-]+)`: (\d))? \|$", text, re.MULTILINE)
     assert len(rows) > 6
     for names, floats, rounds, schedule, fewer in rows:
         for name in re.findall(r"`(.*?)`", names):

@@ -5,9 +5,13 @@ from typing import Any
 from .adasdbo import AdaSdbo
 from .base import Claims, Method
 from .dbsa import Dbsa
+from .dsbo import Dsbo
+from .dsgd import Dsgd
 from .dsoba import DSoba
 from .f2sa import F2sa
+from .gossip_dsbo import GossipDsbo
 from .lopa import Lopa
+from .ma_dsbo import MaDsbo
 from .maml import Maml
 from .mdbo import Mdbo
 from .single_level import SingleLevel
@@ -33,6 +37,10 @@ METHODS: dict[str, tuple[type[Method], dict[str, Any]]] = {
     "vrdbo": (Vrdbo, {}),
     "dbsa": (Dbsa, {}),
     "slam": (Slam, {}),
+    "ma-dsbo": (MaDsbo, {}),
+    "dsbo": (Dsbo, {}),
+    "gossip-dsbo": (GossipDsbo, {}),
+    "dsgd": (Dsgd, {}),
 }
 """name -> (rule, the keys that this name fixes)."""
 

@@ -6,8 +6,10 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from ..errors import UserError
 from ..gossip import Levels
 from ..oracles import Oracle
+from ..schedules import Schedule
 from ..strategies import Strategy
 
 Array = Any
@@ -82,6 +84,13 @@ class Method:
 
     def step(self, k: int, oracle: Oracle, W: Levels, state: Any) -> Any:
         raise AssertionError("every method has a step")
+
+
+def averaging(theta: Schedule | None) -> None:
+    """UserError where the weight of an average does not stay within 1."""
+    if theta is not None and (theta.start > 1 or theta.exponent > 0):
+        raise UserError(f"steps.theta: {theta.start:.6g}{' and growing' * (theta.exponent > 0)}; the weight of an average must stay "
+                        "within 1, give at most 1, constant or decreasing")
 
 
 def squares(rows: Array) -> Array:
