@@ -5,7 +5,7 @@ Every mistake is a UserError that names the key, what is wrong with it and the r
 
 import typing
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal
@@ -70,6 +70,8 @@ class Config:
     topology: Mapping[str, Any]
     run: Run
     checkpoint: Checkpoint = Checkpoint()
+    unsaid: tuple[str, ...] = ()
+    """The keys of `[steps]` that have the method's default."""
 
     def tables(self) -> dict[str, Any]:
         """All of it as plain tables, as config.toml holds it."""
@@ -104,7 +106,22 @@ def check(tables: Mapping[str, Any]) -> Config:
     if not topology.keys() & {"name", "file"} and not ("upper" in topology and "lower" in topology):
         topology = {"name": "ring", **topology}
     checked = _run(run)
-    return Config(problem, *_method(method, steps, checked), topology, checked, _checkpoint(checkpoint))
+    chosen = _method(method, steps, checked)
+    return Config(problem, *chosen, topology, checked, _checkpoint(checkpoint), tuple(key for key in chosen[1] if key not in steps))
+
+
+def with_steps_of(problem: type[Any], config: Config) -> Config:
+    """The configuration with the problem's own steps for those that it leaves out, if the method heeds them. Raises UserError."""
+    own = getattr(problem, "steps", {})
+    where = f"problem {problem.__name__}.steps"
+    if not isinstance(own, Mapping):
+        raise UserError(f'{where}: {shown(own)} is not a table; give one such as {{"alpha": 0.1}}')
+    for key, value in own.items():
+        _known(key, STEPS, where, "no step")
+        _typed(value, float, f"{where}: {key}")
+    if not METHODS[config.method["name"]][0].heeds_steps:
+        return config
+    return replace(config, steps={**config.steps, **{key: own[key] for key in config.unsaid if key in own}})
 
 
 def _run(table: Mapping[str, Any]) -> Run:

@@ -122,8 +122,8 @@ class Plan:
     def _heed_projection(self) -> None:
         row = self.method.strategies().get("x")
         if self.oracle.constrained and row is not None and row.drifts and self.agents.n > 1:
-            warnings.warn(f"{row.name} at x, which the problem projects: with {row.name} the agents may end away from the solution; "
-                          "the published projected methods are sgd, dgd and the gt rows (method.upper)", stacklevel=3)
+            warnings.warn(f"{row.name} at x, which the problem projects: with {row.name} the agents may end away from the solution, or "
+                          "diverge; the published projected methods are sgd, dgd and the gt rows (method.upper)", stacklevel=3)
 
     def _gossip(self) -> Levels:
         made: dict[str, Gossip] = {}

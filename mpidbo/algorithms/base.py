@@ -58,6 +58,9 @@ class Method:
     """Whether each agent meets its losses with a lower variable of its own: another problem than that of the network's y*, without
     `distance` and `hypergradient_norm`; losses and a problem's metrics are then evaluated at `heads`."""
 
+    heeds_steps: ClassVar[bool] = False
+    """Whether a problem's own default steps (`Problem.steps`) are meant for it."""
+
     @property
     def needs(self) -> Iterable[str]:
         """The oracles that a step calls."""

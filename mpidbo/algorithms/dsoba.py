@@ -34,6 +34,7 @@ from .sparkle import State
 class DSoba(Method):
     """D-SOBA, second or first order."""
 
+    heeds_steps: ClassVar[bool] = True
     source: ClassVar[str] = "Kong et al., JMLR 26(240) 2025, arXiv 2402.03167, Algorithm 1"
     claims: ClassVar[Claims] = Claims("BGD", "(nK)^-1/2", "1/(n e^2)", "(p + q)/(n e^2)",
                                       "max{n^3/(1-rho)^2, n^3 b^2/(1-rho)^4}", True)

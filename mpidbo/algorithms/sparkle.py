@@ -38,6 +38,7 @@ class Sparkle(Method):
     source: ClassVar[str] = "Zhu et al., NeurIPS 2024, arXiv 2411.14166, Algorithm 1"
     claims: ClassVar[Claims | None] = Claims("none", "(nK)^-1/2", "1/(n e^2)", "(ap + q)/(n e^2), a: relative sparsity of W_x",
                                              "ed, extra: n^3/(1-rho)^2; gt: max{n^3/(1-rho)^2, n/(1-rho)^(8/3)}", True)
+    heeds_steps: ClassVar[bool] = True
     needs = ("g_y", "g_yy", "f_y", "f_x", "g_xy")
 
     lower: Strategy = STRATEGIES["ed"]

@@ -1,7 +1,7 @@
 """Gossip-DSBO's experiment: the ridge of a classifier with the sigmoid loss, on the Australian credit records."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -30,6 +30,8 @@ class Australian(Sampled):
         val_batch the same as batch. An agent with no more samples than that takes all of them.
     n_train, n_validation : samples over all agents; 0 is half and a quarter, with a test set three quarters and a quarter.
     """
+
+    steps: ClassVar[dict[str, float]] = {"alpha": 1.0, "beta": 0.5, "gamma": 0.5}
 
     def __init__(self, agent: int, n_agents: int, *, xp: Any, seed: int, dtype: Any = np.float64, data: str = "australian",
                  path: str = "", ridge: str = "exp", floor: float = 0.1, split: str = "iid", concentration: float = 1.0,

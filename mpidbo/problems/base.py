@@ -1,7 +1,7 @@
 """What a problem is: one agent with its private data and its pair of losses."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -26,6 +26,10 @@ class Problem:
     """(p, q): the dimensions of x and y; an attribute or a property."""
     xp: Any = np
     """The array module, also for a constructor that does not keep it."""
+
+    steps: ClassVar[Mapping[str, float]] = {}
+    """What `[steps]` holds unless it says otherwise, for SPARKLE, D-SOBA and SOBA: numbers for some of alpha, beta, gamma, theta. What
+    is left out here too has the method's default."""
 
     # Oracles. `sample` is what `draw` returned for this iteration and phase, or None for the full batch.
     f: Any = None

@@ -1,7 +1,7 @@
 """Compositional problems as a special case of bilevel ones."""
 
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -22,6 +22,8 @@ class Compositional(QuadraticForms):
     noise : standard deviation of xi, and of what a draw adds to f_y; 0: deterministic.
     lam : weight of |x|^2/2 in f, positive (UserError).
     """
+
+    steps: ClassVar[dict[str, float]] = {"alpha": 0.05, "beta": 0.2, "gamma": 0.2}
 
     def __init__(self, agent: int, n_agents: int, *, xp: Any, seed: int, dtype: Any = np.float64, p: int = 5, q: int = 8,
                  heterogeneity: float = 1.0, noise: float = 0.0, lam: float = 0.1) -> None:

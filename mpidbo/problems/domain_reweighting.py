@@ -1,7 +1,7 @@
 """Domain reweighting: learn from clean validation data which sources of training data to trust."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -34,6 +34,8 @@ class DomainReweighting(Supervised):
     n_train, n_validation : samples over all agents; 0 is 1000 and 400 of the digits, 50,000 and 10,000 of images; of a
         LIBSVM file half and a quarter, with a test set three quarters and a quarter.
     """
+
+    steps: ClassVar[dict[str, float]] = {"alpha": 1.0, "beta": 0.5, "gamma": 0.5}
 
     def __init__(self, agent: int, n_agents: int, *, xp: Any, seed: int, dtype: Any = np.float64, data: str = "digits", path: str = "",
                  sources: int = 6, noisy: int = 3, corruption: float = 0.8, weights: str = "softmax", mu: float = 1e-2,

@@ -1,7 +1,7 @@
 """Data hyper-cleaning: learn from clean validation data which training labels to trust."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -39,6 +39,8 @@ class HyperCleaning(Supervised):
     n_train, n_validation : samples over all agents; 0 is 1000 and 400 of the digits, 50,000 and 10,000 of images; of a
         LIBSVM file half and a quarter, with a test set three quarters and a quarter.
     """
+
+    steps: ClassVar[dict[str, float]] = {"alpha": 30.0, "beta": 0.5, "gamma": 0.5}
 
     def __init__(self, agent: int, n_agents: int, *, xp: Any, seed: int, dtype: Any = np.float64, data: str = "digits",
                  model: str = "softmax", hidden: Sequence[int] = (300,), corruption: float = 0.3,

@@ -1,7 +1,7 @@
 """Hyper-representation: learn features on which a classifier trained on little data does well."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -31,6 +31,8 @@ class HyperRepresentation(Sampled):
     n_train, n_validation : samples over all agents; 0 is 1000 and 400 of the digits, 50,000 and 10,000 of images; of a
         LIBSVM file half and a quarter, with a test set three quarters and a quarter.
     """
+
+    steps: ClassVar[dict[str, float]] = {"alpha": 0.1, "beta": 0.3, "gamma": 0.3}
 
     def __init__(self, agent: int, n_agents: int, *, xp: Any, seed: int, dtype: Any = np.float64, data: str = "digits", path: str = "",
                  hidden: Sequence[int] = (20,), ridge: float = 1e-2, split: str = "dirichlet", concentration: float = 1.0,

@@ -1,6 +1,6 @@
 """Hyper-parameter tuning: one regularisation weight per feature of a multinomial logistic regression."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -31,6 +31,8 @@ class LogisticTuning(Supervised):
         for the test as for validation), 1000 and 400 of the digits, 50,000 and 10,000 of images; of a
         LIBSVM file half and a quarter, with a test set three quarters and a quarter.
     """
+
+    steps: ClassVar[dict[str, float]] = {"alpha": 1.0, "beta": 0.5, "gamma": 0.5}
 
     def __init__(self, agent: int, n_agents: int, *, xp: Any, seed: int, dtype: Any = np.float64,
                  data: str = "synthetic", heterogeneity: float = 1.0, features: int = 20, classes: int = 5,

@@ -1,7 +1,7 @@
 """Minimax problems as a special case of bilevel ones."""
 
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -22,6 +22,8 @@ class Minimax(QuadraticForms):
     heterogeneity : the size of what differs between agents (0: all agents are alike).
     noise : standard deviation of the noise that a draw adds to f_x and f_y, and takes from g_x and g_y; 0: deterministic.
     """
+
+    steps: ClassVar[dict[str, float]] = {"alpha": 0.05, "beta": 0.2, "gamma": 0.2}
 
     def __init__(self, agent: int, n_agents: int, *, xp: Any, seed: int, dtype: Any = np.float64, p: int = 5, q: int = 5,
                  heterogeneity: float = 1.0, noise: float = 0.0) -> None:

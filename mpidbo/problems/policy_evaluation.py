@@ -1,7 +1,7 @@
 """Policy evaluation with linear value functions, in the two published forms, with a closed-form solution."""
 
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -119,6 +119,8 @@ class PolicyEvaluation(_Bellman):
     batch : transitions from every state in a draw; 0 is the full batch, and less is refused (UserError).
     lam : weight of |x|^2/2 in f; 0 by default.
     """
+
+    steps: ClassVar[dict[str, float]] = {"alpha": 1.0, "beta": 0.2, "gamma": 0.2}
 
     def _bellman(self, rewards: Any, successors: Any) -> tuple[Any, Any]:
         return self.discount * successors, rewards

@@ -1,7 +1,7 @@
 """A problem whose agents' gradients differ without bound."""
 
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -23,6 +23,8 @@ class UnboundedDissimilarity(QuadraticForms):
     heterogeneity : h, the size of what differs between agents, also between the b_i.
     noise : standard deviation of the noise that a draw adds to f_x, f_y and g_y; 0: deterministic.
     """
+
+    steps: ClassVar[dict[str, float]] = {"alpha": 0.05, "beta": 0.2, "gamma": 0.2}
 
     def __init__(self, agent: int, n_agents: int, *, xp: Any, seed: int, dtype: Any = np.float64, dim: int = 5,
                  heterogeneity: float = 1.0, noise: float = 0.0) -> None:
