@@ -22,7 +22,7 @@ from mpidbo.algorithms import METHODS
 from mpidbo.traffic import formula
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.md"), *ROOT.glob("data/*.md"), *ROOT.glob("jobscripts/*.md")])
+PAGES = sorted(page for where in ("", "docs/", "examples/", "data/", "jobscripts/") for page in ROOT.glob(f"{where}*.md"))
 RUN = ["README.md", "docs/adding.md", "docs/studies.md"]
 """Pages whose blocks are run: Python, shell and TOML; docs/methods.md too, which takes longer."""
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
