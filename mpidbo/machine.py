@@ -28,8 +28,8 @@ LAUNCHER = {"OMPI_COMM_WORLD_SIZE": "Open MPI's launcher", "PMI_SIZE": "mpiexec 
 PACKAGES = ("mpi4py", "numpy", "scipy", "h5py", "networkx", "threadpoolctl", "tqdm", "tomli-w")
 OPTIONAL = {
     "matplotlib": ("matplotlib", "pictures: plot, topology --picture", ("plot",)),
-    "scikit-learn": ("sklearn", "the data set digits of hyper-cleaning and logistic-tuning", ("data",)),
-    "pooch": ("pooch", "downloading data sets", ("data",)),
+    "scikit-learn": ("sklearn", "the data set digits, LIBSVM files", ("data",)),
+    "pooch": ("pooch", "mpidbo data fetch", ("data",)),
     "cupy": ("cupy", "running on GPUs", ("cuda12", "cuda13")),
 }
 """Package -> (its module, what it is for, the extras that bring it)."""
