@@ -92,7 +92,8 @@ def test_a_wrong_content_is_refused(server, small, home, capsys):
 
 
 @pytest.mark.parametrize(("content", "words"), [
-    (gzip.compress(CONTENT)[:-6], "EOFError"), (gzip.compress(CONTENT)[:12] + b"\0\0", "Error"), (None, "HTTPError")], ids=str)
+    (gzip.compress(CONTENT)[:-6], "EOFError"), (gzip.compress(CONTENT)[:12] + b"\0\0", "Error"), (None, "HTTPError")],
+    ids=["truncated", "damaged", "missing"])
 def test_damaged_and_missing_files(server, small, content, words):
     folder, url = server
     if content is not None:
