@@ -36,7 +36,8 @@ def check(problem: Problem, *, rng: np.random.Generator, points: int = 3) -> lis
     full batch and with a drawn sample, along random directions, for two lengths of the step, of which the better counts
     (a loss may have kinks). Every oracle must return a new, finite float or array of the right shape and type, the
     same bits for the same arguments, and leave its arguments alone; a draw must depend on its rng alone; dims and start
-    must fit. An oracle that is missing, or whose loss is, is listed with the error NaN and is no failure.
+    must fit. Where there is a project_x, it must leave the start and its own points where they are, and bring no two points
+    further apart. An oracle that is missing, or whose loss is, is listed with the error NaN and is no failure.
     Single precision sees gross mistakes only: check in float64.
     """
     first = _guarded("dims, start", lambda: _start(problem))
@@ -47,7 +48,8 @@ def check(problem: Problem, *, rng: np.random.Generator, points: int = 3) -> lis
     if second.ok:
         drawn = [replace(place, sample=problem.draw(rng)) for place in places]
         places += [place for place in drawn if place.sample is not None]
-    return [first, second, *(finding for name in ORACLES for finding in _oracle(problem, name, places, rng))]
+    projection = [] if getattr(problem, "project_x", None) is None else [_guarded("project_x", lambda: _projection(problem, places))]
+    return [first, second, *projection, *(finding for name in ORACLES for finding in _oracle(problem, name, places, rng))]
 
 
 def report(findings: list[Finding]) -> str:
@@ -111,6 +113,23 @@ def _draw(problem: Problem, rng: np.random.Generator) -> Finding:
     if bits != list(_bits(again)):
         return Finding("draw", False, math.nan, "differs between equal rngs; take all randomness from the rng given")
     return Finding("draw", True, 0.0, "a function of its rng")
+
+
+def _projection(problem: Problem, places: list["_Place"]) -> Finding:
+    points = [problem.start()[0], *(place.x for place in places)]
+    there = [problem.project_x(x.copy()) for x in points]
+    if any(np.shape(p) != np.shape(x) for x, p in zip(points, there, strict=True)):
+        return Finding("project_x", False, math.nan, f"returns shape {np.shape(there[0])}, not {np.shape(points[0])}")
+    x, p = (np.stack([_host(part) for part in parts]) for parts in (points, there))
+    slack = np.finfo(points[0].dtype).eps**SYMMETRY * (1 + np.abs(x).max())
+    again = np.stack([_host(problem.project_x(part)) for part in there])
+    before, after = (np.linalg.norm(rows[:, None] - rows[None], axis=2) for rows in (x, p))
+    for wrong, detail in ((np.abs(again - p).max() > slack, "moves its own points: not a projection"),
+                          (np.abs(p[0] - x[0]).max() > slack, "moves the start, which is to lie in the set"),
+                          ((after > before + slack).any(), "brings points further apart: not the nearest point of a convex set")):
+        if wrong:
+            return Finding("project_x", False, math.nan, detail)
+    return Finding("project_x", True, 0.0, "leaves its own points and the start, brings none further apart")
 
 
 def _oracle(problem: Problem, name: str, places: list[_Place], rng: np.random.Generator) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ import pytest
 
 import mpidbo
 from mpidbo import topologies
+from mpidbo.check import check
 from mpidbo.errors import UserError
 from mpidbo.problems import Problem
 from mpidbo.problems.projections import box, simplex
@@ -78,6 +79,17 @@ def test_others_are_warned_of(row):
         result = solve(f"sparkle-ed-{row}")
     assert (result.x >= LOW).all() and (result.x <= HIGH).all()
     assert result.history["distance"][-1] > 1e-3
+
+
+@pytest.mark.parametrize(("project", "words"), [
+    (lambda x: x / 2, "moves its own points"), (lambda x: np.floor(x * 1e3) / 1e3 + 1, "moves its own points"),
+    (lambda x: 0 * x + 1, "moves the start"), (lambda x: x[:2], "returns shape (2,), not (4,)"),
+    (lambda x: np.round(x * 20) / 20, "brings points further apart"), (lambda x: box(x, LOW, HIGH), "")], ids=range(6))
+def test_check_looks_at_projections(project, words):
+    problem = Boxed(0, N, xp=np, seed=0)
+    problem.project_x = project
+    found = {finding.name: finding for finding in check(problem, rng=np.random.default_rng(0), points=5)}["project_x"]
+    assert words in found.detail and found.ok == (not words)
 
 
 def test_no_warning_without_need():
