@@ -84,13 +84,14 @@ def free_ports(n: int) -> list[int]:
 
 def configure(folder: Path, nodes: int, cpus: int, gpus: int, mpi: str) -> None:
     for name in ("munge", "state", "log", "gpu", *(f"{each}/n{i}" for i in range(1, nodes + 1) for each in ("spool", "tmp"))):
-        (folder / name).mkdir(parents=True)
+        (folder / name).mkdir(parents=True, exist_ok=True)
     for name in (folder, *folder.iterdir()):
         name.chmod(0o755)
     (folder / "munge").chmod(0o711)
     (folder / "munge" / "key").write_bytes(os.urandom(128))
     (folder / "munge" / "key").chmod(0o600)
     for i in range(gpus):
+        (folder / "gpu" / str(i)).unlink(missing_ok=True)
         (folder / "gpu" / str(i)).symlink_to("/dev/null")
     user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
     host, (port, *ports) = socket.gethostname().partition(".")[0], free_ports(nodes + 1)
@@ -104,6 +105,8 @@ def configure(folder: Path, nodes: int, cpus: int, gpus: int, mpi: str) -> None:
 
 def start(folder: Path, nodes: int = 4, cpus: int = 2, gpus: int = 2, mpi: str = "none") -> None:
     """Start the daemons, and return when all nodes are idle; RuntimeError with the end of the logs if they do not become so."""
+    if (folder / "pids").exists():
+        raise RuntimeError(f"{folder}: a cluster is there; stop it first")
     configure(folder, nodes, cpus, gpus, mpi)
     munge = folder / "munge"
     daemons = {"slurmctld": ["slurmctld", "-D", "-c"], **{f"n{i}": ["slurmd", "-D", "-N", f"n{i}"] for i in range(1, nodes + 1)}}
