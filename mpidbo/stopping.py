@@ -18,7 +18,27 @@ AHEAD = 120.0
 """Seconds before the end of a Slurm job at which to stop; a quarter of the time left at the start if that is less."""
 
 
-class Stopping:
+class Held:
+    """Notes a wish to stop while it is entered, also one that came too late for the run it interrupted."""
+
+    def __init__(self) -> None:
+        self.asked = ""
+        self._kept: dict[int, Any] = {}
+
+    def __enter__(self) -> Any:
+        with suppress(ValueError):                      # only the main thread may; elsewhere the clock alone counts
+            self._kept = {number: signal.signal(number, self.ask) for number in SIGNALS}
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        for number, handler in self._kept.items():
+            signal.signal(number, handler)
+
+    def ask(self, number: int, frame: FrameType | None) -> None:
+        self.asked = signal.Signals(number).name
+
+
+class Stopping(Held):
     """An observer that ends the run on SIGTERM, SIGUSR1, after `max_seconds`, and ahead of a Slurm job's end.
 
     At each look the ranks start to agree, and at the next one they know: no rank waits for another in between. As a context
@@ -26,7 +46,8 @@ class Stopping:
     """
 
     def __init__(self, agents: Agents, max_seconds: float | None = None) -> None:
-        self.agents, self.asked, self.stride = agents, "", 1
+        super().__init__()
+        self.agents = agents
         self.deadline = np.inf if max_seconds is None else monotonic() + max_seconds
         with suppress(KeyError, ValueError):
             left = float(os.environ["SLURM_JOB_END_TIME"]) - time()
@@ -34,21 +55,15 @@ class Stopping:
         self.reason = ""
         self._mine, self._all, self._pending = np.zeros(2), np.zeros(2), None
         self._due, self._stride, self._before, self._clock = 0, 1, 0, monotonic()
-        self._kept: dict[int, Any] = {}
-
-    def __enter__(self) -> "Stopping":
-        with suppress(ValueError):                      # only the main thread may; elsewhere the clock alone counts
-            self._kept = {number: signal.signal(number, self._ask) for number in SIGNALS}
-        return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if self._pending is not None and (error is None or getattr(error, "agreed", False)):
             self._pending.Wait()
-        for number, handler in self._kept.items():
-            signal.signal(number, handler)
-
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        self.asked = signal.Signals(number).name
+        super().__exit__(kind, error, trace)
+        if self.asked and not self.reason:              # too late for this run; who held the signals before hears of it
+            holder = getattr(self._kept.get(signal.SIGTERM), "__self__", None)
+            if isinstance(holder, Held):
+                holder.asked = self.asked
 
     def next(self, k: int) -> int:
         return max(k + 1, self._due)

@@ -9,7 +9,7 @@ import pytest
 
 from mpidbo import archive, cli, files
 from mpidbo.errors import UserError
-from mpidbo.studies import load, running
+from mpidbo.studies import execute, load, running
 from mpidbo.studies.reporting import reached
 from mpidbo.studies.study import checked
 from mpidbo.studies.tune import affordable, candidates, lengths
@@ -82,6 +82,33 @@ def test_it_goes_on_where_it_was_cut(where, at, tmp_path, capsys, monkeypatch):
     done = len(calls)
     compare(path, tmp_path / "cut")
     assert len(calls) == done
+
+
+@pytest.mark.parametrize("when", ["between", "late"])
+def test_a_signal_between_two_runs_is_not_lost(when, tmp_path, monkeypatch):
+    """Nor is one that comes when a run has no step left to stop before."""
+    study = checked({**BASE, "study": STUDY}, "s", out=tmp_path)
+    usual, before = running.Plan.run, signal.getsignal(signal.SIGUSR1)
+
+    class Late:
+        def next(self, k):
+            return 40
+
+        def look(self, k, state, last):
+            if last:
+                signal.raise_signal(signal.SIGUSR1)
+
+    if when == "late":
+        monkeypatch.setattr(running.Plan, "run", lambda self, **how: usual(self, **how, observers=(Late(),)))
+    told = [] if when == "late" else Signalling()
+    assert not execute(study, study.groups, None, told.append)
+    assert len(told) == len(list(tmp_path.rglob("done"))) == 1 and signal.getsignal(signal.SIGUSR1) == before
+
+
+class Signalling(list):
+    def append(self, line):
+        super().append(line)
+        signal.raise_signal(signal.SIGUSR1)
 
 
 def test_parts_make_the_whole(tmp_path):

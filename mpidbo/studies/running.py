@@ -15,6 +15,7 @@ from ..config import Run
 from ..errors import Diverged, UserError, did_you_mean
 from ..plan import Plan
 from ..record import Folder, adopted
+from ..stopping import Held
 from .study import Group, Study
 from .tune import tuned
 
@@ -24,23 +25,27 @@ DIVERGED = "diverged"
 
 def execute(study: Study, groups: Iterable[Group], comm: Any, told: Callable[[str], None]) -> bool:
     """Tune and run the groups with every seed; False if a signal or the clock stopped it. Collective. Raises UserError."""
-    for group in groups:
-        def trial(tables: Mapping[str, Any], name: str, group: Group = group) -> float | None:
-            return run(tables, group.folder / name, study.metric, comm, share=0.25)
+    with Held() as held:
+        return all(_group(study, group, comm, told, held) for group in groups)
 
-        tables = tuned(study, group, trial, comm is None or comm.rank == 0) if study.tune else group.tables
-        if tables is None:
+
+def _group(study: Study, group: Group, comm: Any, told: Callable[[str], None], held: Held) -> bool:
+    def trial(tables: Mapping[str, Any], name: str) -> float | None:
+        return run(tables, group.folder / name, study.metric, comm, held, share=0.25)
+
+    tables = tuned(study, group, trial, comm is None or comm.rank == 0) if study.tune else group.tables
+    if tables is None:
+        return False
+    steps = "  ".join(f"{key} = {value}" for key, value in tables.get("steps", {}).items())
+    for seed in study.seeds:
+        value = run({**tables, "run": {**tables.get("run", {}), "seed": seed}}, group.folder / f"seed-{seed}", study.metric, comm, held)
+        if value is None:
             return False
-        steps = "  ".join(f"{key} = {value}" for key, value in tables.get("steps", {}).items())
-        for seed in study.seeds:
-            value = run({**tables, "run": {**tables.get("run", {}), "seed": seed}}, group.folder / f"seed-{seed}", study.metric, comm)
-            if value is None:
-                return False
-            told(f"{group.method} on {group.topology}, seed {seed}: {study.metric} {value:.4g}" + (f"  ({steps})" if steps else ""))
+        told(f"{group.method} on {group.topology}, seed {seed}: {study.metric} {value:.4g}" + (f"  ({steps})" if steps else ""))
     return True
 
 
-def run(tables: Mapping[str, Any], out: Path, metric: str, comm: Any, share: float = 0) -> float | None:
+def run(tables: Mapping[str, Any], out: Path, metric: str, comm: Any, held: Held, share: float = 0) -> float | None:
     """The metric at the end of one run in its folder: NaN if it diverged, None if it was stopped; a finished one is read. Collective.
 
     With a `share`, averaged over that share of the regular evaluations, the last ones; a run that has gone further counts as far as asked.
@@ -52,7 +57,10 @@ def run(tables: Mapping[str, Any], out: Path, metric: str, comm: Any, share: flo
         marker, value = out / DIVERGED, ""
         if plan.agents.rank == 0 and (folder.finished or marker.is_file()):
             value = repr(_end(files.read_arrays(out / files.HISTORY)[0], metric, config.run, out, share)) if folder.finished else repr(nan)
-        if value := plan.agents.texts(value)[0]:
+        said = plan.agents.texts(f"{held.asked},{value}")
+        if any(not text.startswith(",") for text in said):          # a signal to any rank, between two runs
+            return None
+        if value := said[0].partition(",")[2]:
             return float(value)
         try:
             result = plan.run(folder=folder, gather=False)
