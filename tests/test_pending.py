@@ -23,6 +23,7 @@ from mpidbo.runner import Loop
 from mpidbo.state import leaves
 from mpidbo.topologies import make
 from runs import QUADRATIC, contents, kept, run, same, toml
+from test_checkpoint import method
 
 
 @pytest.fixture
@@ -111,7 +112,7 @@ def test_steps_leave_states_as_they_were(name, tmp_path, monkeypatch):
         seen.append([(rows, rows.copy()) for _, rows in leaves(snapshot.state)])
         begin(self, snapshot)
     monkeypatch.setattr(Checkpoints, "begin", noted)
-    run(toml(tmp_path, {**QUADRATIC, "method.name": name, "checkpoint.every": 1, "run.iterations": 9}), tmp_path / "out")
+    run(toml(tmp_path, {**method(name, None, None), "checkpoint.every": 1, "run.iterations": 9}), tmp_path / "out")
     assert len(seen) == 9 and all(np.array_equal(rows, copy) for state in seen for rows, copy in state)
 
 
