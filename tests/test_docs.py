@@ -86,7 +86,7 @@ def folder(tmp_path, monkeypatch):
         register.update(before)
 
 
-@pytest.mark.parametrize("page", [*RUN, pytest.param("docs/methods.md", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("page", [*RUN, pytest.param("docs/methods.md", marks=[pytest.mark.slow, pytest.mark.timeout(400)])])
 def test_blocks_run(page, folder, monkeypatch):
     """In their order; a first line that names a file writes it."""
     module = ModuleType("page")
