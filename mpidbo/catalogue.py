@@ -100,7 +100,8 @@ def topologies() -> str:
         options = [f"{key}: {RULES[key][1]}" for key in list(inspect.signature(graph).parameters)[1:]]
         entries.append(_entry(name, "" if graph.__name__ == "<lambda>" else _summary(graph), "; ".join(options)))
     common = [("lazy", "true or false: W <- (I + W)/2; true unless said, for a file false"),
-              ("weights", '"metropolis": 1/(1 + max(d_i, d_j)), or "uniform": 1/(1 + max_k d_k), for an edge between degrees d_i and d_j')]
+              ("weights", '"metropolis": 1/(1 + max(d_i, d_j)), or "uniform": 1/(1 + max_k d_k), for an edge between degrees d_i and d_j'),
+              ("drop", f"{RULES['drop'][1]}: each edge fails at each iteration with this probability")]
     return "\n".join([*entries, "", "Options of all, but that adjusted-ring and W.npy bring their weights:",
                       aligned(common, indent="    "), "",
                       "A file may stand for the name: W.npy with W itself, or an edge list, two agents 0..n-1 on a line.",

@@ -25,7 +25,8 @@ def describe(plan: Plan) -> str:
     for topology in {id(topology): topology for topology in plan.levels.values()}.values():
         levels = [f"W.{level}" for level, other in plan.levels.items() if other is topology]
         rows.append((" ".join(levels), f"{topology.name}: spectral gap {topology.gap:.3g}, smallest eigenvalue "
-                                       f"{topology.lambda_min:.3g}, at most {plural(int(topology.degrees.max()), 'neighbour')}"))
+                                       f"{topology.lambda_min:.3g}, at most {plural(int(topology.degrees.max()), 'neighbour')}"
+                                       + (f", links fail with probability {topology.drop:g}" if topology.drop else "")))
     most = max(last - first for first, last in zip(agents.bounds, agents.bounds[1:], strict=False))
     rows.append(("agents", f"{agents.n} on {plural(agents.size, 'rank')}" + (f", at most {most} on each" if agents.size > 1 else "")))
     state = sum(array.nbytes for array in leaves(method.start(*plan.rows()))) // agents.m * most
@@ -44,16 +45,18 @@ def _sent(plan: Plan) -> list[tuple[str, str]]:
     (one, *first), (end, *last) = _iteration(plan, ks[0]), _iteration(plan, ks[-1])
     alike = first == last
     floats, messages = K * np.mean([first if alike else _iteration(plan, k)[1:] for k in ks], axis=0)
+    sure = alike and not any(topology.drop for topology in plan.levels.values())
     rows = [("iteration", one)] if alike else [("iteration 1", one), (f"iteration {ks[-1]}", end)]
-    return [*rows, ("in all", f"{'' if alike else 'about '}{quantity(floats)} floats ({quantity(floats * size, 'B')}) in "
+    return [*rows, ("in all", f"{'' if sure else 'about '}{quantity(floats)} floats ({quantity(floats * size, 'B')}) in "
                               f"{quantity(messages)} messages")]
 
 
 def _iteration(plan: Plan, k: int) -> tuple[str, int, int]:
     """What iteration k sends, in words, and floats and messages over all agents."""
     found = traffic(plan.method, plan.levels, plan.dims, k)
-    floats = sum(part.floats * part.edges for part in found)
-    messages, rounds = (sum(part.rounds * part.edges for part in found), sum(part.rounds for part in found))
+    floats, messages = (round(sum(each * part.edges for each, part in zip(counts, found, strict=True)))
+                        for counts in ([part.floats for part in found], [part.rounds for part in found]))
+    rounds = sum(part.rounds for part in found)
     each = " and ".join(f"{part.floats} floats" + (f" over {part.topology.name}" if len(found) > 1 else "") for part in found)
     size = np.dtype(plan.config.run.dtype).itemsize
     return (f"{each} to each neighbour, {plural(rounds, 'round')}; over all agents {quantity(floats)} floats "

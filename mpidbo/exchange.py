@@ -40,6 +40,9 @@ class Route:
     def mix(self, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
         raise AssertionError("each kind of plan mixes in its own way")
 
+    def reweigh(self) -> None:
+        """The entries of W are others now, its zeros where they were."""
+
     def close(self) -> None:
         pass
 
@@ -103,8 +106,8 @@ class Wide(Route):
 
     def __init__(self, widths: list[int], W: csr_array, links: "Links | None" = None, graph: Any = None) -> None:
         super().__init__(widths, W, links, graph)
-        self.terms = [[(int(j), w) for j, w in zip(W.indices[a:b], W.data[a:b], strict=True)]
-                      for a, b in pairwise(W.indptr)]
+        self.W = W
+        self.reweigh()
         self.work = aligned((BLOCK,), self.dtype)
         self.pools = {width: Pool((self.m, width), self.dtype) for width in self.widths}
         if links is not None:
@@ -112,6 +115,11 @@ class Wide(Route):
             self.received = aligned((len(links.theirs), self.width), self.dtype)
             self.incoming = links.incoming(self.received)
             self.packed, (_, self.counts) = links.outgoing(np.empty((self.m, self.width), self.dtype))
+
+    def reweigh(self) -> None:
+        W = self.W
+        self.terms = [[(int(j), w) for j, w in zip(W.indices[a:b], W.data[a:b], strict=True)]
+                      for a, b in pairwise(W.indptr)]
 
     def mix(self, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
         arrays = tuple([np.ascontiguousarray(a, self.dtype) for a in arrays])

@@ -9,7 +9,7 @@ many ranks there are, so a trajectory does not depend on the number of ranks, to
 from collections.abc import Iterable
 from time import perf_counter
 from types import GeneratorType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -25,7 +25,7 @@ Array = Any
 
 
 class Sent(NamedTuple):
-    """What all agents together have sent: floats and messages over the edges of the graph, and rounds."""
+    """What all agents together send: floats and messages over the edges of the graph, and rounds."""
 
     floats: int
     messages: int
@@ -38,6 +38,11 @@ class Gossip:
     The topology is rank 0's, which tells the others their rows and columns of W; they may have None. Raises UserError when
     the ranks give messages of different sizes.
     """
+
+    failing: ClassVar[bool] = False
+    """Whether W changes from iteration to iteration, and wants to be told of each (`at`)."""
+    lost = Sent(0, 0, 0)
+    """Of `sent`, what was on its way to this rank's agents over links that failed."""
 
     def __init__(self, topology: "Topology | None", agents: Agents, dtype: Any = np.float64) -> None:
         self._begin(agents, dtype, topology.edges if topology else 0)
@@ -119,6 +124,9 @@ class Gossip:
     def _planned(self, widths: list[int]) -> Route:
         return (Wide if sum(widths) > WIDE else Narrow)(widths, self._W, self._links, self._graph)
 
+    def at(self, k: int) -> None:
+        """From here on it is iteration k, which changes nothing unless links fail."""
+
     @property
     def neighbours(self) -> set[int]:
         """The ranks with which this one exchanges messages."""
@@ -126,7 +134,7 @@ class Gossip:
 
     @property
     def sent(self) -> Sent:
-        """What all agents have sent so far."""
+        """What all agents have sent so far, had no link failed."""
         routes = self._routes.values()
         calls = sum(route.calls for route in routes)
         return Sent(self.edges * sum(route.calls * route.width for route in routes), self.edges * calls, calls)
@@ -156,9 +164,12 @@ class Average(Gossip):
         return Central(widths, self.agents)
 
 
-def gossip(topology: "Topology", agents: Agents, dtype: Any = np.float64) -> Gossip:
-    """The gossip of a topology; an average for the one that is centralized."""
+def gossip(topology: "Topology", agents: Agents, dtype: Any = np.float64, seed: int = 0) -> Gossip:
+    """The gossip of a topology; an average for the one that is centralized. `seed` is that of failing links."""
+    from .failing import Failing
     from .topologies import Centralized
+    if topology.drop:
+        return Failing(topology, agents, dtype, drop=topology.drop, seed=seed)
     return (Average if isinstance(topology, Centralized) else Gossip)(topology, agents, dtype)
 
 
@@ -172,6 +183,7 @@ class Levels:
     def __init__(self, x: Gossip, y: Gossip, z: Gossip) -> None:
         self.x, self.y, self.z = x, y, z
         self.distinct = list({id(w): w for w in (x, y, z)}.values())
+        self.failing = [w for w in self.distinct if w.failing]
         self._groups: dict[int, list[tuple[Gossip, list[int]]]] = {}
 
     @classmethod
@@ -197,6 +209,11 @@ class Levels:
             self._groups[count] = [(w, places) for w, places in groups if places]
         return self._groups[count]
 
+    def at(self, k: int) -> None:
+        """From here on it is iteration k."""
+        for w in self.failing:
+            w.at(k)
+
     @property
     def seconds(self) -> float:
         return sum(w.seconds for w in self.distinct)
@@ -204,6 +221,10 @@ class Levels:
     @property
     def sent(self) -> Sent:
         return Sent(*map(sum, zip(*(w.sent for w in self.distinct), strict=True)))
+
+    @property
+    def lost(self) -> Sent:
+        return Sent(*map(sum, zip(*(w.lost for w in self.distinct), strict=True)))
 
     def close(self) -> None:
         for w in self.distinct:

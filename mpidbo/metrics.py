@@ -172,8 +172,9 @@ class Evaluation:
         return row
 
     def _counts(self) -> dict[str, float]:
-        loop, sent = self.loop, self.loop.W.sent
-        totals = self.agents.total(np.array([loop.oracle.calls[name] for name in ORACLES])).tolist()
+        loop, sent, lost = self.loop, self.loop.W.sent, self.loop.W.lost
+        *totals, floats, messages = self.agents.total(np.array([*(loop.oracle.calls[name] for name in ORACLES), *lost[:2]])).tolist()
+        sent = sent._replace(floats=sent.floats - floats, messages=sent.messages - messages)
         seconds = self.agents.total(np.array([
             loop.oracle.seconds, loop.W.seconds, loop.seconds - loop.oracle.seconds - loop.W.seconds, self.seconds])) / self.agents.size
         return (sent._asdict() | {f"calls_{name}": count for name, count in zip(ORACLES, totals, strict=True) if name not in "fg"}

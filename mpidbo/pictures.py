@@ -55,6 +55,8 @@ def report(topology: Topology) -> str:
             ("rho", f"{topology.rho:.6g}, what one round leaves of the disagreement; {rounds} rounds leave a millionth"),
             ("spectral gap", f"{topology.gap:.6g}, 1 - rho"),
             ("smallest eigenvalue", f"{topology.lambda_min:.6g}"),
+            *([("drop", f"{topology.drop:g}, with which each edge fails at each iteration; the mean of W then has the spectral gap "
+                        f"{topology.mean.gap:.6g}")] if topology.drop else []),
             ("strategies", "")]
     return f"{topology.name}\n" + aligned(rows, indent="  ") + "\n" + aligned(_suited(topology), indent="    ")
 

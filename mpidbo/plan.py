@@ -16,6 +16,7 @@ from .agents import Agents, agreed
 from .algorithms import Method
 from .config import Config
 from .errors import UserError, shown
+from .failing import Failing
 from .files import read_arrays
 from .gossip import Average, Gossip, Levels
 from .loading import dimensions, make_problems, problem_class
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 Array = Any
 Spec = Mapping[str, Any] | None
+OFTEN = 0.4
+"""Failures of links up to which ed and extra are known to be stable, where they are without any."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ class Plan:
             self._specs = _specs(config.topology, self.method)
             self.levels = _topologies(self._specs, self.method, n) if self.agents.rank == 0 else {}
             self._heed_rounding()
+            self._heed_failing()
             self.problems = make_problems(cls, config.problem, range(self.agents.first, self.agents.last), n,
                                           seed=run.seed, dtype=np.dtype(run.dtype))
             self.dims = dimensions(self.problems)
@@ -119,6 +123,14 @@ class Plan:
             warnings.warn(f"{' and '.join(drifting)} in float32: rounding adds up in the agents' average, the more the longer the run; "
                           "take float64 or a gt row where that matters", stacklevel=3)
 
+    def _heed_failing(self) -> None:
+        rows = self.method.strategies()
+        for level, topology in self.levels.items():
+            if rows[level].symmetric and topology.drop > OFTEN and self.agents.n > 1:
+                warnings.warn(f"{rows[level]} at {level}, over links that fail with probability {topology.drop:g}: exact while few fail, "
+                              "divergent where many do (on a ring from 0.5 or 0.6 on); take a gt row where that happens", stacklevel=3)
+                return
+
     def _heed_projection(self) -> None:
         row = self.method.strategies().get("x")
         if self.oracle.constrained and row is not None and row.drifts and self.agents.n > 1:
@@ -129,9 +141,14 @@ class Plan:
         made: dict[str, Gossip] = {}
         for level, (_, spec) in self._specs.items():
             if (key := _key(spec)) not in made:
-                kind = Average if spec is None else Gossip
-                made[key] = kind(self.levels.get(level), self.agents, self.config.run.dtype)
+                made[key] = self._gossip_of(spec, self.levels.get(level))
         return Levels.of(made[_key(spec)] for _, spec in self._specs.values())
+
+    def _gossip_of(self, spec: Spec, topology: "Topology | None") -> Gossip:
+        run = self.config.run
+        if spec and spec.get("drop"):
+            return Failing(topology, self.agents, run.dtype, drop=spec["drop"], seed=run.seed)
+        return (Average if spec is None else Gossip)(topology, self.agents, run.dtype)
 
     def _start(self) -> tuple[Array, Array]:
         """(x0, y0) of one agent: an earlier result's average, or the problem's start."""
@@ -214,6 +231,9 @@ def _specs(table: Mapping[str, Any], method: Method) -> dict[str, tuple[str, Spe
         where, spec = (f"topology.{side}", table[side]) if side in table else ("topology", common)
         if not isinstance(spec, Mapping):
             raise UserError(f"{where}: {shown(spec)} is not a table; write [{where}] and its keys below it")
+        if row.name == "centralized" and spec.get("drop"):
+            raise UserError(f"{where}.drop: centralized averages over all agents and has no links that fail; leave the key out, or take "
+                            'another strategy, over a star for example: topology.name = "star"')
         found[level] = ("centralized", None) if row.name == "centralized" else (where, spec)
     return found
 

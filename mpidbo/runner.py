@@ -48,8 +48,10 @@ class Loop:
     def steps(self, state: Any, first: int, until: int) -> Any:
         """The state after iterations first, ..., until - 1; after each, x is put back into the set in which the problem keeps it."""
         step, oracle, W, constrained = self.method.step, self.oracle, self.W, self.oracle.constrained
-        began = perf_counter()
+        began, at = perf_counter(), W.at if W.failing else None
         for self.k in range(first, until):
+            if at is not None:
+                at(self.k)
             state = step(self.k, oracle, W, state)
             if constrained:
                 state = state._replace(x=oracle.project(state.x))

@@ -2,6 +2,7 @@
 
 W is doubly stochastic, with w_ij > 0 where agent i receives agent j's row; named graphs and weights stand in graphs.py.
 `lazy` mixes half as fast, W <- (I + W)/2, which makes every eigenvalue of a symmetric W nonnegative and so suits every strategy.
+With `drop` each edge fails at each iteration with that probability (failing.py).
 """
 
 import hashlib
@@ -34,6 +35,8 @@ class Topology:
 
     name: str
     W: csr_array
+    drop: float = 0.0
+    """The probability with which each edge fails, at each iteration."""
 
     @cached_property
     def n(self) -> int:
@@ -72,7 +75,15 @@ class Topology:
     def fingerprint(self) -> str:
         """16 hex digits that tell this W from any other, for checkpoints."""
         parts = np.array(self.W.shape, "<i8"), self.W.indptr.astype("<i8"), self.W.indices.astype("<i8"), self.W.data
-        return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()[:16]
+        told = b"".join(part.tobytes() for part in parts) + (f"drop {self.drop!r}".encode() if self.drop else b"")
+        return hashlib.sha256(told).hexdigest()[:16]
+
+    @property
+    def mean(self) -> "Topology":
+        """The mean over failures, I - (1 - drop)(I - W)."""
+        W = self.W * (1 - self.drop)
+        W.setdiag(W.diagonal() + self.drop)
+        return Topology(self.name, W)
 
     @cached_property
     def _spectrum(self) -> tuple[float, float]:
@@ -138,7 +149,8 @@ def make(spec: str | Mapping[str, Any], n: int, *, where: str = "topology", fold
 
     A table has `name`, one of TOPOLOGIES, or `file`, relative to `folder`: a `.npy` with W itself, or an edge list, two
     agents 0..n-1 on a line. It takes `lazy` (default: true for a name, false for a file), `weights` ("metropolis" or
-    "uniform") unless W or the adjusted ring brings its own, and with a name the keywords of its function in TOPOLOGIES.
+    "uniform") unless W or the adjusted ring brings its own, `drop` (default 0), for a symmetric W, and with a name the keywords of its
+    function in TOPOLOGIES.
     Raises UserError, a sentence that starts with the place, `where`, and the key; also for a W that is not of size
     (n, n), finite, nonnegative, doubly stochastic to 1e-10 and connected, with rho < 1.
     """
@@ -183,6 +195,7 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "file": (lambda v: isinstance(v, str | Path), "the path of a file"),
     "weights": (lambda v: v in ("metropolis", "uniform"), '"metropolis" or "uniform"'),
     "lazy": (lambda v: isinstance(v, bool), "true or false"),
+    "drop": (lambda v: _is(Real, v) and v < 1, "a number from 0 up to, but below, 1"),
     "directed": (lambda v: isinstance(v, bool), "true or false"),
     "p": (lambda v: _is(Real, v) and v <= 1, "a number from 0 to 1"),
     "self_weight": (lambda v: _is(Real, v) and 0 < v < 1, "a number between 0 and 1, both excluded"),
@@ -204,7 +217,7 @@ def _make(table: Mapping[str, Any], n: int, folder: Path) -> Topology:
         if name not in TOPOLOGIES:
             raise UserError(f"name: no topology is called {name!r}; {did_you_mean(name, TOPOLOGIES)}")
         options = list(inspect.signature(TOPOLOGIES[name]).parameters)[1:]
-    known = [kind, "weights", "lazy", *options]
+    known = [kind, "weights", "lazy", "drop", *options]
     for key, value in table.items():
         if key not in known:
             raise UserError(f"{key}: unknown key of {name}; {did_you_mean(key, known)}")
@@ -221,7 +234,11 @@ def _make(table: Mapping[str, Any], n: int, folder: Path) -> Topology:
         W.setdiag(W.diagonal() + 1 / 2)
     elif not W.diagonal().all() and connected_components(W.T @ W)[0] > 1:  # never so with a positive diagonal
         raise UserError(f"{kind}: W exchanges rows without mixing them, ||W - 11'/n|| = 1; set lazy = true")
-    return Topology(Path(name).name, W)
+    made = Topology(Path(name).name, W, float(table.get("drop", 0)))
+    if made.drop and not made.symmetric:
+        raise UserError(f"drop: a link fails in both directions, and W of {made.name} is not symmetric; take an undirected graph "
+                        "(directed = false), or leave the key out")
+    return made
 
 
 def _read(file: Path, n: int) -> Graph | csr_array:

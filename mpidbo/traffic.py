@@ -29,9 +29,9 @@ class Traffic(NamedTuple):
     rounds: int
 
     @property
-    def edges(self) -> int:
-        """Messages of all agents in a round."""
-        return self.topology.edges
+    def edges(self) -> float:
+        """Messages of all agents in a round; where links fail, the mean."""
+        return self.topology.edges * (1 - self.topology.drop)
 
 
 def traffic(method: Method, levels: Mapping[str, Topology], dims: tuple[int, int], k: int = 1) -> list[Traffic]:

@@ -11,7 +11,8 @@ from mpidbo.errors import UserError
 from mpidbo.strategies import STRATEGIES
 
 COMM = MPI.COMM_WORLD
-GRAPHS = {"ring": {}, "star": {}, "erdos-renyi": {"p": 0.6, "seed": 1}, "exponential": {"directed": True}, "centralized": {}}
+GRAPHS = {"ring": {}, "star": {}, "erdos-renyi": {"p": 0.6, "seed": 1}, "exponential": {"directed": True}, "centralized": {},
+          "failing": {"name": "erdos-renyi", "p": 0.6, "seed": 1, "drop": 0.4}}
 exchange.BLOCK, agents.BLOCK = 16, 40                    # rows in several blocks
 
 
@@ -24,6 +25,7 @@ def messages(W, n, dtype, part):
     rng = np.random.default_rng(n)
     a, b, c, *more = (part(rng.standard_normal((n, d)).astype(dtype)) for d in (3, 1, 50, *[3] * 4))
     yield W @ a
+    W.at(3)
     yield W @ a                                          # the planned buffers once more
     yield W @ c
     yield from W @ (a, c, b)
@@ -49,6 +51,8 @@ def bits():
             same = ours.dtype == theirs.dtype and ours.shape == (spread.m, theirs.shape[1]) and ours.tobytes() == theirs[mine].tobytes()
             assert same and ours.flags.c_contiguous, f"message {i} of {name}, n = {n}, {dtype}, wide = {wide}, rank {COMM.rank}"
         assert W.sent == twin.sent, (W.sent, twin.sent)
+        assert spread.total(np.array(W.lost)).tolist() == [*twin.lost], (W.lost, twin.lost)
+        assert twin.lost.messages > 0 or name != "failing" or n < 5
         packed += any(getattr(route, "packed", None) is not None for route in W._routes.values())
         W.close()
         twin.close()

@@ -45,6 +45,9 @@ CASES |= {
     "mdbo": {"problem": {"name": "linear-regression", **PROBLEMS["linear-regression"]}, "method": "mdbo", "topology": TWO},
     "vrdbo": QUADRATIC | {"method": {"name": "vrdbo", "J": 4}, "dtype": "float32"},
     "dbsa": {"problem": {"name": "policy-evaluation", **PROBLEMS["policy-evaluation"]}, "method": "dbsa"},
+    "failing": QUADRATIC | {"method": "sparkle-gt-ed", "topology": {"upper": {"name": "torus", "drop": 0.3}, "lower": {"name": "ring"}}},
+    "failing-wide": {"problem": {"name": "quadratic", **PROBLEMS["quadratic-wide"]}, "method": {"name": "sparkle", "schedule": "jacobi"},
+                     "topology": {"name": "erdos-renyi", "seed": 2, "drop": 0.3}},
     "slam": QUADRATIC | {"method": "slam-extra-ed", "topology": TWO},
     "ma-dsbo": QUADRATIC | {"method": {"name": "ma-dsbo-gt", "T": 2, "N": 3}, "topology": TWO},
     "dsbo": QUADRATIC | {"method": {"name": "dsbo", "T": 2, "N": 3}, "topology": TWO},
@@ -55,7 +58,7 @@ CASES |= {
 }
 FOR_DIGITS = ("softmax", "perceptron")
 EVERYDAY = ("quadratic-sparkle", "quadratic-wide-jacobi", "softmax-sun-dsbo", "perceptron-sparkle", "linear-regression-d-soba",
-            "policy-evaluation-soba", "graphs", "meha", "metrics", "adasdbo", "lopa", "maml", "mdbo", "vrdbo", "dbsa",
+            "policy-evaluation-soba", "graphs", "failing", "meha", "metrics", "adasdbo", "lopa", "maml", "mdbo", "vrdbo", "dbsa",
             "ma-dsbo", "dsbo", "gossip-dsbo", "one-centre", "dsgd")
 WRITTEN = ("quadratic-sparkle", "perceptron-sparkle", "graphs", "stop", "metrics", "lopa", "mdbo", "gossip-dsbo")
 """The cases that write files, too."""
