@@ -102,7 +102,7 @@ def topologies() -> str:
     common = [("lazy", "true or false: W <- (I + W)/2; true unless said, for a file false"),
               ("weights", '"metropolis": 1/(1 + max(d_i, d_j)), or "uniform": 1/(1 + max_k d_k), for an edge between degrees d_i and d_j'),
               ("drop", f"{RULES['drop'][1]}: each edge fails at each iteration with this probability")]
-    return "\n".join([*entries, "", "Options of all, but that adjusted-ring and W.npy bring their weights:",
+    return "\n".join([*entries, "", "Options of all, but that W.npy and self_weight bring their weights:",
                       aligned(common, indent="    "), "",
                       "A file may stand for the name: W.npy with W itself, or an edge list, two agents 0..n-1 on a line.",
                       "mpidbo topology NAME -n N --set KEY=VALUE shows one; --picture FILE.png draws it."])

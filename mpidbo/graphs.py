@@ -73,9 +73,10 @@ def torus(n: int, *, shape: list[int] | None = None) -> Graph:
     return nx.cartesian_product(*(nx.cycle_graph(side, nx.MultiGraph) for side in _shape(n, shape)))
 
 
-def complete(n: int) -> coo_array:
-    """The links of all to all: as a graph of networkx they take several times the memory."""
-    return coo_array(1 - np.eye(n))
+def complete(n: int, *, self_weight: float | None = None) -> coo_array | csr_array:
+    """All to all. With self_weight W itself, whose agents keep that and share the rest out: all other eigenvalues are one number."""
+    links = coo_array(1 - np.eye(n))                # as a graph of networkx they would take several times the memory
+    return links if self_weight is None else matrix(links, links.data * (1 - self_weight) / max(1, n - 1))
 
 
 def hypercube(n: int) -> Graph:

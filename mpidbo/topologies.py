@@ -149,7 +149,7 @@ def make(spec: str | Mapping[str, Any], n: int, *, where: str = "topology", fold
 
     A table has `name`, one of TOPOLOGIES, or `file`, relative to `folder`: a `.npy` with W itself, or an edge list, two
     agents 0..n-1 on a line. It takes `lazy` (default: true for a name, false for a file), `weights` ("metropolis" or
-    "uniform") unless W or the adjusted ring brings its own, `drop` (default 0), for a symmetric W, and with a name the keywords of its
+    "uniform") unless W or a `self_weight` brings its own, `drop` (default 0), for a symmetric W, and with a name the keywords of its
     function in TOPOLOGIES.
     Raises UserError, a sentence that starts with the place, `where`, and the key; also for a W that is not of size
     (n, n), finite, nonnegative, doubly stochastic to 1e-10 and connected, with rho < 1.

@@ -114,6 +114,14 @@ def test_adjusted_ring():
     np.testing.assert_allclose(spectrum(topology), np.sort(0.3 + 0.7 * cosines(7)), atol=1e-14)
 
 
+def test_complete_with_a_weight_of_its_own():
+    topology = plain("complete", 5, self_weight=0.6)
+    np.testing.assert_allclose(spectrum(topology), [0.5, 0.5, 0.5, 0.5, 1], atol=1e-14)
+    assert topology.rho == pytest.approx(0.5) and plain("complete", 5).rho == pytest.approx(0, abs=1e-14)
+    with pytest.raises(UserError, match="weights: complete brings its own"):
+        plain("complete", 5, self_weight=0.6, weights="uniform")
+
+
 def test_directed_exponential_receives_from_powers_of_two_behind():
     row = plain("exponential", 6, directed=True).W.toarray()[0]
     np.testing.assert_allclose(row, [1 / 4, 0, 1 / 4, 0, 1 / 4, 1 / 4])
