@@ -6,7 +6,9 @@ from .base import Claim, Finding, Outcome
 from .judging import Judged, judged
 
 CLAIMS = {
+    "corrected-strategies": "corrected_strategies:CorrectedStrategies",
     "heterogeneity": "heterogeneity:Heterogeneity",
+    "mixed-strategies": "mixed_strategies:MixedStrategies",
 }
 """name -> "module:Class" inside this folder; imported when asked for."""
 
