@@ -9,6 +9,7 @@ CLAIMS = {
     "corrected-strategies": "corrected_strategies:CorrectedStrategies",
     "heterogeneity": "heterogeneity:Heterogeneity",
     "mixed-strategies": "mixed_strategies:MixedStrategies",
+    "sparse-upper-graph": "sparse_upper_graph:SparseUpperGraph",
 }
 """name -> "module:Class" inside this folder; imported when asked for."""
 
