@@ -28,6 +28,8 @@ def draw(study: Study, found: Sequence[Curves], path: Path) -> None:
                 _band(ax, part.costs[cost], part.values, colors[part.group.method], 2.6 - 1.4 * i / max(1, len(here) - 1))
             if logarithmic([part.values.ravel() for part in here]):
                 ax.set_yscale("log", nonpositive="mask")
+            elif here:
+                ax.set_ylim(*_range([part.values for part in here]))
             _frame(ax)
         row[0].set_ylabel(f"{LABELS.get(study.metric, study.metric)}\n{topology}" if len(topologies) > 1 else
                           LABELS.get(study.metric, study.metric))
@@ -36,6 +38,15 @@ def draw(study: Study, found: Sequence[Curves], path: Path) -> None:
     seeds = f"{len(study.seeds)} seeds" if len(study.seeds) > 1 else "1 seed"
     figure.suptitle(f"{study.name}: median and range over {seeds}", fontsize="medium")
     save(figure, path)
+
+
+def _range(found: Sequence[Any]) -> tuple[float, float]:
+    """Where the curves are once the first tenth, often a steep start, is over."""
+    values = np.concatenate([part[:, -(-part.shape[1] // 10):].ravel() for part in found] + [part[:, -1] for part in found])
+    values = values[np.isfinite(values)]
+    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
+    room = 0.06 * (high - low) or 0.5
+    return low - room, high + room
 
 
 def _band(ax: Any, x: Any, values: Any, color: str, width: float) -> None:
