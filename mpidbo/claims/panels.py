@@ -15,7 +15,7 @@ Curve = tuple[Array, Array]
 
 def panels(path: Path, curves: Mapping[str, Mapping[str, Curve]], xlabel: str, ylabel: str, log: bool = False) -> Path:
     """A panel for each title, and in it for each label the median over seeds in a band from the least to the largest."""
-    figure = matplotlib("figure").Figure(figsize=(3.3 * len(curves) + 0.8, 3.6), layout="constrained")
+    figure = matplotlib("figure").Figure(figsize=(max(5.6, 3.3 * len(curves) + 0.8), 3.6), layout="constrained")
     axes = figure.subplots(1, len(curves), squeeze=False, sharey=True)[0]
     labels = list(dict.fromkeys(label for panel in curves.values() for label in panel))
     for ax, (title, panel) in zip(axes, curves.items(), strict=True):
