@@ -10,6 +10,7 @@ CLAIMS = {
     "heterogeneity": "heterogeneity:Heterogeneity",
     "mixed-strategies": "mixed_strategies:MixedStrategies",
     "sparse-upper-graph": "sparse_upper_graph:SparseUpperGraph",
+    "topology-order": "topology_order:TopologyOrder",
 }
 """name -> "module:Class" inside this folder; imported when asked for."""
 
