@@ -11,6 +11,7 @@ CLAIMS = {
     "mixed-strategies": "mixed_strategies:MixedStrategies",
     "sparse-upper-graph": "sparse_upper_graph:SparseUpperGraph",
     "topology-order": "topology_order:TopologyOrder",
+    "unbounded-dissimilarity": "unbounded_dissimilarity:UnboundedDissimilarity",
 }
 """name -> "module:Class" inside this folder; imported when asked for."""
 
