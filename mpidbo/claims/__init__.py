@@ -7,6 +7,7 @@ from .judging import Judged, judged
 
 CLAIMS = {
     "corrected-strategies": "corrected_strategies:CorrectedStrategies",
+    "d-soba-variants": "d_soba_variants:DSobaVariants",
     "heterogeneity": "heterogeneity:Heterogeneity",
     "mixed-strategies": "mixed_strategies:MixedStrategies",
     "sparse-upper-graph": "sparse_upper_graph:SparseUpperGraph",
