@@ -114,7 +114,9 @@ def run_line(line):
     if not words.startswith("mpidbo "):
         return
     words = shlex.split(words)[1:]
-    call([*words, "--set", "run.iterations=20", "--set", "run.evaluate_every=10"] if words[0] == "run" else words)
+    short = {"run": ["run.iterations=20", "run.evaluate_every=10"],
+             "compare": ["run.iterations=20", "study.seeds=1", 'study.topologies=["ring"]', "tune.budget=50", "tune.iterations=25"]}
+    call([*words, *(word for text in short.get(words[0], []) for word in ("--set", text))])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

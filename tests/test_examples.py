@@ -26,7 +26,7 @@ def run(line):
 
 def test_all_are_run(repo):
     files = {path.stem for path in (repo / "examples").glob("*.toml")}
-    assert files == {"demo", *SHORT}
+    assert files == {"demo", "study_mnist", *SHORT}
     table = (repo / "examples" / "README.md").read_text()
     assert all(f"`{path.name}`" in table for path in (repo / "examples").glob("*.[tp]*"))
 
@@ -41,6 +41,15 @@ def test_configurations(repo, tmp_path, monkeypatch, shared_data, name):
     assert run([*line, *(word for text in settings for word in ("--set", text))]) == 0
     found = read(tmp_path / "run").history[BETTER[name]]
     assert found[-1] < 0.5 * found[0]
+
+
+@pytest.mark.slow
+def test_the_study(repo, tmp_path, shared_data):
+    settings = ["study.seeds=1", "tune.budget=4", "tune.iterations=2", "run.iterations=8", "run.evaluate_every=4", "problem.n_train=400",
+                "problem.n_validation=100", f"problem.data={shared_data('mnist')}"]
+    line = ["compare", repo / "examples" / "study_mnist.toml", "--out", tmp_path]
+    assert run([*line, *(word for text in settings for word in ("--set", text))]) == 0
+    assert len(list(tmp_path.glob("*/*/seed-0/done"))) == 6 and (tmp_path / "curves.png").exists()
 
 
 def test_my_problem_is_right(repo):
