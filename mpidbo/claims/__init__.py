@@ -12,6 +12,7 @@ CLAIMS = {
     "mixed-strategies": "mixed_strategies:MixedStrategies",
     "sparse-upper-graph": "sparse_upper_graph:SparseUpperGraph",
     "sun-dsbo-heterogeneity": "sun_dsbo_heterogeneity:SunDsboHeterogeneity",
+    "sun-dsbo-nonconvex": "sun_dsbo_nonconvex:SunDsboNonconvex",
     "sun-dsbo-speed-up": "sun_dsbo_speed_up:SunDsboSpeedUp",
     "topology-order": "topology_order:TopologyOrder",
     "unbounded-dissimilarity": "unbounded_dissimilarity:UnboundedDissimilarity",
