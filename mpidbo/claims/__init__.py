@@ -14,6 +14,7 @@ CLAIMS = {
     "sun-dsbo-heterogeneity": "sun_dsbo_heterogeneity:SunDsboHeterogeneity",
     "sun-dsbo-nonconvex": "sun_dsbo_nonconvex:SunDsboNonconvex",
     "sun-dsbo-speed-up": "sun_dsbo_speed_up:SunDsboSpeedUp",
+    "sun-dsbo-variants": "sun_dsbo_variants:SunDsboVariants",
     "topology-order": "topology_order:TopologyOrder",
     "unbounded-dissimilarity": "unbounded_dissimilarity:UnboundedDissimilarity",
 }
