@@ -16,6 +16,7 @@ CLAIMS = {
     "sun-dsbo-speed-up": "sun_dsbo_speed_up:SunDsboSpeedUp",
     "sun-dsbo-variants": "sun_dsbo_variants:SunDsboVariants",
     "topology-order": "topology_order:TopologyOrder",
+    "transient": "transient:Transient",
     "unbounded-dissimilarity": "unbounded_dissimilarity:UnboundedDissimilarity",
 }
 """name -> "module:Class" inside this folder; imported when asked for."""
