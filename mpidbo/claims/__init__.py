@@ -11,6 +11,7 @@ CLAIMS = {
     "heterogeneity": "heterogeneity:Heterogeneity",
     "mixed-strategies": "mixed_strategies:MixedStrategies",
     "sparse-upper-graph": "sparse_upper_graph:SparseUpperGraph",
+    "speed-up": "speed_up:SpeedUp",
     "sun-dsbo-heterogeneity": "sun_dsbo_heterogeneity:SunDsboHeterogeneity",
     "sun-dsbo-nonconvex": "sun_dsbo_nonconvex:SunDsboNonconvex",
     "sun-dsbo-speed-up": "sun_dsbo_speed_up:SunDsboSpeedUp",
