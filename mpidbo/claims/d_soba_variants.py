@@ -61,5 +61,5 @@ class DSobaVariants(Claim):
         off = {method: (at, np.maximum(abs(order.column(method, TOPOLOGY) / second - 1)[:, 1:], 1e-16)) for method in order.methods[1:]}
         curves = {method: (theta.column(method, TOPOLOGY, "iteration")[0], theta.column(method, TOPOLOGY)) for method in theta.methods}
         return [*super().draw(found, out),
-                panels(out / "order.png", {"first order, from second order": off}, "iterations", "relative difference of the loss", log=True),
+                panels(out / "order.png", {"first order, from second order": off}, "iterations", "relative difference of loss", log=True),
                 panels(out / "theta.png", {"theta": curves}, "iterations", "distance to x*", log=True)]
