@@ -53,6 +53,6 @@ def test_floats_until_each_seeds_own_target():
 
 
 def test_how_many_steps_lead_to_the_solution(tmp_path):
-    (tmp_path / "tuned.toml").write_text("".join(f"[[trials]]\nscore = {score}\n" for score in ("0.02", "6.28", "inf", "0.09")))
+    (tmp_path / "tuned.toml").write_text("".join(f"[[trials]]\nscore = {score}\n" for score in ("0.02", "6.28", "inf", "3.14", "0.09")))
     outcome = SimpleNamespace(group=lambda method, topology: SimpleNamespace(folder=tmp_path))
-    assert sun_dsbo_nonconvex.solved(outcome, "") == "2 of 4 steps tried get there"
+    assert sun_dsbo_nonconvex.solved(outcome, "") == "2 of 5 steps tried get there"
