@@ -8,6 +8,8 @@ from .judging import Judged, judged
 CLAIMS = {
     "corrected-strategies": "corrected_strategies:CorrectedStrategies",
     "d-soba-variants": "d_soba_variants:DSobaVariants",
+    "failing-link": "failing_link:FailingLink",
+    "gossip-graphs": "gossip_graphs:GossipGraphs",
     "heterogeneity": "heterogeneity:Heterogeneity",
     "mixed-strategies": "mixed_strategies:MixedStrategies",
     "sparse-upper-graph": "sparse_upper_graph:SparseUpperGraph",
