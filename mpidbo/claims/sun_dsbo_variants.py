@@ -19,7 +19,7 @@ class SunDsboVariants(Claim):
     """The paper leaves these open and claims none of it: what is judged is our question, with our guess of the answer.
 
     Strategies were first compared at mu = 0.05, where a run passes x* on its way to a more distant limit, and the tuning took that for
-    accuracy; mu was reduced once. Full size: about 2 CPU hours.
+    accuracy; mu was reduced once. Full size: about 15 CPU minutes.
     """
 
     says = ("SUN-DSBO with ED or EXTRA is as accurate as with GT at fewer floats; its error is linear in mu, and a decade of lam "
