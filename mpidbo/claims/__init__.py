@@ -12,6 +12,7 @@ CLAIMS = {
     "gossip-graphs": "gossip_graphs:GossipGraphs",
     "heterogeneity": "heterogeneity:Heterogeneity",
     "mixed-strategies": "mixed_strategies:MixedStrategies",
+    "partial-average": "partial_average:PartialAverage",
     "sparse-upper-graph": "sparse_upper_graph:SparseUpperGraph",
     "speed-up": "speed_up:SpeedUp",
     "sun-dsbo-heterogeneity": "sun_dsbo_heterogeneity:SunDsboHeterogeneity",
