@@ -9,6 +9,7 @@ import pytest
 import mpidbo
 from mpidbo import claims, topologies
 from mpidbo.claims.decay import LARGEST, SCALE, exponents, growth, mixing, origin, steps, transient
+from mpidbo.claims.logistic_tuning import spent
 from mpidbo.claims.reduced import Reduced
 from mpidbo.schedules import schedule
 
@@ -61,3 +62,10 @@ def test_the_reduced_problem_has_the_solution_of_the_bilevel_one():
 def test_the_figure_stands_where_a_run_never_ends_its_transient(tmp_path):
     values = np.array([[10.0, 80.0], [20.0, np.inf]])
     assert growth(tmp_path / "figure.png", {"n": {"a": (np.array([4.0, 8.0]), values)}}, {"n": 3}, "iterations").is_file()
+
+
+def test_each_seed_has_its_own_cost():
+    losses = np.array([[1.0, 0.4, 0.2], [1.0, 0.1, 0.4], [np.inf] * 3])
+    at = np.array([[0.0, 10, 20], [0.0, 11, 22], [np.inf] * 3])
+    assert spent(losses, at, np.array([0.4, 0.4, 0.4])).tolist() == [10, 11, np.inf]
+    assert spent(losses, at, np.array([0.3, 0.3, 0.3])).tolist() == [20, np.inf, np.inf]

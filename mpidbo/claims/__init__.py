@@ -11,6 +11,7 @@ CLAIMS = {
     "failing-link": "failing_link:FailingLink",
     "gossip-graphs": "gossip_graphs:GossipGraphs",
     "heterogeneity": "heterogeneity:Heterogeneity",
+    "logistic-tuning": "logistic_tuning:LogisticTuning",
     "mixed-strategies": "mixed_strategies:MixedStrategies",
     "partial-average": "partial_average:PartialAverage",
     "sparse-upper-graph": "sparse_upper_graph:SparseUpperGraph",
