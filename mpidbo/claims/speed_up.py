@@ -22,7 +22,7 @@ class SpeedUp(Claim):
 
     The reduced problem is min Phi itself with the noise of f_x and f_y, for D-SGD, Exact Diffusion and gradient tracking; the
     transients are against SOBA and against the single level over the average of all agents. rho = 0.9 is a second choice: at 0.95 the
-    single level had not reached the end of its transient after 2500 iterations. The full size takes about 8 CPU hours.
+    single level had not reached the end of its transient after 2500 iterations. The full size takes about 2 CPU hours.
     """
 
     says = "SPARKLE and D-SOBA speed up linearly in n; their transients are those of their single-level rows"

@@ -17,7 +17,7 @@ class TopologyOrder(Claim):
     """The same steps on every graph, none of them lazy.
 
     The quick size has the quadratic problem, in which T iterations reach the error of the steps whatever the seed; the papers' has the
-    hyper-cleaning of Fashion-MNIST too, which takes about 30 CPU hours.
+    hyper-cleaning of Fashion-MNIST too, which takes about 4 CPU hours.
     """
 
     says = "D-SOBA's error orders as rho does: complete graph, exponential graph, torus, adjusted ring"

@@ -29,7 +29,7 @@ class Transient(Claim):
     The transient ends at the iteration k from which the agents' mean squared distance to x* is at most twice that of SOBA, the same
     method over the average of all agents. Steps are those of theory with k + k0 for the horizon, alpha_k = sqrt(n/(k + k0)), k0 = 11 n;
     so one run measures all horizons, and the horizon k + k0 is what is told. W = rho I + (1 - rho) J, whose every mode but the mean is
-    the slowest that rho allows. The full size takes about 6 CPU hours.
+    the slowest that rho allows. The full size takes about 2 CPU hours.
 
     The quick sizes and the k0 are a second choice. In the first, k was told, and at n = 5 and 4 the transient ended before the steps had
     begun to fall: exponents of n between 3.9 and 4.9.

@@ -18,7 +18,7 @@ EXACT, BIASED = 1e-4, 1e-2
 class UnboundedDissimilarity(Claim):
     """f_i = x'A_i x + y'A_i y, whose gradients differ by 2 (A_i - A)(x, y), which no constant bounds.
 
-    Without noise, so that what is left at the end is a bias and nothing else. |x*| is about 1. The full size takes about 2 CPU hours.
+    Without noise, so that what is left at the end is a bias and nothing else. |x*| is about 1. The full size takes about 15 minutes of CPU.
     """
 
     says = "SPARKLE needs no bound on the dissimilarity of gradients: it converges where there is none, and D-SOBA does not"
