@@ -10,6 +10,7 @@ CLAIMS = {
     "d-soba-variants": "d_soba_variants:DSobaVariants",
     "failing-link": "failing_link:FailingLink",
     "gossip-graphs": "gossip_graphs:GossipGraphs",
+    "gossip-policy-evaluation": "gossip_policy_evaluation:GossipPolicyEvaluation",
     "heterogeneity": "heterogeneity:Heterogeneity",
     "logistic-tuning": "logistic_tuning:LogisticTuning",
     "mixed-strategies": "mixed_strategies:MixedStrategies",

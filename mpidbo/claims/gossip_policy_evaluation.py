@@ -114,8 +114,14 @@ class GossipPolicyEvaluation(Claim):
         yield Finding("australian", f"upper loss {numbers(ours)}, dbsa {numbers(theirs)}", log_ratio(theirs, ours))
 
     def draw(self, found: Mapping[str, Outcome], out: Path) -> list[Path]:
-        shown = {f"n = {n}": {method: samples(found[f"{method}, n = {n}"], n) for method in ("gossip-dsbo", "dsgd")} for n in AGENTS}
-        return [panels(out / "curves.png", shown, "samples of all agents", "|xbar - x*|^2", log=True)]
+        shown: dict[str, dict[str, Any]] = {
+            f"n = {n}": {method: samples(found[f"{method}, n = {n}"], n) for method in ("gossip-dsbo", "dsgd")} for n in AGENTS}
+        used, error = shown[f"n = {AGENTS[0]}"]["gossip-dsbo"]
+        size = float(np.mean((used * error)[:, len(used) // 2:]))
+        for panel in shown.values():
+            panel["the same line of slope -1"] = panel["gossip-dsbo"][0], size / panel["gossip-dsbo"][0][None]
+        logarithmic = {title: {label: (np.log10(x), rows) for label, (x, rows) in panel.items()} for title, panel in shown.items()}
+        return [panels(out / "curves.png", logarithmic, "log10 of the samples of all agents", "|xbar - x*|^2", log=True)]
 
 
 def curve(outcome: Outcome) -> tuple[Array, Array]:
