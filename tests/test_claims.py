@@ -1,5 +1,7 @@
 """Claims: judged by margins over seeds; a false one does not hold."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -73,6 +75,27 @@ def test_every_claim_says_what_and_how():
                 from mpidbo.studies import checked
                 study = checked(tables, name)
                 assert len(study.seeds) >= 5, name
+
+
+def told(repo, name):
+    """The verdict on docs/results.md."""
+    text = (repo / "docs" / "results.md").read_text(encoding="utf-8")
+    section = next(part for part in text.split("\n## Claim: ") if re.search(rf"mpidbo reproduce {name}$", part, re.MULTILINE))
+    return re.search(rf"^\*\*({HOLDS}|{FAILS}|{UNDECIDED})\b", section, re.MULTILINE)[1]
+
+
+@pytest.mark.parametrize("name", claims.CLAIMS)
+def test_every_claim_is_among_the_results(repo, name):
+    assert told(repo, name)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("name", ["topology-order", "failing-link", "unbounded-dissimilarity", "sun-dsbo-nonconvex"])
+def test_a_verdict_is_the_one_told(repo, name, tmp_path, capsys):
+    """The quick size anew, to the last bit of luck: seeds and budgets are fixed."""
+    assert cli.main(["reproduce", name, "--out", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == told(repo, name)
 
 
 def test_the_list_and_the_mistakes(capsys):
