@@ -89,10 +89,10 @@ class Method:
         raise AssertionError("every method has a step")
 
 
-def averaging(theta: Schedule | None) -> None:
+def averaging(theta: Schedule | None, what: str = "steps.theta") -> None:
     """UserError where the weight of an average does not stay within 1."""
     if theta is not None and (theta.start > 1 or theta.exponent > 0):
-        raise UserError(f"steps.theta: {theta.start:.6g}{' and growing' * (theta.exponent > 0)}; the weight of an average must stay "
+        raise UserError(f"{what}: {theta.start:.6g}{' and growing' * (theta.exponent > 0)}; the weight of an average must stay "
                         "within 1, give at most 1, constant or decreasing")
 
 

@@ -56,6 +56,8 @@ class MaDsbo(Method):
 
     def __post_init__(self) -> None:
         averaging(self.theta)
+        if self.theta is None:
+            averaging(self.alpha, "steps.theta, which is alpha unless given")
 
     def strategies(self) -> dict[str, Strategy]:
         """Those of the levels; gt at y is the paper's, which is the row non-gt."""

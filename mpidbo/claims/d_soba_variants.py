@@ -19,8 +19,8 @@ class DSobaVariants(Claim):
     """Differences on logistic hyper-parameter tuning, whose g is not quadratic in y, so that they are not exact.
 
     What theta does is our question, no claim of the paper, and asked on the quadratic problem with noise, whose distance to x* feels
-    how x is moved (the tuning's loss hardly does). theta = 1 moves x by the newest estimate alone, without momentum. The full size
-    takes about an hour of CPU.
+    how x is moved: the tuning's loss hardly does, and with it, tried first, every theta was the same. theta = 1 moves x by the newest
+    estimate alone, without momentum. The full size takes about an hour of CPU.
     """
 
     says = "D-SOBA of first order has the curve of second order, for any small delta; theta, momentum off included, does not matter"

@@ -30,7 +30,8 @@ class PartialAverage(Claim):
 
     Iterations are counted in one process, since they do not depend on the ranks; then an agent to a rank times real iterations of both
     methods in turn, the average being one MPI_Allreduce. `benchmarks/slow_network.py` runs it over an emulated network. Quick: up to 8
-    ranks, half a minute; its steps were corrected once: with alpha = 0.05 two agents oscillate on one seed. Full: up to 16 ranks.
+    ranks, half a minute; noise, target, alpha and length were corrected more
+    than once: with alpha = 0.05 two agents oscillate on one seed. Full: up to 16 ranks.
     """
 
     says = "one partial average an iteration takes less time until the accuracy than an all-reduce, the more so the more agents there are"

@@ -16,8 +16,9 @@ ORDER = ("complete", "exponential", "torus", "adjusted-ring")
 class TopologyOrder(Claim):
     """The same steps on every graph, none of them lazy.
 
-    The quick size has the quadratic problem, in which T iterations reach the error of the steps whatever the seed; the papers' has the
-    hyper-cleaning of Fashion-MNIST too, which takes about 4 CPU hours.
+    The quick size has the quadratic problem, in which T iterations reach the error of the steps whatever the seed (in linear regression,
+    tried first, x* lay too far off for some seeds); the papers' has the hyper-cleaning of Fashion-MNIST too, which takes about 4 CPU
+    hours.
     """
 
     says = "D-SOBA's error orders as rho does: complete graph, exponential graph, torus, adjusted ring"
