@@ -10,7 +10,7 @@ import pytest
 from mpidbo import archive, cli, files
 from mpidbo.errors import UserError
 from mpidbo.studies import execute, load, running
-from mpidbo.studies.reporting import reached
+from mpidbo.studies.curves import reached
 from mpidbo.studies.study import checked
 from mpidbo.studies.tune import affordable, candidates, lengths
 from runs import same

@@ -71,7 +71,7 @@ class Outcome:
 
     def reached(self, method: str, topology: str, target: float, cost: str = "iteration") -> Array:
         """(seeds,): the cost, a column of the history, at which the metric is as good as the target and stays so; inf if it never is."""
-        from ..studies.reporting import reached
+        from ..studies.curves import reached
         costs, found = self.column(method, topology, cost), []
         for values, cost_of in zip(self.column(method, topology), costs, strict=True):
             at = reached(values, target, self.study.higher)

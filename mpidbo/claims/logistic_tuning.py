@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..studies.reporting import reached
+from ..studies.curves import reached
 from .base import Array, Claim, Finding, Outcome, Tables, numbers
 from .panels import panels
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..plots import COLORS, LABELS, logarithmic, matplotlib, save
-from .reporting import COSTS, Curves
+from .curves import COSTS, Curves
 from .study import Study
 
 

@@ -3,56 +3,17 @@
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from .. import archive, files
+from .. import files
 from ..errors import UserError
 from ..layout import quantity
-from .running import DIVERGED
+from .curves import COSTS, Curves, curves, reached
+from .figure import draw
 from .study import Group, Study, stored
 from .tune import TUNED
-
-COSTS = ("iterations", "floats", "rounds", "oracle calls")
-Array = Any
-
-
-@dataclass(frozen=True)
-class Curves:
-    """A group's runs that reached their end: the metric (seeds, evaluations), each cost (evaluations,); how many others there are."""
-
-    group: Group
-    values: Array
-    costs: Mapping[str, Array]
-    diverged: int
-    missing: int
-
-    @property
-    def ends(self) -> Array:
-        return self.values[:, -1] if self.values.size else np.empty(0)
-
-
-def curves(study: Study, group: Group) -> Curves:
-    """A group's runs as far as they are there."""
-    histories, diverged = [], 0
-    for seed in study.seeds:
-        folder = group.folder / f"seed-{seed}"
-        if (folder / files.DONE).is_file():
-            histories.append(archive.read(folder).history)
-        else:
-            diverged += (folder / DIVERGED).is_file()
-    missing = len(study.seeds) - len(histories) - diverged
-    if not histories:
-        return Curves(group, np.empty((0, 0)), {}, diverged, missing)
-    rows = min(len(history["iteration"]) for history in histories)      # a stop rule may end one seed earlier
-    first = histories[0]
-    calls = np.sum([values for name, values in first.items() if name.startswith("calls_")], axis=0)
-    costs = {"iterations": first["iteration"], "floats": first["floats"], "rounds": first["rounds"], "oracle calls": calls}
-    return Curves(group, np.array([history[study.metric][:rows] for history in histories], float),
-                  {name: np.asarray(values[:rows], float) for name, values in costs.items()}, diverged, missing)
 
 
 def report(study: Study, suffix: str = "png") -> list[Path]:
@@ -60,7 +21,6 @@ def report(study: Study, suffix: str = "png") -> list[Path]:
 
     Raises UserError when there is none.
     """
-    from .figure import draw
     found = [curves(study, group) for group in study.groups]
     if not any(part.values.size or part.diverged for part in found):
         raise UserError(f"{study.out}: no run of this study has finished yet; run it first, without --report")
@@ -94,13 +54,6 @@ def _rank(part: Curves, higher: bool) -> float:
     if part.diverged or not part.values.size:
         return float("inf")
     return float(-np.mean(part.ends) if higher else np.mean(part.ends))
-
-
-def reached(values: Array, target: float, higher: bool) -> int | None:
-    """The first evaluation whose value is as good as the target and stays so to the end; None if there is none."""
-    worse = np.flatnonzero(~(values >= target if higher else values <= target))
-    first = int(worse[-1]) + 1 if worse.size else 0
-    return first if first < len(values) else None
 
 
 def _reached(study: Study, part: Curves) -> list[str]:
