@@ -19,8 +19,9 @@ from mpidbo import Problem
 from mpidbo.agents import Agents
 from mpidbo.checkpoint import Checkpoints, Snapshot
 from mpidbo.config import rule_of
-from mpidbo.gossip import Levels, gossip
+from mpidbo.gossip import Levels
 from mpidbo.memory import keep_freed
+from mpidbo.networks import gossip
 from mpidbo.oracles import Oracle
 from mpidbo.runner import Loop
 from mpidbo.state import leaves

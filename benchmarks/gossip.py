@@ -4,7 +4,7 @@ import numpy as np
 from mpi4py import MPI
 
 from mpidbo.agents import Agents
-from mpidbo.gossip import gossip
+from mpidbo.networks import gossip
 from mpidbo.topologies import make
 from paired import pairs
 

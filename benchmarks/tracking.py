@@ -5,7 +5,8 @@ from mpi4py import MPI
 
 from mpidbo.agents import Agents
 from mpidbo.config import rule_of
-from mpidbo.gossip import Levels, gossip
+from mpidbo.gossip import Levels
+from mpidbo.networks import gossip
 from mpidbo.oracles import Oracle
 from mpidbo.problems import Problem
 from mpidbo.runner import Loop

@@ -15,9 +15,9 @@ import numpy as np
 
 from .agents import Agents, texts
 from .exchange import WIDE
-from .gossip import gossip
 from .layout import aligned, plural
 from .machine import OK, WARNING, WRONG, Line, findings
+from .networks import gossip
 from .topologies import centralized, make
 
 

@@ -164,15 +164,6 @@ class Average(Gossip):
         return Central(widths, self.agents)
 
 
-def gossip(topology: "Topology", agents: Agents, dtype: Any = np.float64, seed: int = 0) -> Gossip:
-    """The gossip of a topology; an average for the one that is centralized. `seed` is that of failing links."""
-    from .failing import Failing
-    from .topologies import Centralized
-    if topology.drop:
-        return Failing(topology, agents, dtype, drop=topology.drop, seed=seed)
-    return (Average if isinstance(topology, Centralized) else Gossip)(topology, agents, dtype)
-
-
 class Levels:
     """W for each level: W.x, W.y, W.z.
 

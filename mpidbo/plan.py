@@ -16,12 +16,12 @@ from .agents import Agents, agreed
 from .algorithms import Method
 from .config import Config
 from .errors import UserError, shown
-from .failing import Failing
 from .files import read_arrays
-from .gossip import Average, Gossip, Levels
+from .gossip import Gossip, Levels
 from .loading import dimensions, make_problems, problem_class
 from .memory import keep_freed
 from .metrics import Evaluation, StopRule, check_request
+from .networks import network
 from .oracles import Oracle
 from .record import Folder
 from .runner import Loop, Observer
@@ -138,17 +138,12 @@ class Plan:
                           "diverge; the published projected methods are sgd, dgd and the gt rows (method.upper)", stacklevel=3)
 
     def _gossip(self) -> Levels:
-        made: dict[str, Gossip] = {}
+        run, made = self.config.run, dict[str, Gossip]()
         for level, (_, spec) in self._specs.items():
             if (key := _key(spec)) not in made:
-                made[key] = self._gossip_of(spec, self.levels.get(level))
+                made[key] = network(self.levels.get(level), self.agents, run.dtype, centralized=spec is None,
+                                    drop=spec.get("drop", 0) if spec else 0, seed=run.seed)
         return Levels.of(made[_key(spec)] for _, spec in self._specs.values())
-
-    def _gossip_of(self, spec: Spec, topology: "Topology | None") -> Gossip:
-        run = self.config.run
-        if spec and spec.get("drop"):
-            return Failing(topology, self.agents, run.dtype, drop=spec["drop"], seed=run.seed)
-        return (Average if spec is None else Gossip)(topology, self.agents, run.dtype)
 
     def _start(self) -> tuple[Array, Array]:
         """(x0, y0) of one agent: an earlier result's average, or the problem's start."""

@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 from mpi4py import MPI
 
-from mpidbo import agents, exchange, gossip, topologies
+from mpidbo import agents, exchange, gossip, networks, topologies
 from mpidbo.agents import Agents
 from mpidbo.errors import UserError
 from mpidbo.strategies import STRATEGIES
@@ -43,7 +43,7 @@ def bits():
     for name, n, dtype, wide in product(GRAPHS, (COMM.size, 2 * COMM.size + 3), ("f8", "f4"), (False, True)):
         gossip.WIDE = 0 if wide else 1 << 14
         spread, alone = Agents(n, COMM), Agents(n)
-        W, twin = (gossip.gossip(topology(name, n), which, dtype) for which in (spread, alone))
+        W, twin = (networks.gossip(topology(name, n), which, dtype) for which in (spread, alone))
         mine = slice(spread.first, spread.last)
         found = messages(W, n, dtype, lambda rows, mine=mine: rows[mine])
         expected = messages(twin, n, dtype, lambda rows: rows)
@@ -75,7 +75,7 @@ def refused(words, action):
 def sentences():
     n, last = 2 * COMM.size, COMM.rank == COMM.size - 1
     for name in GRAPHS:
-        W = gossip.gossip(topology(name, n), Agents(n, COMM))
+        W = networks.gossip(topology(name, n), Agents(n, COMM))
         s = np.ones((W.m, 3))
         refused("sends rows of", lambda W=W: W @ np.ones((W.m, 5 + last)))
         refused("sends rows of", lambda W=W: W @ (np.ones((W.m, 5 + last)), np.ones((W.m, 5 - last))))

@@ -255,4 +255,5 @@ def test_no_hessian_is_taken_at_its_word():
     """dsgd does not need g_yy; a problem without one is not refused."""
     class Bare(Light):
         g_yy = None
-    mpidbo.solve(Bare, "dsgd", agents=2, iterations=3)
+    result = mpidbo.solve(Bare, "dsgd", agents=2, iterations=3)
+    assert result.iteration == 3 and np.isfinite(result.x).all()

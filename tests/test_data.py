@@ -133,7 +133,11 @@ def test_sums_of_lines_know_no_line_ends(small, home):
     small(sha256=sha256(CONTENT), lines=True)
     (home / "small").mkdir(parents=True)
     (home / "small" / "set").write_bytes(CONTENT.replace(b"\n", b" \r\n\r\n"))
-    data.fetch("small", told=lambda text: None)
+    assert data.fetch("small", told=lambda text: None) == home / "small"
+    assert (home / "small" / "set").read_bytes() == CONTENT.replace(b"\n", b" \r\n\r\n")
+    (home / "small" / "set").write_bytes(CONTENT.replace(b"\n", b"0\n"))
+    with pytest.raises(UserError):
+        data.fetch("small", told=lambda text: None)
 
 
 def test_sentences(small, home, monkeypatch, capsys):

@@ -10,7 +10,7 @@ import pytest
 
 import mpidbo
 from dense import Rows, Twisted, deviation
-from mpidbo import cli, config, exchange, gossip, topologies
+from mpidbo import cli, config, exchange, gossip, networks, topologies
 from mpidbo.agents import Agents
 from mpidbo.describe import describe
 from mpidbo.errors import UserError
@@ -52,7 +52,7 @@ def dense(W, k, seed, drop):
 
 def made(spec=SPEC, n=7, seed=5, dtype=np.float64):
     topology = topologies.make(spec, n)
-    return topology.W.toarray(), gossip.gossip(topology, Agents(n), dtype, seed)
+    return topology.W.toarray(), networks.gossip(topology, Agents(n), dtype, seed)
 
 
 @pytest.mark.parametrize("wide", [False, True])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dense import mixing_matrix
-from mpidbo import config, exchange, gossip, topologies
+from mpidbo import config, exchange, gossip, networks, topologies
 from mpidbo.agents import Agents
 from mpidbo.errors import UserError
 from mpidbo.gossip import Gossip, Levels, Sent
@@ -26,7 +26,7 @@ def drawn(name, n):
 
 
 def make(name, n, dtype=np.float64):
-    return gossip.gossip(drawn(name, n), Agents(n), dtype)
+    return networks.gossip(drawn(name, n), Agents(n), dtype)
 
 
 def rows(n, d, dtype=np.float64, seed=0):

@@ -13,7 +13,7 @@ LAYERS = [
     "runner metrics averaged checkpoint stopping stall curvature files progress traffic",
     "algorithms",
     "problems oracles strategies schedules check data",
-    "failing gossip exchange topologies graphs",
+    "failing gossip networks exchange topologies graphs",
     "agents background memory job backend state errors layout _version",
 ]
 HEIGHT = {name: len(LAYERS) - i for i, layer in enumerate(LAYERS) for name in layer.split()}

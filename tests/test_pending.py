@@ -16,7 +16,8 @@ from mpidbo.agents import Agents
 from mpidbo.algorithms import METHODS
 from mpidbo.checkpoint import Checkpoints, Snapshot
 from mpidbo.config import rule_of
-from mpidbo.gossip import Levels, gossip
+from mpidbo.gossip import Levels
+from mpidbo.networks import gossip
 from mpidbo.oracles import Oracle
 from mpidbo.problems.quadratic import Quadratic
 from mpidbo.runner import Loop

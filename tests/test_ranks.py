@@ -59,15 +59,16 @@ def same_bits(mpi, ranks, cases, alone, folder, timeout):
         for key, rows in expected.items():
             assert found[key].dtype == rows.dtype and found[key].shape == rows.shape
             assert found[key].tobytes() == rows.tobytes(), f"{case}: {key} of {name} on {ranks} ranks"
+    return True
 
 
 @pytest.mark.parametrize("ranks", [1, 3])
 def test_over_ranks(mpi, ranks, alone, tmp_path):
-    same_bits(mpi, ranks, EVERYDAY, alone, tmp_path, timeout=110)
+    assert same_bits(mpi, ranks, EVERYDAY, alone, tmp_path, timeout=110)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("ranks", [2, 3, 5, 8])
 def test_everything_over_ranks(mpi, ranks, alone, tmp_path):
-    same_bits(mpi, ranks, CASES, alone, tmp_path, timeout=290)
+    assert same_bits(mpi, ranks, CASES, alone, tmp_path, timeout=290)

@@ -10,7 +10,7 @@ from dense import ALIKE, POWERS, PrimalDual, deviation, mixing_matrix, root
 from mpidbo import topologies
 from mpidbo.agents import Agents
 from mpidbo.errors import UserError
-from mpidbo.gossip import gossip
+from mpidbo.networks import gossip
 from mpidbo.strategies import STRATEGIES, Strategy, strategy
 
 ITERATIONS, WIDTH = 200, 3

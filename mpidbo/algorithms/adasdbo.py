@@ -16,7 +16,7 @@ agent: every m_s grows as sqrt(k), the steps fall, and with them the bias of pla
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import numpy as np
 
@@ -25,13 +25,7 @@ from ..oracles import Oracle
 from ..schedules import Power, Schedule
 from ..strategies import STRATEGIES, Strategy
 from .base import Array, Memories, Method, ball, squares
-
-
-class State(NamedTuple):
-    x: Array
-    y: Array
-    z: Array
-    m: Memories
+from .sldbo import State
 
 
 @dataclass(frozen=True, kw_only=True)

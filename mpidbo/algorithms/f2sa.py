@@ -14,7 +14,7 @@ do; with constant ones a decreasing mu diverges in the end. g must be strongly c
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 from ..errors import UserError
 from ..gossip import Levels
@@ -22,13 +22,7 @@ from ..oracles import Oracle
 from ..schedules import Power, Schedule
 from ..strategies import STRATEGIES, Strategy
 from .base import Array, Memories, Method
-
-
-class State(NamedTuple):
-    x: Array
-    y: Array
-    t: Array
-    m: Memories
+from .sun_dsbo import State
 
 
 @dataclass(frozen=True, kw_only=True)

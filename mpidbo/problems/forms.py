@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .base import Problem
+from .stackable import Stackable
 
 
 class Form(NamedTuple):
@@ -32,7 +32,7 @@ class Form(NamedTuple):
     o: Any
 
 
-class QuadraticForms(Problem):
+class QuadraticForms(Stackable):
     """The problem of `form(agent)` for every agent; a draw is what it adds to (a, b, k, c), shape (2p + 2q,).
 
     With bars for averages over agents, M = Hbar^-1 Pbar and w = Hbar^-1 cbar, y*(x) = M x + w and
@@ -64,24 +64,6 @@ class QuadraticForms(Problem):
         _, _, k, c = self._shift(sample)
         own = self.own
         return float(y @ (own.H @ y) / 2 - y @ (own.P @ x + c) + x @ (own.K @ x) / 2 + k @ x + own.o)
-
-    def f_x(self, x: Any, y: Any, sample: Any) -> Any:
-        return self._one.f_x(x[None], y[None], [sample])[0]
-
-    def f_y(self, x: Any, y: Any, sample: Any) -> Any:
-        return self._one.f_y(x[None], y[None], [sample])[0]
-
-    def g_x(self, x: Any, y: Any, sample: Any) -> Any:
-        return self._one.g_x(x[None], y[None], [sample])[0]
-
-    def g_y(self, x: Any, y: Any, sample: Any) -> Any:
-        return self._one.g_y(x[None], y[None], [sample])[0]
-
-    def g_yy(self, x: Any, y: Any, v: Any, sample: Any) -> Any:
-        return self._one.g_yy(x[None], y[None], v[None], [sample])[0]
-
-    def g_xy(self, x: Any, y: Any, v: Any, sample: Any) -> Any:
-        return self._one.g_xy(x[None], y[None], v[None], [sample])[0]
 
     @cached_property
     def _solution(self) -> np.ndarray:

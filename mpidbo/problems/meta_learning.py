@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
-from .base import Problem
 from .shares import Tag, generator
+from .stackable import Stackable
 
 
-class MetaLearning(Problem):
+class MetaLearning(Stackable):
     """f_i = mean over own tasks t of |A F y_t - b|^2/(2Q),  g_i = sum over own tasks of |A F y_t - b|^2/(2S) + ridge/2 |y_t|^2.
 
     Linear representations for few-shot regression (Tripuraneni, Jin, Jordan, ICML 2021; the bilevel form is that of SPARKLE's appendix D.4
@@ -71,24 +71,6 @@ class MetaLearning(Problem):
     def g(self, x: Any, y: Any, sample: Any) -> float:
         own, losses = self._one.heads(y[None], [sample])[0], self._one.losses("support", x[None], y[None], [sample])[0]
         return float((losses.sum() + self.ridge / 2 * (own * own).sum()) * (self.tasks / len(own)))
-
-    def f_x(self, x: Any, y: Any, sample: Any) -> Any:
-        return self._one.f_x(x[None], y[None], [sample])[0]
-
-    def f_y(self, x: Any, y: Any, sample: Any) -> Any:
-        return self._one.f_y(x[None], y[None], [sample])[0]
-
-    def g_x(self, x: Any, y: Any, sample: Any) -> Any:
-        return self._one.g_x(x[None], y[None], [sample])[0]
-
-    def g_y(self, x: Any, y: Any, sample: Any) -> Any:
-        return self._one.g_y(x[None], y[None], [sample])[0]
-
-    def g_yy(self, x: Any, y: Any, v: Any, sample: Any) -> Any:
-        return self._one.g_yy(x[None], y[None], v[None], [sample])[0]
-
-    def g_xy(self, x: Any, y: Any, v: Any, sample: Any) -> Any:
-        return self._one.g_xy(x[None], y[None], v[None], [sample])[0]
 
     def metrics(self, x: Any, y: Any) -> Mapping[str, float]:
         """representation_distance: the sine of the largest angle between the spans of F and F*, 0 when x has found the features."""
