@@ -1,5 +1,6 @@
 """Fixtures of all tests. Nothing here, and no test, imports mpi4py: see launch.py."""
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,10 @@ import pytest
 import launch
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# A shell starts what it puts in the background with SIGINT ignored, and so would be all that tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
