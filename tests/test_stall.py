@@ -42,12 +42,13 @@ def test_silent_ranks_are_named_and_the_job_ends(mpi, silent, whole, tmp_path, c
     named = re.search(r": (rank.*) gave no sign; rank (\d) \(.+\) waits at iteration 33, level y;", said)
     assert named and {*map(int, re.findall(r"rank (\d)", named[1]))} == silent, said
     assert any((int(named[2]) - rank) % 6 in (1, 5) for rank in silent), "a neighbour of the silent waits"
-    assert "the checkpoint of iteration 28 is intact and the same command goes on from it" in said and max(kept(out)) == 28
+    last = max(kept(out))           # the thread that was writing the one of 28 may have been stopped with its rank
+    assert last in (21, 28) and f"the checkpoint of iteration {last} is intact and the same command goes on from it" in said
     notes = {json.loads(note.read_text())["rank"] for note in (out / "stall").iterdir()}
     assert notes >= {*range(6)} - silent                # a launcher may wake the others to end them
     capsys.readouterr()
     run(toml(tmp_path, TABLES), out)
-    assert "going on from iteration 28\n" in capsys.readouterr().out and same(whole, out)
+    assert f"going on from iteration {last}\n" in capsys.readouterr().out and same(whole, out)
 
 
 def test_a_busy_rank_is_told_from_a_silent_one(mpi, tmp_path):
