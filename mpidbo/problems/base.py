@@ -69,6 +69,14 @@ class Problem:
         p, q = self.dims
         return self.xp.zeros(p), self.xp.zeros(q)
 
+    def x_tree(self, x: Any) -> Any:
+        """x, shape (p,), in the user's own form: nested dicts and lists of numpy arrays; here the vector itself."""
+        return x
+
+    def y_tree(self, y: Any) -> Any:
+        """y, shape (q,), in the user's own form, as `x_tree`."""
+        return y
+
     def solution(self) -> Any:
         """x* of the whole network's problem, shape (p,), where it is known in closed form; else None."""
         return None
