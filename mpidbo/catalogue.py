@@ -33,7 +33,7 @@ def method(name: str) -> str:
 
 
 def _method(name: str) -> str:
-    table, steps, rule = _rule(name)
+    table, steps, rule = defaults(name)
     base, _ = METHODS[table["name"]]
     about = " ".join((inspect.getdoc(base) or "").split("\n\n")[0].split("\n"))
     sends, later = (f"{floats} floats to each neighbour in {{}}, {plural(rounds, 'round')}"
@@ -46,12 +46,12 @@ def _method(name: str) -> str:
             ("needs", " ".join(rule.needs)),
             ("sends", sends.format("an iteration") if later == sends else
              f"{sends.format('iteration 1')}; {later.format('iteration 99')}"),
-            ("claims", _claims(base.claims)),
+            ("claims", claims_of(base.claims)),
             ("source", base.source)]
     return f"{name}: {about}\n" + aligned([(label.ljust(8), text) for label, text in rows if text], indent="    ")
 
 
-def _claims(row: Claims | None) -> str:
+def claims_of(row: Claims | None) -> str:
     """The papers' comparison in words."""
     if row is None:
         return ""
@@ -60,24 +60,24 @@ def _claims(row: Claims | None) -> str:
     return "; ".join([*(f"{key} {value}" for key, value in said.items() if value != "-"), "single loop" if single_loop else "double loop"])
 
 
-def _rule(name: str) -> tuple[Mapping[str, Any], Mapping[str, Any], Method]:
+def defaults(name: str) -> tuple[Mapping[str, Any], Mapping[str, Any], Method]:
     """([method], [steps], the rule) with the defaults of a method."""
     checked = configuration.check({"problem": {"name": "quadratic"}, "method": {"name": name}})
     return checked.method, checked.steps, configuration.rule_of(checked.method, checked.steps, n=2, horizon=checked.run.iterations)
 
 
 def _keys(table: Mapping[str, Any]) -> str:
-    return "  ".join(f"{key} = {_value(value)}" if value is not None else f"{key} (unset)" for key, value in table.items())
+    return "  ".join(f"{key} = {value_of(value)}" if value is not None else f"{key} (unset)" for key, value in table.items())
 
 
-def _value(value: Any) -> str:
+def value_of(value: Any) -> str:
     """A key's value; a schedule as its table."""
     return "{ " + ", ".join(f"{key} = {part}" for key, part in value.items()) + " }" if isinstance(value, Mapping) else str(value)
 
 
 def lacking(oracles: Collection[str]) -> dict[str, list[str]]:
     """For every method the oracles that it needs and that are not among these."""
-    return {name: [oracle for oracle in _rule(name)[2].needs if oracle not in oracles] for name in METHODS}
+    return {name: [oracle for oracle in defaults(name)[2].needs if oracle not in oracles] for name in METHODS}
 
 
 def recursions(only: str | None = None) -> str:

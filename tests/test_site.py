@@ -1,0 +1,56 @@
+"""The site is built from all pages and docstrings, with warnings as errors, and holds what there is; the configuration's keys stand in
+docs/configuration.md."""
+
+import html
+import importlib.util
+import re
+import subprocess
+import sys
+from dataclasses import fields
+
+import pytest
+
+import launch
+import mpidbo
+from mpidbo import config, graphs, problems, schedules, strategies
+from mpidbo.algorithms import METHODS
+from mpidbo.errors import shown
+
+NEEDED = ("sphinx", "myst_parser", "furo")
+PAGES = {"methods": METHODS, "problems": problems.PROBLEMS}
+CHOICES = (*strategies.STRATEGIES, *graphs.TOPOLOGIES, *schedules.KINDS)
+
+
+def site(repo, out):
+    """The finished build."""
+    if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
+        pytest.skip(f"{', '.join(missing)} not installed: pip install '.[docs]'")
+    line = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--keep-going", "--nitpicky", "--quiet", "-c", "docs", "-d", out / "trees",
+            ".", out / "html"]
+    built = subprocess.run([str(word) for word in line], cwd=repo, capture_output=True, text=True, timeout=110, env=launch.environment({}))
+    assert built.returncode == 0, built.stdout + built.stderr
+    return out / "html" / "docs"
+
+
+@pytest.mark.slow
+def test_the_site_is_built(repo, tmp_path):
+    found = site(repo, tmp_path)
+    for page, register in PAGES.items():
+        text = (found / "api" / f"{page}.html").read_text()
+        assert [name for name in register if f'id="{name}"' not in text] == []
+    told = html.unescape((found / "api" / "choices.html").read_text())
+    assert [name for name in CHOICES if f">{name}<" not in told] == []
+    python = (found / "api" / "python.html").read_text()
+    assert [name for name in mpidbo.__all__ if not re.search(rf'id="mpidbo\.(\w+\.)*{name}"', python)] == ["__version__"]
+    assert (found.parent / "README.html").exists()
+
+
+def test_every_key_of_a_configuration_is_told(repo):
+    """Its default too; `unset` stands for None."""
+    text = (repo / "docs" / "configuration.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `([\w.]+)` \| (.*?) \|", text, re.MULTILINE))
+    keys = {f"{section}.{field.name}": field.default for section, table in (("run", config.Run), ("checkpoint", config.Checkpoint))
+            for field in fields(table)}
+    assert {key: rows.get(key) for key in keys} == {key: "unset" if value is None else f"`{shown(value)}`" for key, value in keys.items()}
+    assert [key for key in config.STEPS if f"steps.{key}" not in rows] == []
+    assert [section for section in config.SECTIONS if f"## [{section}]" not in text] == []
