@@ -1,6 +1,5 @@
 """Runs of the past: what their folders hold."""
 
-import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -89,5 +88,4 @@ def _tables(text: str, path: Path) -> dict[str, Any]:
 
 
 def _damaged(path: Path, error: Exception) -> UserError:
-    number = getattr(error, "errno", None)
-    return UserError(f"{path}: cannot be read ({os.strerror(number) if number else 'it is no HDF5 file or it is damaged'})")
+    return UserError(f"{path}: cannot be read ({files.why(error)})")

@@ -1,4 +1,4 @@
-"""The files of a run: config.toml, result.h5, history.h5 and the marker `done`, each written whole or not at all."""
+"""The files of a run: config.toml, result.h5, trees.h5, history.h5 and the marker `done`, each written whole or not at all."""
 
 import os
 import platform
@@ -15,7 +15,7 @@ import numpy as np
 from ._version import __version__
 from .errors import UserError
 
-CONFIG, RESULT, HISTORY, DONE = "config.toml", "result.h5", "history.h5", "done"
+CONFIG, RESULT, TREES, HISTORY, DONE = "config.toml", "result.h5", "trees.h5", "history.h5", "done"
 
 
 @contextmanager
@@ -110,9 +110,14 @@ def read_arrays(path: Path, where: str = "") -> tuple[dict[str, np.ndarray], dic
         with h5py.File(path, "r") as file:
             return {name: item[()] for name, item in file.items() if isinstance(item, h5py.Dataset)}, dict(file.attrs)
     except (OSError, RuntimeError) as error:
-        number = getattr(error, "errno", None)
-        why = os.strerror(number) if number else "it is no HDF5 file or it is damaged"
-        raise UserError(f"{where}{': ' if where else ''}{path}: cannot be read ({why}); give a run's {RESULT} or {HISTORY}") from None
+        begin = f"{where}: " if where else ""
+        raise UserError(f"{begin}{path}: cannot be read ({why(error)}); give a run's {RESULT} or {HISTORY}") from None
+
+
+def why(error: Exception) -> str:
+    """Why an HDF5 file could not be read."""
+    number = getattr(error, "errno", None)
+    return os.strerror(number) if number else "it is no HDF5 file or it is damaged"
 
 
 def provenance(comm: Any, hosts: list[str], threads: int) -> dict[str, Any]:

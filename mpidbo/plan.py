@@ -11,7 +11,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from . import config as configuration
-from . import curvature
+from . import curvature, trees
 from .agents import Agents, agreed
 from .algorithms import Method
 from .config import Config
@@ -42,7 +42,9 @@ class Result:
     """What a run found.
 
     x (n, p), y (n, q), and z (n, q) or t (n, q) where the method has it, rows in agent order (with `gather=False` only those of
-    this rank's agents); `history` maps a name to its values, one for each evaluation; `iteration` is the number of
+    this rank's agents); `x_tree` and `y_tree` are the averages over all agents in the problem's own form, nested dicts and lists of
+    arrays (`Problem.x_tree`), or else the vectors (p,), (q,), `y_tree` None where each agent has a y of its own (LoPA); `history`
+    maps a name to its values, one for each evaluation; `iteration` is the number of
     iterations done and `reason` why it stopped there; `stopped` if that was a signal or the clock.
     """
 
@@ -55,6 +57,8 @@ class Result:
     reason: str
     stopped: bool
     config: Config = field(repr=False)
+    x_tree: Any = field(repr=False)
+    y_tree: Any = field(repr=False)
 
 
 class Plan:
@@ -89,6 +93,7 @@ class Plan:
         check_request(run.metrics, self.method, self.problems, self.agents)
         with agreed(comm):
             self.x0, self.y0 = self._start()
+            trees.of(self.problems[0], self.x0, self.y0)
             self.oracle.probe(self.method.needs, self.x0, self.y0)
             self.method.accept(self.oracle, self.x0, self.y0)
             self._heed_projection()
@@ -209,12 +214,21 @@ class Plan:
                 raise
         found = {name: getattr(state, name) for name in ("x", "y", "z", "t") if hasattr(state, name)}
         stopped = bool(stopping.reason) and reason == stopping.reason
+        average = self._average(state)
         if folder and not stopped:
-            folder.finish(found, k, self.config.run.threads)
+            folder.finish(found, average, k, reason, self.config.run.threads)
         if gather:
             found = {name: self.agents.gather(rows) for name, rows in found.items()}
         history = {name: np.array(values) for name, values in evaluation.history.items()}
-        return Result(found["x"], found["y"], found.get("z"), found.get("t"), history, k, reason, stopped, self.config)
+        return Result(found["x"], found["y"], found.get("z"), found.get("t"), history, k, reason, stopped, self.config,
+                      average["x"], average.get("y"))
+
+    def _average(self, state: Any) -> dict[str, Any]:
+        """The agents' average of x and y in the problem's own form; x alone where each agent has a y of its own."""
+        apart = self.method.personalised and "y" not in self.method.levels
+        x, y = self.agents.mean(state.x), None if apart else self.agents.mean(state.y)
+        with agreed(self.agents.comm):
+            return trees.of(self.problems[0], x, y)
 
 
 def _specs(table: Mapping[str, Any], method: Method) -> dict[str, tuple[str, Spec]]:

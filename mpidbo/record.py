@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import tomli_w
 
-from . import files
+from . import files, trees
 from ._version import __version__
 from .agents import Agents, agreed
 from .checkpoint import Checkpoints, Snapshot
@@ -164,16 +164,20 @@ class Folder:
         files.write_arrays(self.path / files.HISTORY, columns, {"version": __version__, "method": self._method()})
         self._written = monotonic()
 
-    def finish(self, rows: Mapping[str, Any], iteration: int, threads: int) -> None:
-        """Write result.h5 from each rank's rows, then the marker; collective."""
+    def finish(self, rows: Mapping[str, Any], average: Mapping[str, Any], iteration: int, reason: str, threads: int) -> None:
+        """Write result.h5 from each rank's rows, trees.h5 from their average if that has a form of its own, then the marker; collective."""
         everyone = {name: self.agents.gather(part, everywhere=False) for name, part in rows.items()}
         hosts = self.agents.texts(_host())
+        own = not trees.are_vectors(average)
         with agreed(self.agents.comm):
             if self.agents.rank == 0:
                 files.write_arrays(
                     self.path / files.RESULT, everyone,
-                    {"iteration": iteration, "method": self._method(), "version": __version__, "config": self._config()},
+                    {"iteration": iteration, "reason": reason, "method": self._method(), "version": __version__,
+                     "config": self._config(), "trees": own},
                     {"provenance": files.provenance(self.agents.comm, hosts, threads)})
+                if own:
+                    trees.write(self.path / files.TREES, average, iteration)
                 files.write_text(self.path / files.DONE, f"{iteration}\n")
 
     def _method(self) -> str:

@@ -10,7 +10,7 @@ import pytest
 LAYERS = [
     "__init__ __main__ cli commands",
     "config plots solve loading plan reading record archive show studies claims catalogue describe pictures doctor machine jobscript batch",
-    "runner metrics averaged checkpoint stopping stall curvature files progress traffic",
+    "runner metrics averaged checkpoint stopping stall curvature files trees progress traffic",
     "algorithms",
     "problems oracles strategies schedules check data",
     "failing gossip networks exchange topologies graphs",
