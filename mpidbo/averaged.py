@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .agents import Agents
+from .backend import host
 from .oracles import Oracle
 
 Array = Any
@@ -31,7 +32,7 @@ class Averaged:
             return self.agents.mean(self.oracle.losses("g", x, y))
         m = self.agents.m
         rows = [np.repeat(np.asarray(a, self.oracle.dtype)[None], m, axis=0) for a in (x, y, v) if a is not None]
-        return self.agents.mean(getattr(self.oracle, name)(*rows))
+        return self.agents.mean(host(getattr(self.oracle, name)(*rows)))
 
     def on_root(self, work: Callable[[Callable[..., Array]], Array], size: int) -> Array:
         """What `work(ask)` returns on rank 0, an array of `size` floats, on every rank; `ask(name, x, y, v)` is an average.

@@ -28,7 +28,7 @@ from .background import Background, Stages
 from .errors import UserError
 from .state import leaves, rebuilt
 
-MANIFEST = "manifest.json"
+FOLDER, MANIFEST = "checkpoints", "manifest.json"
 FORMAT = 1
 
 
@@ -57,7 +57,7 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path, agents: Agents, *, keep: int, topologies: Mapping[str, str], tables: Mapping[str, Any]) -> None:
-        self.folder, self.agents, self.keep = folder / "checkpoints", agents, keep
+        self.folder, self.agents, self.keep = folder / FOLDER, agents, keep
         self.topologies, self.tables = dict(topologies), tables
         self.writing = Background(agents)
 
@@ -116,22 +116,15 @@ class Checkpoints:
         files.synced(place, self.folder)
         files.write_text(place / MANIFEST, json.dumps({**manifest, "sha256": _seal(manifest)}, indent=1, default=str))
         files.synced(place)
-        found = self._found()
+        found = _vouched_for(self.folder)
         here = found.index(place)
         for old in found[:here] + found[here + self.keep:]:    # what is newer was damaged, or the run would not be here
             _remove(old)
 
-    def _found(self) -> list[Path]:
-        """The folders with a manifest, newest first."""
-        if not self.folder.is_dir():
-            return []
-        return sorted((path for path in self.folder.iterdir() if path.name.isdigit() and (path / MANIFEST).is_file()),
-                      key=lambda path: -int(path.name))
-
     def newest(self, like: Any) -> tuple[Snapshot | None, list[str]]:
         """(the newest checkpoint that is whole, for a state of the form of `like`; what is wrong with newer ones)."""
         agents, wrong = self.agents, list[str]()
-        found = [path.name for path in self._found()] if agents.rank == 0 else []
+        found = [path.name for path in _vouched_for(self.folder)] if agents.rank == 0 else []
         for name in agents.told(" ".join(found)).split():
             try:
                 return self._read(self.folder / name, like), wrong
@@ -174,11 +167,7 @@ class Checkpoints:
 
     def _vouched(self, place: Path) -> dict[str, Any]:
         """What all ranks need of a manifest that is whole, and the history that it vouches for."""
-        manifest = json.loads((place / MANIFEST).read_text())
-        if manifest.pop("sha256") != _seal(manifest) or manifest["iteration"] != int(place.name):
-            raise UserError(f"{MANIFEST} is damaged")
-        if manifest["format"] != FORMAT:
-            raise Foreign(f"format {manifest['format']} is not this version's, {FORMAT}")
+        manifest = _manifest(place)
         if manifest["W"] != self.topologies:
             raise Foreign("written with other mixing matrices")
         told = manifest["history"]
@@ -190,7 +179,7 @@ class Checkpoints:
     def _state(self, place: Path, parts: Iterable[Mapping[str, Any]], like: Any) -> Any:
         """This rank's rows of a state of the form of `like`."""
         agents = self.agents
-        rows = {path: np.empty_like(array) for path, array in leaves(like)}
+        rows = {path: np.empty(array.shape, array.dtype) for path, array in leaves(like)}
         seen = np.zeros(agents.m, bool)
         for part in parts:
             a, b = max(part["first"], agents.first), min(part["last"] + 1, agents.last)
@@ -206,6 +195,47 @@ class Checkpoints:
         if not seen.all():
             raise UserError(f"agent {agents.first + int((~seen).argmax())} is in no file")
         return rebuilt(like, rows)
+
+
+def newest_rows(run: Path, names: Iterable[str]) -> tuple[int, dict[str, np.ndarray]]:
+    """(iteration, {name: all agents' rows}) of the newest checkpoint of a run's folder that is whole; (-1, {}) where it has none.
+
+    Raises UserError, in the words of the newest, where all are damaged.
+    """
+    wrong = ""
+    for place in _vouched_for(run / FOLDER):
+        try:
+            manifest, rows = _manifest(place), dict[str, list[np.ndarray]]()
+            for part in manifest["agents"]:
+                _verify(place / part["name"], part["sha256"])
+                for name, found in files.read_arrays(place / part["name"])[0].items():
+                    rows.setdefault(name, []).append(found)
+            return manifest["iteration"], {name: np.concatenate(parts) for name, parts in rows.items() if name in names}
+        except UserError as error:
+            wrong = wrong or f"{place}: {error}"
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            wrong = wrong or f"{place}: damaged ({error})"
+    if wrong:
+        raise UserError(f"{wrong}; no checkpoint of this run is whole, mpidbo show {run} --history prints what was evaluated")
+    return -1, {}
+
+
+def _vouched_for(folder: Path) -> list[Path]:
+    """The folders with a manifest, newest first."""
+    if not folder.is_dir():
+        return []
+    return sorted((path for path in folder.iterdir() if path.name.isdigit() and (path / MANIFEST).is_file()),
+                  key=lambda path: -int(path.name))
+
+
+def _manifest(place: Path) -> dict[str, Any]:
+    """The entries of a manifest that is whole, and of this version's format. Raises UserError."""
+    manifest = json.loads((place / MANIFEST).read_text())
+    if manifest.pop("sha256") != _seal(manifest) or manifest["iteration"] != int(place.name):
+        raise UserError(f"{MANIFEST} is damaged")
+    if manifest["format"] != FORMAT:
+        raise Foreign(f"format {manifest['format']} is not this version's, {FORMAT}")
+    return dict(manifest)
 
 
 def _verify(file: Path, digest: str) -> None:

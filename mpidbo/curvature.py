@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from .algorithms import Method
+from .backend import host
 from .errors import UserError
 from .oracles import Oracle
 
@@ -29,12 +30,12 @@ def known(method: Method, oracle: Oracle, x: Array, y: Array) -> Method:
 
 
 def _largest(oracle: Oracle, x: Array, y: Array) -> float:
-    o = Oracle(oracle.problems, oracle.agents, dtype=oracle.dtype).full()       # not counted as the method's calls
+    o = Oracle(oracle.problems, oracle.agents, dtype=oracle.dtype, backend=oracle.backend).full()       # not counted as the method's calls
     v = np.repeat(np.random.default_rng(0).standard_normal((1, y.shape[1])).astype(y.dtype), len(y), axis=0)
     sizes = np.zeros(len(y))
     for _ in range(ITERATIONS):
         sizes = np.sqrt([float(row @ row) for row in v])
-        v = o.g_yy(x, y, v / np.where(sizes > 0, sizes, 1)[:, None].astype(v.dtype))
+        v = host(o.g_yy(x, y, v / np.where(sizes > 0, sizes, 1)[:, None].astype(v.dtype)))
     sizes = np.sqrt([float(row @ row) for row in v])
     largest = float(oracle.agents.gather(sizes).max())
     if not 0 < largest < np.inf:

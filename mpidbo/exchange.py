@@ -8,6 +8,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from .agents import Agents
+from .backend import Host, host
 from .memory import Pool, aligned
 
 try:  # the kernel behind csr_array @, into a kept buffer and without its checks
@@ -50,15 +51,15 @@ class Route:
 class Central(Route):
     """Gather and average: rows of the message are added in agent order."""
 
-    def __init__(self, widths: list[int], agents: Agents) -> None:
-        self.widths, self.agents, self.calls, self.width = widths, agents, 0, sum(widths)
+    def __init__(self, widths: list[int], agents: Agents, backend: Host) -> None:
+        self.widths, self.agents, self.backend, self.calls, self.width = widths, agents, backend, 0, sum(widths)
         ends = np.cumsum([0, *widths]).tolist()
         self.slots = [slice(a, b) for a, b in pairwise(ends)]
 
     def mix(self, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
-        rows = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1)
+        rows = host(arrays[0]) if len(arrays) == 1 else np.concatenate([host(a) for a in arrays], axis=1)
         mean = self.agents.mean(rows)
-        return tuple(np.repeat(mean[None, slot], len(rows), axis=0) for slot in self.slots)
+        return tuple(self.backend.rows(np.repeat(mean[None, slot], len(rows), axis=0)) for slot in self.slots)
 
 
 class Narrow(Route):

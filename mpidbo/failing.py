@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .agents import Agents
+from .backend import HOST, Host
 from .gossip import Gossip, Sent
 
 if TYPE_CHECKING:
@@ -28,8 +29,9 @@ class Failing(Gossip):
 
     failing = True
 
-    def __init__(self, topology: "Topology | None", agents: Agents, dtype: Any = np.float64, *, drop: float, seed: int = 0) -> None:
-        super().__init__(topology, agents, dtype)
+    def __init__(self, topology: "Topology | None", agents: Agents, dtype: Any = np.float64, backend: Host = HOST, *, drop: float,
+                 seed: int = 0) -> None:
+        super().__init__(topology, agents, dtype, backend)
         W, everyone = self._W, np.arange(agents.n)
         if self._links is not None:
             everyone = np.concatenate([everyone[agents.first:agents.last], np.array(self._links.theirs, int)])

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 from scipy.sparse import csr_array
 
+from . import staging
 from .agents import Agents
+from .backend import HOST, Cuda, Host
 from .errors import UserError
 from .exchange import WIDE, Central, Narrow, Route, Wide, links, spread
 
@@ -44,8 +46,8 @@ class Gossip:
     lost = Sent(0, 0, 0)
     """Of `sent`, what was on its way to this rank's agents over links that failed."""
 
-    def __init__(self, topology: "Topology | None", agents: Agents, dtype: Any = np.float64) -> None:
-        self._begin(agents, dtype, topology.edges if topology else 0)
+    def __init__(self, topology: "Topology | None", agents: Agents, dtype: Any = np.float64, backend: Host = HOST) -> None:
+        self._begin(agents, dtype, backend, topology.edges if topology else 0)
         self._links, self._graph = None, None
         W = topology.W if topology else None
         if agents.comm is not None:
@@ -55,9 +57,11 @@ class Gossip:
             W = self._links.W
         assert W is not None
         self._W = csr_array((W.data.astype(self.dtype), W.indices, W.indptr), shape=W.shape)
+        if isinstance(backend, Cuda) and backend.buffers == "device" and self._links is not None:
+            staging.verify(self._W, backend, self._links, self._graph, agents.comm, agents.first)
 
-    def _begin(self, agents: Agents, dtype: Any, edges: int) -> None:
-        self.agents, self.dtype, self.m = agents, np.dtype(dtype), agents.m
+    def _begin(self, agents: Agents, dtype: Any, backend: Host, edges: int) -> None:
+        self.agents, self.dtype, self.backend, self.m = agents, np.dtype(dtype), backend, agents.m
         self.edges = int(agents.told(str(edges)))
         self.seconds = 0.0
         self._routes: dict[Any, Route] = {}
@@ -122,6 +126,8 @@ class Gossip:
         return self._planned([shape[1] for shape in shapes])
 
     def _planned(self, widths: list[int]) -> Route:
+        if isinstance(self.backend, Cuda):
+            return staging.route(widths, self._W, self.backend, self._links, self._graph)
         return (Wide if sum(widths) > WIDE else Narrow)(widths, self._W, self._links, self._graph)
 
     def at(self, k: int) -> None:
@@ -152,8 +158,8 @@ class Gossip:
 class Average(Gossip):
     """J = 11'/n in place of W: rows gathered and added in agent order, the mean on every row."""
 
-    def __init__(self, topology: "Topology | None", agents: Agents, dtype: Any = np.float64) -> None:
-        self._begin(agents, dtype, topology.edges if topology else 0)
+    def __init__(self, topology: "Topology | None", agents: Agents, dtype: Any = np.float64, backend: Host = HOST) -> None:
+        self._begin(agents, dtype, backend, topology.edges if topology else 0)
         self._graph = None
 
     @property
@@ -161,7 +167,9 @@ class Average(Gossip):
         return {*range(self.agents.size)} - {self.agents.rank}
 
     def _planned(self, widths: list[int]) -> Route:
-        return Central(widths, self.agents)
+        if isinstance(self.backend, Cuda) and self.agents.comm is None:
+            return staging.Mean(widths, self.agents.n, self.dtype, self.backend)
+        return Central(widths, self.agents, self.backend)
 
 
 class Levels:

@@ -62,7 +62,8 @@ RESERVED = ("agent", "n_agents", "xp", "seed", "dtype")
 """What a problem's constructor is given besides its options (dtype only if it names it)."""
 
 
-def make_problems(cls: type[Any], table: Mapping[str, Any], which: range, n: int, *, seed: int, dtype: Any) -> list[Any]:
+def make_problems(cls: type[Any], table: Mapping[str, Any], which: range, n: int, *, seed: int, dtype: Any,
+                  xp: Any = np) -> list[Any]:
     """The agents `which` of n; a wrong option is a UserError."""
     options = {key: value for key, value in table.items() if key != "name"}
     parameters = inspect.signature(cls).parameters
@@ -76,7 +77,7 @@ def make_problems(cls: type[Any], table: Mapping[str, Any], which: range, n: int
     for key in known:
         if parameters[key].default is inspect.Parameter.empty and key not in options:
             raise UserError(f"problem.{key}: needed by {cls.__name__}; set it in [problem]")
-    given = {"xp": np, "seed": seed, **options} | ({"dtype": dtype} if "dtype" in parameters else {})
+    given = {"xp": xp, "seed": seed, **options} | ({"dtype": dtype} if "dtype" in parameters else {})
     try:
         inspect.signature(cls).bind(0, n, **given)
     except TypeError as error:

@@ -9,6 +9,7 @@ import numpy as np
 
 from .agents import Agents, agreed
 from .averaged import Averaged
+from .backend import host
 from .errors import Diverged, UserError, did_you_mean, shown
 from .oracles import Oracle
 from .problems import ORACLES
@@ -59,7 +60,7 @@ class Evaluation:
                  told: Callable[[Mapping[str, float]], None] = lambda row: None) -> None:
         self.loop, self.agents, self.problems, self.every = loop, agents, problems, every
         self.requested, self.stop, self.told = requested, stop, told
-        self.averaged = Averaged(Oracle(problems, agents, seed=seed, dtype=loop.oracle.dtype), agents)
+        self.averaged = Averaged(Oracle(problems, agents, seed=seed, dtype=loop.oracle.dtype, backend=loop.oracle.backend), agents)
         self.losses = {name: loss for loss, name in (("f", "upper_loss"), ("g", "lower_loss"))
                        if self._all(getattr(p, loss, None) is not None for p in problems)}
         self.solution = self._solution() if loop.method.bilevel and not loop.method.personalised else None
@@ -76,7 +77,7 @@ class Evaluation:
     def _solution(self) -> Array:
         """x* where every agent knows it, else None."""
         problem, p = self.problems[0], self.averaged.p
-        x = problem.solution() if hasattr(problem, "solution") else None
+        x = host(problem.solution()) if hasattr(problem, "solution") else None
         with agreed(self.agents.comm):
             if x is not None and np.shape(x) != (p,):
                 raise UserError(f"problem {type(problem).__name__}.solution(): shape {np.shape(x)}; return x* of shape ({p},), or None")
@@ -119,17 +120,18 @@ class Evaluation:
 
     def _row(self, k: int, state: Any) -> dict[str, float]:
         agents, method = self.agents, self.loop.method
-        means = {level: agents.mean(getattr(state, level)) for level in {"x": 0, "y": 0, **method.levels}}
+        rows = {level: host(getattr(state, level)) for level in {"x": 0, "y": 0, **method.levels}}
+        means = {level: agents.mean(part) for level, part in rows.items()}
         x, y = means["x"], means["y"]
         row: dict[str, float] = {"iteration": k}
         met = self._heads(x, y, state) if method.personalised else y
         for name, loss in self.losses.items():
             row[name] = float(agents.mean(self.averaged.oracle.losses(loss, x, met)))
         for level in method.levels:
-            row[f"consensus_{level}"] = self._spread(getattr(state, level), means[level])
+            row[f"consensus_{level}"] = self._spread(rows[level], means[level])
         row |= self._own_metrics(x, met)
         if self.solution is not None:
-            row["distance"] = self._spread(state.x, self.solution)
+            row["distance"] = self._spread(rows["x"], self.solution)
         row |= self._residual(x, y, means.get("t"))
         if "hypergradient_norm" in self.requested:
             row["hypergradient_norm"] = float(np.linalg.norm(self.averaged.hypergradient(x, y)))
@@ -143,11 +145,12 @@ class Evaluation:
 
     def _heads(self, x: Array, y: Array, state: Any) -> Array:
         """Each agent's own lower variable, (m, q), at the averages x and y."""
-        x, y = (np.repeat(part[None], self.agents.m, axis=0) for part in (x, y))
-        return self.loop.method.heads(self.averaged.oracle, x, y, state)
+        x, y = (self.averaged.oracle.backend.rows(np.repeat(part[None], self.agents.m, axis=0)) for part in (x, y))
+        return host(self.loop.method.heads(self.averaged.oracle, x, y, state))
 
     def _own_metrics(self, x: Array, y: Array) -> dict[str, float]:
         """The problem's own at a common y or each agent's, averaged over the agents that have them."""
+        x, y = (self.averaged.oracle.backend.array(part) for part in (x, y))
         with agreed(self.agents.comm):
             found = [_checked(p, p.metrics(x, y if y.ndim == 1 else y[i])) for i, p in enumerate(self.problems) if hasattr(p, "metrics")]
         mine = "\n".join({name for row in found for name in row})
@@ -235,8 +238,8 @@ class _Watch:
             answer = getattr(self.oracle, name)(*rows)
             if name not in ORACLES:
                 return answer
-            bad = ~np.isfinite(answer).all(axis=1)
-            if bad.any() and not self.found and all(np.isfinite(part).all() for part in rows):
+            bad = ~np.isfinite(host(answer)).all(axis=1)
+            if bad.any() and not self.found and all(np.isfinite(host(part)).all() for part in rows):
                 self.found = f"{name} of agent {self.oracle.agents.first + int(bad.argmax())}"
             return answer
         return asked

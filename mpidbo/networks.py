@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .agents import Agents
+from .backend import HOST, Host
 from .failing import Failing
 from .gossip import Average, Gossip
 
@@ -12,11 +13,12 @@ if TYPE_CHECKING:
     from .topologies import Topology
 
 
-def network(topology: "Topology | None", agents: Agents, dtype: Any, *, centralized: bool, drop: float, seed: int) -> Gossip:
+def network(topology: "Topology | None", agents: Agents, dtype: Any, backend: Host = HOST, *, centralized: bool, drop: float,
+            seed: int) -> Gossip:
     """The gossip of a topology that rank 0 alone may know; what the others must know of it stands in the keywords. Collective."""
     if drop:
-        return Failing(topology, agents, dtype, drop=drop, seed=seed)
-    return (Average if centralized else Gossip)(topology, agents, dtype)
+        return Failing(topology, agents, dtype, backend, drop=drop, seed=seed)
+    return (Average if centralized else Gossip)(topology, agents, dtype, backend)
 
 
 def gossip(topology: "Topology", agents: Agents, dtype: Any = np.float64, seed: int = 0) -> Gossip:

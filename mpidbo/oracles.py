@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .agents import Agents
+from .backend import HOST, Host
 from .errors import UserError, shown
 from .problems.base import ORACLES
 
@@ -27,8 +28,9 @@ class Oracle:
     g_yy: Callable[..., Array]
     g_xy: Callable[..., Array]
 
-    def __init__(self, problems: list[Any], agents: Agents, *, seed: int = 0, dtype: Any = np.float64) -> None:
-        self.problems, self.agents, self.dtype = problems, agents, np.dtype(dtype)
+    def __init__(self, problems: list[Any], agents: Agents, *, seed: int = 0, dtype: Any = np.float64,
+                 backend: Host = HOST) -> None:
+        self.problems, self.agents, self.dtype, self.backend = problems, agents, np.dtype(dtype), backend
         self.dims: tuple[int, int] = tuple(problems[0].dims)
         self.seconds = 0.0
         self.calls = dict.fromkeys(ORACLES, 0)
@@ -39,7 +41,7 @@ class Oracle:
         stacked = type(problems[0]).stacked(problems) if hasattr(type(problems[0]), "stacked") else None
         self._stacked: dict[str, Callable[..., Array]] = {name: getattr(stacked, name) for name in ORACLES if hasattr(stacked, name)}
         for name in ("f_x", "f_y", "g_x", "g_y", "g_yy", "g_xy"):
-            setattr(self, name, self._rows(name))
+            setattr(self, name, backend.oracle(self._rows(name)))
 
     def draw(self, k: int, phase: int = 0, among: Array | None = None) -> "Oracle":
         """This oracle, at iteration k's sample of that phase; with `among` (m,), only agents where that is true are asked, the rows of
@@ -70,10 +72,11 @@ class Oracle:
 
     def project(self, x: Array) -> Array:
         """Each agent's x, (m, p), put back into its set: new rows."""
-        out = np.empty_like(x)
+        rows = self.backend.array(x)
+        out = self.backend.xp.empty_like(rows)
         for i, problem in enumerate(self.problems):
-            out[i] = problem.project_x(x[i])
-        return out
+            out[i] = problem.project_x(rows[i])
+        return self.backend.rows(out)
 
     def require(self, names: Iterable[str], method: str) -> None:
         """UserError if a problem lacks one of these oracles."""
@@ -84,6 +87,7 @@ class Oracle:
 
     def probe(self, names: Iterable[str], x: Array, y: Array) -> None:
         """UserError unless each of these oracles returns its shape, and f and g a number, on every agent of this rank; x (p,), y (q,)."""
+        x, y = self.backend.array(x), self.backend.array(y)
         for loss in ("f", "g"):
             if all(getattr(p, loss, None) is not None for p in self.problems):
                 self.losses(loss, x, y)
@@ -156,7 +160,7 @@ class Oracle:
 
     def losses(self, name: str, x: Array, y: Array) -> np.ndarray:
         """f or g of each of this rank's agents at the common x (p,), and a common y (q,) or each at its own (m, q); full batch: (m,)."""
-        values = []
+        values, x, y = [], self.backend.array(x), self.backend.array(y)
         for i, problem in enumerate(self.problems):
             got = getattr(problem, name)(x, y if y.ndim == 1 else y[i], None)
             try:

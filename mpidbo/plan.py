@@ -14,6 +14,7 @@ from . import config as configuration
 from . import curvature, trees
 from .agents import Agents, agreed
 from .algorithms import Method
+from .backend import chosen, host
 from .config import Config
 from .errors import UserError, shown
 from .files import read_arrays
@@ -26,6 +27,7 @@ from .oracles import Oracle
 from .record import Folder
 from .runner import Loop, Observer
 from .stall import Watch
+from .state import mapped
 from .stopping import Stopping
 
 if TYPE_CHECKING:
@@ -69,11 +71,8 @@ class Plan:
 
     def __init__(self, config: Config, comm: Any = None) -> None:
         run = config.run
+        self.backend = chosen(run.device, comm, run.buffers)
         with agreed(comm, patient=True):            # for rank 0, which makes the topologies
-            if run.device == "cuda":
-                raise UserError('run.device: this version runs on the CPU only; set device = "cpu" or "auto"')
-            if run.buffers == "device":
-                raise UserError('run.buffers: messages of the CPU leave from host memory; set buffers = "host"')
             n = run.agents if run.agents is not None else (1 if comm is None else comm.size)
             self.agents = Agents(n, comm)
             cls = problem_class(config.problem["name"])
@@ -84,18 +83,18 @@ class Plan:
             self._heed_rounding()
             self._heed_failing()
             self.problems = make_problems(cls, config.problem, range(self.agents.first, self.agents.last), n,
-                                          seed=run.seed, dtype=np.dtype(run.dtype))
+                                          seed=run.seed, dtype=np.dtype(run.dtype), xp=self.backend.xp)
             self.dims = dimensions(self.problems)
         with agreed(comm):
             self._alike("dims", str(self.dims))
-            self.oracle = Oracle(self.problems, self.agents, seed=run.seed, dtype=run.dtype)
+            self.oracle = Oracle(self.problems, self.agents, seed=run.seed, dtype=run.dtype, backend=self.backend)
             self.oracle.require(self.method.needs, config.method["name"])
         check_request(run.metrics, self.method, self.problems, self.agents)
         with agreed(comm):
             self.x0, self.y0 = self._start()
             trees.of(self.problems[0], self.x0, self.y0)
             self.oracle.probe(self.method.needs, self.x0, self.y0)
-            self.method.accept(self.oracle, self.x0, self.y0)
+            self.method.accept(self.oracle, self.backend.rows(self.x0), self.backend.rows(self.y0))
             self._heed_projection()
         with agreed(comm):
             self._alike("start()", sha256(self.x0.tobytes() + self.y0.tobytes()).hexdigest(), tell=False)
@@ -146,7 +145,7 @@ class Plan:
         run, made = self.config.run, dict[str, Gossip]()
         for level, (_, spec) in self._specs.items():
             if (key := _key(spec)) not in made:
-                made[key] = network(self.levels.get(level), self.agents, run.dtype, centralized=spec is None,
+                made[key] = network(self.levels.get(level), self.agents, run.dtype, self.backend, centralized=spec is None,
                                     drop=spec.get("drop", 0) if spec else 0, seed=run.seed)
         return Levels.of(made[_key(spec)] for _, spec in self._specs.values())
 
@@ -172,7 +171,7 @@ class Plan:
         """A start as finite arrays (p,), (q,). Raises UserError."""
         p, q = self.dims
         try:
-            x, y = (np.array(part, self.config.run.dtype) for part in start)
+            x, y = (np.array(host(part), self.config.run.dtype) for part in start)
         except (TypeError, ValueError):
             raise UserError(f"{where}: not two arrays of numbers; give (x0, y0) of shapes ({p},) and ({q},)") from None
         if x.shape != (p,) or y.shape != (q,):
@@ -198,9 +197,9 @@ class Plan:
         run = self.config.run
         evaluation = Evaluation(loop, self.agents, self.problems, every=run.evaluate_every, seed=run.seed,
                                 requested=run.metrics, stop=StopRule(**run.stop) if run.stop else None, told=told)
-        state, k = self.method.start(*self.rows()), 0
+        state, k = self.method.start(*map(self.backend.rows, self.rows())), 0
         if folder and (snapshot := folder.resumed(state, self.levels)) is not None:
-            state, k = snapshot.state, snapshot.iteration
+            state, k = mapped(self.backend.rows, snapshot.state), snapshot.iteration
             evaluation.go_on(k, state, snapshot.counts, snapshot.history)
         stopping = Stopping(self.agents, run.max_seconds)
         watchers = (evaluation, *observers, stopping, *((folder.keep(evaluation, self.config.checkpoint.every),) if folder else ()))
@@ -212,7 +211,7 @@ class Plan:
                 if folder:
                     folder.leave(evaluation, together=getattr(error, "agreed", False))
                 raise
-        found = {name: getattr(state, name) for name in ("x", "y", "z", "t") if hasattr(state, name)}
+        found = {name: host(getattr(state, name)) for name in ("x", "y", "z", "t") if hasattr(state, name)}
         stopped = bool(stopping.reason) and reason == stopping.reason
         average = self._average(state)
         if folder and not stopped:
@@ -226,7 +225,7 @@ class Plan:
     def _average(self, state: Any) -> dict[str, Any]:
         """The agents' average of x and y in the problem's own form; x alone where each agent has a y of its own."""
         apart = self.method.personalised and "y" not in self.method.levels
-        x, y = self.agents.mean(state.x), None if apart else self.agents.mean(state.y)
+        x, y = self.agents.mean(host(state.x)), None if apart else self.agents.mean(host(state.y))
         with agreed(self.agents.comm):
             return trees.of(self.problems[0], x, y)
 

@@ -14,10 +14,12 @@ import tomli_w
 from . import files, trees
 from ._version import __version__
 from .agents import Agents, agreed
+from .backend import host
 from .checkpoint import Checkpoints, Snapshot
 from .config import FREE
 from .errors import UserError
 from .metrics import Evaluation
+from .state import mapped
 
 if TYPE_CHECKING:
     from .topologies import Topology
@@ -143,7 +145,8 @@ class Folder:
         if self.saved == k:
             return
         evaluation.assure_finite(k, state)
-        self.checkpoints.begin(Snapshot(k, state, evaluation.counts(), {name: [*values] for name, values in evaluation.history.items()}))
+        history = {name: [*values] for name, values in evaluation.history.items()}
+        self.checkpoints.begin(Snapshot(k, mapped(host, state), evaluation.counts(), history))
         self.saved, self._due = k, k + 1
 
     def leave(self, evaluation: Evaluation, together: bool) -> None:

@@ -1,6 +1,6 @@
 """A method's state as paths: `m/y/s` is field s of the memory of level y."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 Array = Any
@@ -22,3 +22,8 @@ def rebuilt(like: Any, rows: Mapping[str, Array], path: str = "") -> Any:
     names = getattr(like, "_fields", tuple(map(str, range(len(like)))))
     parts = [rebuilt(part, rows, f"{path}/{name}" if path else name) for name, part in zip(names, like, strict=True)]
     return type(like)(*parts) if hasattr(like, "_fields") else tuple(parts)
+
+
+def mapped(function: Callable[[Array], Array], state: Any) -> Any:
+    """A state of the same form, of what the function makes of each array."""
+    return rebuilt(state, {path: function(rows) for path, rows in leaves(state)})

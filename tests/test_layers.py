@@ -9,12 +9,13 @@ import pytest
 # From the top; a module or a folder of the package per word. A new one takes its place here.
 LAYERS = [
     "__init__ __main__ cli commands",
-    "config plots solve loading plan reading record archive show studies claims catalogue describe pictures doctor machine jobscript batch",
+    "config plots solve loading plan reading record archive saved show studies claims catalogue describe pictures doctor machine "
+    "jobscript batch",
     "runner metrics averaged checkpoint stopping stall curvature files trees progress traffic",
     "algorithms",
     "problems oracles strategies schedules check data",
-    "failing gossip networks exchange topologies graphs",
-    "agents background memory job backend state errors layout _version",
+    "failing gossip networks exchange staging topologies graphs",
+    "agents background memory job backend fused state errors layout _version",
 ]
 HEIGHT = {name: len(LAYERS) - i for i, layer in enumerate(LAYERS) for name in layer.split()}
 USES_MPI4PY = {"gossip", "cli"}

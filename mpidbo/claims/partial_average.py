@@ -130,7 +130,7 @@ class AllReduced(Average):
     """The average over all agents by one MPI_Allreduce, an agent to a rank; it is faster than gathering, and equal up to rounding."""
 
     def _planned(self, widths: list[int]) -> "Sum":
-        return Sum(widths, self.agents)
+        return Sum(widths, self.agents, self.backend)
 
 
 class Sum(Central):

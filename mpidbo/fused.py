@@ -1,0 +1,299 @@
+"""Rows that are computed when somebody asks for them: what a method writes as `2 * s - m.s - (u - m.u)` is one kernel.
+
+`Rows` stand for an array in the text of a method. Sums, products, quotients and roots are only noted; the message of an exchange or
+the arguments of an oracle are then computed from what was noted, in one pass over memory. Anything else is done at once,
+by the array's own library, and gives `Rows` again. Every number is rounded as if each operation were done by itself (no fused
+multiply-add), so that the order in which things are asked for changes no bit.
+"""
+
+from collections.abc import Callable, Sequence
+from sys import modules
+from typing import Any
+
+import numpy as np
+
+Array = Any
+DEEP = 24
+"""So many operations on top of each other are computed without waiting for anybody to ask."""
+BLOCK = 1 << 14
+"""Floats of a block, on a CPU: the temporaries of a few operations stay in the cache."""
+UFUNCS = {np.add: "+", np.subtract: "-", np.multiply: "*", np.divide: "/", np.sqrt: "sqrt", np.negative: "neg"}
+C = {"+": "{} + {}", "-": "{} - {}", "*": "{} * {}", "/": "{} / {}", "sqrt": "sqrt({})", "neg": "-{}"}
+
+
+class Clock:
+    """Arrays know when they were made; a backend that cares advances the clock."""
+
+    now = 0
+
+
+TIME = Clock()
+
+
+class Rows:
+    """An array, or an operation on `Rows` and numbers that is still to be done; `array` is the array itself."""
+
+    __slots__ = ("_array", "_depth", "_op", "_operands", "_recipe", "born", "dtype", "shape")
+    _operands: tuple[Any, ...]
+    _recipe: "tuple[Kept, int] | None"
+
+    def __init__(self, array: Array) -> None:
+        self._array, self.shape, self.dtype, self._depth = array, array.shape, array.dtype, 0
+        self._op, self._operands, self._recipe, self.born = "", (), None, TIME.now
+
+    @property
+    def array(self) -> Array:
+        if self._array is None:
+            compute([self])
+        return self._array
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def made(self) -> int:
+        """The time at which the youngest array that is needed to compute this one was made."""
+        return self.born if self._array is not None else max(part.made() for part in self._operands if type(part) is Rows)
+
+    def __add__(self, other: Any) -> "Rows":
+        return noted("+", self, other)
+
+    def __radd__(self, other: Any) -> "Rows":
+        return noted("+", other, self)
+
+    def __sub__(self, other: Any) -> "Rows":
+        return noted("-", self, other)
+
+    def __rsub__(self, other: Any) -> "Rows":
+        return noted("-", other, self)
+
+    def __mul__(self, other: Any) -> "Rows":
+        return noted("*", self, other)
+
+    def __rmul__(self, other: Any) -> "Rows":
+        return noted("*", other, self)
+
+    def __truediv__(self, other: Any) -> "Rows":
+        return noted("/", self, other)
+
+    def __rtruediv__(self, other: Any) -> "Rows":
+        return noted("/", other, self)
+
+    def __neg__(self) -> "Rows":
+        return noted("neg", self)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *operands: Any, **options: Any) -> Any:
+        if method == "__call__" and ufunc in UFUNCS and not options:
+            return noted(UFUNCS[ufunc], *operands)
+        return done(getattr(ufunc, method), *operands, **options)
+
+    def __array_function__(self, function: Callable[..., Any], types: Any, arguments: Any, options: Any) -> Any:
+        return done(function, *arguments, **options)
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("rows of a device do not become a numpy array unasked: see mpidbo.backend.host")
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        found = getattr(self.array, name)
+        return (lambda *operands, **options: done(found, *operands, **options)) if callable(found) else wrapped(found)
+
+    def __getitem__(self, key: Any) -> Any:
+        return wrapped(self.array[real(key)])
+
+    def __matmul__(self, other: Any) -> Any:
+        return wrapped(self.array @ real(other))
+
+    def __rmatmul__(self, other: Any) -> Any:
+        return wrapped(real(other) @ self.array)
+
+    def __abs__(self) -> Any:
+        return wrapped(abs(self.array))
+
+    def __invert__(self) -> Any:
+        return wrapped(~self.array)
+
+    def __pow__(self, power: Any) -> Any:
+        return wrapped(self.array**power)
+
+    def __lt__(self, other: Any) -> Any:
+        return wrapped(self.array < real(other))
+
+    def __le__(self, other: Any) -> Any:
+        return wrapped(self.array <= real(other))
+
+    def __gt__(self, other: Any) -> Any:
+        return wrapped(self.array > real(other))
+
+    def __ge__(self, other: Any) -> Any:
+        return wrapped(self.array >= real(other))
+
+    def __len__(self) -> int:
+        return int(self.shape[0])
+
+    def __iter__(self) -> Any:
+        return (wrapped(part) for part in self.array)
+
+    def __bool__(self) -> bool:
+        return bool(self.array)
+
+    def __float__(self) -> float:
+        return float(self.array)
+
+
+def real(what: Any) -> Any:
+    """The array behind rows, also within tuples and lists; anything else as it is."""
+    if type(what) is Rows:
+        return what.array
+    return type(what)(real(part) for part in what) if type(what) in (tuple, list) else what
+
+
+def wrapped(what: Any) -> Any:
+    """Rows of an array; anything else as it is."""
+    return Rows(what) if hasattr(what, "dtype") and hasattr(what, "shape") and not isinstance(what, np.generic) else what
+
+
+def done(function: Callable[..., Any], *operands: Any, **options: Any) -> Any:
+    """What a function makes of the arrays themselves."""
+    found = function(*real(operands), **{key: real(value) for key, value in options.items()})
+    return type(found)(map(wrapped, found)) if type(found) in (tuple, list) else wrapped(found)
+
+
+def noted(op: str, *operands: Any) -> Any:
+    """The rows of an operation, to be done when they are asked for."""
+    rows = [part if type(part) is Rows else part if isinstance(part, (int, float)) else wrapped(part) for part in operands]
+    found = [part for part in rows if type(part) is Rows]
+    first = found[0]
+    if len(found) < sum(not isinstance(part, (int, float)) for part in rows):
+        return NotImplemented
+    if first.dtype.kind != "f" or any(part.dtype != first.dtype for part in found):
+        return done(next(ufunc for ufunc, name in UFUNCS.items() if name == op), *rows)
+    made = Rows.__new__(Rows)
+    made._array, made.dtype, made._recipe, made._op, made._operands = None, first.dtype, None, op, tuple(rows)
+    same = all(part.shape == first.shape for part in found)
+    made.shape = first.shape if same else np.broadcast_shapes(*(part.shape for part in found))
+    made._depth = 1 + max(part._depth for part in found)
+    if made._depth > DEEP:
+        compute([made])
+    return made
+
+
+Recipe = tuple[tuple[str, ...], ...]
+"""Operations in their order: each a name of `C` and its operands, a0, a1, ... arrays, c0, ... numbers, t0, ... earlier results."""
+
+
+class Kept:
+    """Of a recipe, which results were asked for once more after it, and are therefore kept from then on."""
+
+    def __init__(self) -> None:
+        self.places: set[int] = set()
+        self.kernels: dict[Any, Callable[..., None]] = {}
+
+
+RECIPES: dict[Any, Kept] = {}
+
+
+def compute(wanted: Sequence[Rows]) -> bool:
+    """Fill in the arrays of these rows, a kernel for those of one shape; whether there was anything to do."""
+    waiting = [rows for rows in wanted if rows._array is None]
+    did = bool(waiting)
+    while waiting:
+        shape, dtype = waiting[0].shape, waiting[0].dtype
+        together = [rows for rows in waiting if rows.shape == shape and rows.dtype == dtype]
+        waiting = [rows for rows in waiting if not (rows.shape == shape and rows.dtype == dtype)]
+        _compute(together, shape, dtype)
+    return did
+
+
+def _compute(wanted: list[Rows], shape: tuple[int, ...], dtype: Any) -> None:
+    recipe: list[tuple[str, ...]] = []
+    nodes: list[Rows] = []
+    arrays: list[Array] = []
+    numbers: list[float] = []
+    names: dict[int, str] = {}
+    again: list[Rows] = []
+
+    def named(part: Any, needed: bool = True) -> str:
+        if type(part) is not Rows:
+            numbers.append(float(part))
+            return f"c{len(numbers) - 1}"
+        if (name := names.get(id(part))) is not None:
+            return name
+        if part._array is None and part.shape != shape:
+            compute([part])
+        if part._array is not None:
+            arrays.append(part._array)
+            name = f"a{len(arrays) - 1}"
+        else:
+            if part._recipe is not None and needed:
+                again.append(part)
+                needed = False                           # what lies below would not be, had it been kept
+            recipe.append((part._op, *[named(operand, needed) for operand in part._operands]))
+            nodes.append(part)
+            name = f"t{len(nodes) - 1}"
+        names[id(part)] = name
+        return name
+
+    for rows in wanted:
+        named(rows)
+    for rows in again:                                   # computed before, by the way, and now once more: from now on it is kept
+        assert rows._recipe is not None
+        kept, place = rows._recipe
+        kept.places.add(place)
+    kept = RECIPES.setdefault((tuple(recipe), dtype), Kept())
+    places = sorted({nodes.index(rows) for rows in (*wanted, *again)} | kept.places)
+    xp: Any = np if isinstance(arrays[0], np.ndarray) else modules[type(arrays[0]).__module__.partition(".")[0]]
+    if (key := (xp.__name__, *places)) not in kept.kernels:
+        kept.kernels[key] = (_blocks if xp is np else _kernel)(xp, tuple(recipe), places, len(arrays), len(numbers), dtype)
+    out = [xp.empty(shape, dtype) for _ in places]
+    kept.kernels[key](arrays, numbers, out)
+    for place, node in enumerate(nodes):
+        if place not in places and not _scaled(node):
+            node._recipe = kept, place
+    for place, array in zip(places, out, strict=True):
+        node = nodes[place]
+        node._array, node._operands, node._recipe, node._depth, node.born = array, (), None, 0, TIME.now
+
+
+def _scaled(rows: Rows) -> bool:
+    """Whether these are an array times a number: as quickly computed as read."""
+    return sum(type(part) is Rows for part in rows._operands) == 1 and all(
+        part._array is not None for part in rows._operands if type(part) is Rows)
+
+
+def _kernel(cupy: Any, recipe: Recipe, places: list[int], arrays: int, numbers: int, dtype: Any) -> Callable[..., None]:
+    """One elementwise kernel of CuPy."""
+    real_type = {"float64": "double", "float32": "float"}[dtype.name]
+    lines = [f"const {real_type} t{i} = {C[op].format(*operands)};" for i, (op, *operands) in enumerate(recipe)]
+    lines += [f"o{i} = t{place};" for i, place in enumerate(places)]
+    given = [f"{dtype.name} a{i}" for i in range(arrays)] + [f"{dtype.name} c{i}" for i in range(numbers)]
+    kernel = cupy.ElementwiseKernel(", ".join(given), ", ".join(f"{dtype.name} o{i}" for i in range(len(places))), "\n".join(lines),
+                                    "mpidbo_update", options=("--fmad=false",), no_return=True)
+    return lambda a, c, out: kernel(*a, *c, *out)
+
+
+def _blocks(_: Any, recipe: Recipe, places: list[int], arrays: int, numbers: int, dtype: Any) -> Callable[..., None]:
+    """The same by numpy, in blocks that stay in the cache where all arrays have one shape."""
+    ufuncs = {name: ufunc for ufunc, name in UFUNCS.items()}
+    steps = [(ufuncs[op], [(part[0], int(part[1:])) for part in operands]) for op, *operands in recipe]
+    target = {place: i for i, place in enumerate(places)}
+
+    def kernel(a: list[Array], c: list[float], out: list[Array]) -> None:
+        shape = out[0].shape
+        if any(part.shape != shape or not part.flags.c_contiguous for part in a):
+            return work(a, c, [part[...] for part in out], [None] * len(steps))
+        flat, results, size = [part.reshape(-1) for part in a], [part.reshape(-1) for part in out], out[0].size
+        spare = [np.empty(min(BLOCK, size), dtype) for _ in steps]
+        for at in range(0, size, BLOCK):
+            end = min(at + BLOCK, size)
+            work([part[at:end] for part in flat], c, [part[at:end] for part in results], [part[:end - at] for part in spare])
+        return None
+
+    def work(a: list[Array], c: list[float], out: list[Array], spare: Sequence[Array | None]) -> None:
+        t: list[Array] = []
+        known = {"a": a, "c": c, "t": t}
+        for i, (ufunc, operands) in enumerate(steps):
+            t.append(ufunc(*(known[kind][at] for kind, at in operands), out=out[target[i]] if i in target else spare[i]))
+
+    return kernel
