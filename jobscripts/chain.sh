@@ -38,6 +38,7 @@ mpidbo=(mpidbo)
 export OMP_NUM_THREADS=${SLURM_CPUS_PER_TASK:-1}   # of libraries; BLAS takes run.threads of the configuration
 export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1}   # srun does not take it from the job
 export SLURM_WAIT=${SLURM_WAIT:-60}                # a minute after its first rank the step ends: MPICH would wait for a killed one
+export SLURM_PMIX_FENCE=${SLURM_PMIX_FENCE:-ring}   # with pmix: by default ranks of Open MPI may leave MPI_Init too early, and crash
 export SLURM_EXPORT_ENV=ALL                        # ranks see the modules of this script also after sbatch --export=NONE
 # What starts the ranks. Plain srun is the site's choice; else SRUN_MPI=pmix (Open MPI) or SRUN_MPI=pmi2 (MPICH); srun --mpi=list.
 [ -n "${LAUNCH:-}" ] || LAUNCH="srun${SRUN_MPI:+ --mpi=$SRUN_MPI}"
