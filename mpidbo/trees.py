@@ -18,6 +18,7 @@ from .errors import UserError, shown
 from .files import DONE, whole_hdf5, why
 
 LISTS: dict[str, type[Any]] = {"list": list, "tuple": tuple}
+REMEDY = f"remove {DONE} beside it, and the command that ran it writes it anew from the last checkpoint"
 
 
 def of(problem: Any, x: Any, y: Any | None) -> dict[str, Any]:
@@ -93,8 +94,7 @@ def read(path: Path) -> tuple[dict[str, Any], int]:
         with h5py.File(path, "r") as file:
             return {name: _read(part) for name, part in file.items()}, int(file.attrs["iteration"])
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-        raise UserError(f"{path}: cannot be read ({why(error)}); remove {DONE} beside it, and the same command writes it anew from the "
-                        "last checkpoint") from None
+        raise UserError(f"{path}: cannot be read ({why(error)}); {REMEDY}") from None
 
 
 def _read(item: Any) -> Any:

@@ -12,7 +12,7 @@ import launch
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted((ROOT / "mpidbo").rglob("*.py"))
-HEAVY = ["mpi4py", "cupy", "matplotlib", "sklearn"]
+HEAVY = ["mpi4py", "cupy", "matplotlib", "pandas", "sklearn", "torch", "jax"]
 LONGEST = 300
 
 

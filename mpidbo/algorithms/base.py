@@ -61,6 +61,11 @@ class Method:
     heeds_steps: ClassVar[bool] = False
     """Whether a problem's own default steps (`Problem.steps`) are meant for it."""
 
+    @classmethod
+    def apart(cls) -> bool:
+        """Whether each agent has a lower variable of its own, which it never exchanges and which is in no average."""
+        return cls.personalised and "y" not in cls.levels
+
     @property
     def needs(self) -> Iterable[str]:
         """The oracles that a step calls."""
