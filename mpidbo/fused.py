@@ -15,8 +15,6 @@ import numpy as np
 Array = Any
 DEEP = 24
 """So many operations on top of each other are computed without waiting for anybody to ask."""
-BLOCK = 1 << 14
-"""Floats of a block, on a CPU: the temporaries of a few operations stay in the cache."""
 UFUNCS = {np.add: "+", np.subtract: "-", np.multiply: "*", np.divide: "/", np.sqrt: "sqrt", np.negative: "neg"}
 C = {"+": "{} + {}", "-": "{} - {}", "*": "{} * {}", "/": "{} / {}", "sqrt": "sqrt({})", "neg": "-{}"}
 
@@ -243,11 +241,11 @@ def _compute(wanted: list[Rows], shape: tuple[int, ...], dtype: Any) -> None:
         kept.places.add(place)
     kept = RECIPES.setdefault((tuple(recipe), dtype), Kept())
     places = sorted({nodes.index(rows) for rows in (*wanted, *again)} | kept.places)
-    xp: Any = np if isinstance(arrays[0], np.ndarray) else modules[type(arrays[0]).__module__.partition(".")[0]]
-    if (key := (xp.__name__, *places)) not in kept.kernels:
-        kept.kernels[key] = (_blocks if xp is np else _kernel)(xp, tuple(recipe), places, len(arrays), len(numbers), dtype)
-    out = [xp.empty(shape, dtype) for _ in places]
-    kept.kernels[key](arrays, numbers, out)
+    cupy = modules["cupy"]
+    if (key := tuple(places)) not in kept.kernels:
+        kept.kernels[key] = _kernel(cupy, tuple(recipe), places, len(arrays), len(numbers), dtype)
+    out = [cupy.empty(shape, dtype) for _ in places]
+    kept.kernels[key](*arrays, *numbers, *out)
     for place, node in enumerate(nodes):
         if place not in places and not _scaled(node):
             node._recipe = kept, place
@@ -262,38 +260,12 @@ def _scaled(rows: Rows) -> bool:
         part._array is not None for part in rows._operands if type(part) is Rows)
 
 
-def _kernel(cupy: Any, recipe: Recipe, places: list[int], arrays: int, numbers: int, dtype: Any) -> Callable[..., None]:
-    """One elementwise kernel of CuPy."""
+def _kernel(cupy: Any, recipe: Recipe, places: list[int], arrays: int, numbers: int, dtype: Any) -> Any:
+    """One elementwise kernel, called with the arrays, the numbers and what is to be filled."""
     real_type = {"float64": "double", "float32": "float"}[dtype.name]
     lines = [f"const {real_type} t{i} = {C[op].format(*operands)};" for i, (op, *operands) in enumerate(recipe)]
     lines += [f"o{i} = t{place};" for i, place in enumerate(places)]
     given = [f"{dtype.name} a{i}" for i in range(arrays)] + [f"{dtype.name} c{i}" for i in range(numbers)]
-    kernel = cupy.ElementwiseKernel(", ".join(given), ", ".join(f"{dtype.name} o{i}" for i in range(len(places))), "\n".join(lines),
-                                    "mpidbo_update", options=("--fmad=false",), no_return=True)
-    return lambda a, c, out: kernel(*a, *c, *out)
-
-
-def _blocks(_: Any, recipe: Recipe, places: list[int], arrays: int, numbers: int, dtype: Any) -> Callable[..., None]:
-    """The same by numpy, in blocks that stay in the cache where all arrays have one shape."""
-    ufuncs = {name: ufunc for ufunc, name in UFUNCS.items()}
-    steps = [(ufuncs[op], [(part[0], int(part[1:])) for part in operands]) for op, *operands in recipe]
-    target = {place: i for i, place in enumerate(places)}
-
-    def kernel(a: list[Array], c: list[float], out: list[Array]) -> None:
-        shape = out[0].shape
-        if any(part.shape != shape or not part.flags.c_contiguous for part in a):
-            return work(a, c, [part[...] for part in out], [None] * len(steps))
-        flat, results, size = [part.reshape(-1) for part in a], [part.reshape(-1) for part in out], out[0].size
-        spare = [np.empty(min(BLOCK, size), dtype) for _ in steps]
-        for at in range(0, size, BLOCK):
-            end = min(at + BLOCK, size)
-            work([part[at:end] for part in flat], c, [part[at:end] for part in results], [part[:end - at] for part in spare])
-        return None
-
-    def work(a: list[Array], c: list[float], out: list[Array], spare: Sequence[Array | None]) -> None:
-        t: list[Array] = []
-        known = {"a": a, "c": c, "t": t}
-        for i, (ufunc, operands) in enumerate(steps):
-            t.append(ufunc(*(known[kind][at] for kind, at in operands), out=out[target[i]] if i in target else spare[i]))
-
-    return kernel
+    filled = [f"{dtype.name} o{i}" for i in range(len(places))]
+    return cupy.ElementwiseKernel(", ".join(given), ", ".join(filled), "\n".join(lines), "mpidbo_update", options=("--fmad=false",),
+                                  no_return=True)
