@@ -89,11 +89,12 @@ def check(args: argparse.Namespace, comm: None) -> int:
         return 0
     from . import check as checking
     for name, value, least in (("--agents", args.agents, 1), ("--seed", args.seed, 0)):
-        if value < least:
+        if value is not None and value < least:
             raise UserError(f"{name}: {value} is too small; give at least {least}")
     table = with_absolute_paths({"problem": {"name": args.problem, **options(args.options)}}, Path())["problem"]
     cls = problem_class(table["name"])
-    problem, = make_problems(cls, table, range(1), args.agents, seed=args.seed, dtype=np.dtype("float64"))
+    n = args.agents or getattr(cls, "agents", None) or 2
+    problem, = make_problems(cls, table, range(1), n, seed=args.seed, dtype=np.dtype("float64"))
     findings = checking.check(problem, rng=np.random.default_rng(args.seed))
     print(checking.report(findings))
     lacking = catalogue.lacking([name for name in ORACLES if getattr(problem, name, None) is not None])
@@ -229,7 +230,7 @@ def add(verb: Callable[..., argparse.ArgumentParser]) -> None:
     made = verb("check", check, "Compare every oracle of a problem with finite differences; without a name: list the problems.")
     made.add_argument("problem", nargs="?", help="a name, or my_file.py:MyProblem")
     made.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="options", help="an option of the problem")
-    made.add_argument("--agents", type=int, default=2, help="the number of agents, of which the first is checked; default: 2")
+    made.add_argument("--agents", type=int, help="the number of agents, of which the first is checked; default: the problem's, else 2")
     made.add_argument("--seed", type=int, default=0, help="seed of the problem and of the check; default: 0")
 
     made = verb("plot", plot, "Draw the curves of one or several runs.")

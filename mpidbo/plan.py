@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from . import config as configuration
 from . import curvature, trees
@@ -29,6 +28,7 @@ from .runner import Loop, Observer
 from .stall import Watch
 from .state import mapped
 from .stopping import Stopping
+from .threads import limited
 
 if TYPE_CHECKING:
     from .topologies import Topology
@@ -73,9 +73,9 @@ class Plan:
         run = config.run
         self.backend = chosen(run.device, comm, run.buffers)
         with agreed(comm, patient=True):            # for rank 0, which makes the topologies
-            n = run.agents if run.agents is not None else (1 if comm is None else comm.size)
-            self.agents = Agents(n, comm)
             cls = problem_class(config.problem["name"])
+            n = next(n for n in (run.agents, getattr(cls, "agents", None), 1 if comm is None else comm.size) if n is not None)
+            self.agents = Agents(n, comm)
             self.config = configuration.with_steps_of(cls, replace(config, run=replace(run, agents=n)))
             self.method: Method = configuration.rule_of(config.method, self.config.steps, n=n, horizon=run.iterations)
             self._specs = _specs(config.topology, self.method)
@@ -98,7 +98,8 @@ class Plan:
             self._heed_projection()
         with agreed(comm):
             self._alike("start()", sha256(self.x0.tobytes() + self.y0.tobytes()).hexdigest(), tell=False)
-        self._scale()
+        with limited(run.threads):
+            self._scale()
         self.W = self._gossip()
 
     def _scale(self) -> None:
@@ -204,7 +205,7 @@ class Plan:
         stopping = Stopping(self.agents, run.max_seconds)
         watchers = (evaluation, *observers, stopping, *((folder.keep(evaluation, self.config.checkpoint.every),) if folder else ()))
         keep_freed()
-        with stopping, threadpool_limits(run.threads), np.errstate(all="ignore"):
+        with stopping, limited(run.threads), np.errstate(all="ignore"):
             try:
                 state, k, reason = loop.run(state, k, run.iterations, watchers)
             except BaseException as error:

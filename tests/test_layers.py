@@ -13,9 +13,9 @@ LAYERS = [
     "jobscript batch",
     "runner metrics averaged checkpoint stopping stall curvature files trees progress traffic",
     "algorithms",
-    "problems oracles strategies schedules check data",
+    "problems losses oracles strategies schedules check data",
     "failing gossip networks exchange staging topologies graphs",
-    "agents background memory job backend fused state errors layout _version",
+    "agents background memory threads job backend fused state errors layout _version",
 ]
 HEIGHT = {name: len(LAYERS) - i for i, layer in enumerate(LAYERS) for name in layer.split()}
 USES_MPI4PY = {"gossip", "cli"}

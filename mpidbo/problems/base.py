@@ -31,6 +31,9 @@ class Problem:
     """What `[steps]` holds unless it says otherwise, for SPARKLE, D-SOBA and SOBA: numbers for some of alpha, beta, gamma, theta. What
     is left out here too has the method's default."""
 
+    agents: ClassVar[int | None] = None
+    """The number of agents of a run that does not say it, where the problem knows how many it has data for."""
+
     # Oracles. `sample` is what `draw` returned for this iteration and phase, or None for the full batch.
     f: Any = None
     """f(x, y, sample) -> float: the upper loss."""

@@ -1,0 +1,226 @@
+"""Losses in JAX: derivatives by reverse mode, second ones forward over reverse, each compiled once for all agents."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import UserError
+from .base import LEVELS, Given, Losses
+from .nested import is_array, leaves, mapped
+
+ONE_THREAD = {"xla_cpu_multi_thread_eigen": False}
+"""Sums over several threads would depend on how many cores a rank sees."""
+
+
+class Form:
+    """How a vector is the user's tree, any pytree of JAX. UserError: a leaf that is no array of floats."""
+
+    def __init__(self, tree: Any, name: str) -> None:
+        found, self.structure = jax.tree_util.tree_flatten_with_path(tree)
+        self.paths = [[_name(key) for key in path] for path, _ in found]
+        self.is_plain = all(is_array(leaf) or isinstance(leaf, float) for leaf in leaves(tree))
+        self.leaves = [_floats(part, name) for _, part in found]
+        self.shapes = [part.shape for part in self.leaves]
+        self.bounds = np.cumsum([0, *(part.size for part in self.leaves)]).tolist()
+
+    def of(self, vector: Any) -> Any:
+        """The user's tree."""
+        ends = zip(self.bounds, self.bounds[1:], self.shapes, strict=False)
+        return jax.tree_util.tree_unflatten(self.structure, [vector[a:b].reshape(shape) for a, b, shape in ends])
+
+    def plain(self, vector: Any) -> Any:
+        """The user's tree, with dicts in place of nodes of other kinds than dicts, lists and tuples."""
+        if self.is_plain:
+            return self.of(vector)
+        top: dict[Any, Any] = {}
+        for path, part in zip(self.paths, jax.tree_util.tree_leaves(self.of(vector)), strict=True):
+            node = top
+            for key in path[:-1]:
+                node = node.setdefault(key, {})
+            node[path[-1]] = part
+        return top
+
+    def start(self, dtype: Any) -> NDArray[Any]:
+        return np.concatenate([np.zeros(0), *(part.ravel() for part in self.leaves)]).astype(dtype)
+
+
+def _name(key: Any) -> Any:
+    """Of a step into a pytree: an attribute, a key or a number."""
+    return next(getattr(key, kind) for kind in ("name", "idx", "key") if hasattr(key, kind))
+
+
+def _floats(leaf: Any, name: str) -> NDArray[Any]:
+    if not (is_array(leaf) or isinstance(leaf, (int, float))):
+        raise UserError(f"{name}: {type(leaf).__name__} is no array; give a pytree of arrays")
+    part = np.asarray(leaf)
+    if not jnp.issubdtype(part.dtype, jnp.floating):
+        raise UserError(f"{name}: a part of shape {part.shape} is {part.dtype}, which has no derivative; give floats, "
+                        "such as x.astype(float)")
+    return part
+
+
+class Frame:
+    """The nesting of a batch with what is no array in it, which compiled functions take as constants."""
+
+    HERE = object()
+
+    def __init__(self, tree: Any) -> None:
+        self.tree = mapped(lambda leaf: self.HERE if is_array(leaf) else leaf, tree)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Frame) and bool(self.tree == other.tree)
+
+    def __hash__(self) -> int:
+        return len(leaves(self.tree))
+
+    def filled(self, arrays: Sequence[Any]) -> Any:
+        rest = iter(arrays)
+        return mapped(lambda leaf: next(rest) if leaf is self.HERE else leaf, self.tree)
+
+
+class Place:
+    """Where an agent's arrays live, and their type: `Framework` for JAX."""
+
+    def __init__(self, xp: Any, dtype: Any) -> None:
+        self.xp, self.dtype = xp, dtype
+        self.device = jax.devices("cpu")[0] if xp is np else jax.devices("cuda")[xp.cuda.Device().id]
+
+    @contextmanager
+    def here(self) -> Iterator[None]:
+        """On this device; with 64 bits if the run has them."""
+        with ExitStack() as stack:
+            stack.enter_context(jax.default_device(self.device))
+            if self.dtype == np.float64:
+                stack.enter_context(jax.enable_x64(True))
+            yield
+
+    def opened(self, entry: Any) -> Any:
+        return entry
+
+    def array(self, leaf: Any) -> Any:
+        """In host memory, where rows are taken."""
+        array = np.asarray(leaf)
+        return array.astype(self.dtype, copy=False) if jnp.issubdtype(array.dtype, jnp.floating) else array
+
+    def rows(self, array: Any, indices: NDArray[Any]) -> Any:
+        return array[indices]
+
+    def collate(self, samples: Sequence[Any]) -> Any:
+        columns = zip(*map(leaves, samples), strict=True)
+        stacked = iter([np.stack([np.asarray(part) for part in column]) for column in columns])
+        return mapped(lambda leaf: next(stacked), samples[0])
+
+    def batch(self, tree: Any) -> tuple[Frame, list[Any]]:
+        with self.here():
+            return Frame(tree), [jax.device_put(leaf, self.device) for leaf in leaves(tree) if is_array(leaf)]
+
+    def inside(self, vector: Any) -> Any:
+        return vector if self.xp is np else jax.dlpack.from_dlpack(vector)
+
+    def outside(self, vector: Any) -> Any:
+        array = vector.astype(self.dtype)
+        return np.array(array) if self.xp is np else self.xp.from_dlpack(array)
+
+
+class Compiled:
+    """What is made of the losses, once for all agents of a class: functions of (frame, arrays of the batch, x, y, v)."""
+
+    def __init__(self, given: Given) -> None:
+        self.forms = {"x": Form(given.x0, "x0"), "y": Form(given.y0, "y0")}
+        jit = partial(jax.jit, compiler_options=ONE_THREAD)
+
+        def flat(function: Callable[..., Any]) -> Callable[..., Any]:
+            """`function` of trees as one of vectors."""
+            def of_vectors(frame: Frame, arrays: Any, *vectors: Any) -> Any:
+                trees = (self.forms[level].of(vector) for level, vector in zip(LEVELS, vectors, strict=False))
+                return function(*trees, frame.filled(arrays))
+            return of_vectors
+
+        losses = {"f": flat(given.f), "g": flat(given.g)}
+        self.value = {name: jit(loss, static_argnums=0) for name, loss in losses.items()}
+        self.gradient = {(name, level): jit(jax.grad(loss, argnums), static_argnums=0)
+                         for name, loss in losses.items() for level, argnums in (("x", 2), ("y", 3))}
+
+        def product(argnum: int) -> Callable[..., Any]:
+            def of_vectors(frame: Frame, arrays: Any, x: Any, y: Any, v: Any) -> Any:
+                return jax.jvp(lambda y: jax.grad(losses["g"], argnum)(frame, arrays, x, y), (y,), (v,))[1]
+            return of_vectors
+
+        self.product = {level: jit(product(argnum), static_argnums=0) for level, argnum in (("x", 2), ("y", 3))}
+        self.metrics = jit(flat(given.metrics), static_argnums=0) if given.metrics else None
+        self.projection = jit(lambda x: _raveled(given.project_x(self.forms["x"].of(x)))) if given.project_x else None
+
+
+def _raveled(tree: Any) -> Any:
+    return jnp.concatenate([jnp.ravel(part) for part in jax.tree_util.tree_leaves(tree)])
+
+
+class JaxLosses(Losses):
+    """An agent with losses in JAX."""
+
+    compiled: ClassVar[Compiled]
+
+    def _framework(self) -> Place:
+        self.place = Place(self.xp, self.dtype)
+        return self.place
+
+    def start(self) -> tuple[Any, Any]:
+        x, y = (self.xp.asarray(self.compiled.forms[level].start(self.dtype)) for level in LEVELS)
+        return x, y
+
+    def _called(self, function: Callable[..., Any], batch: Any, *vectors: Any) -> Any:
+        with self.place.here():
+            return self.place.outside(function(*batch, *map(self.place.inside, vectors)))
+
+    def _value(self, loss: str, x: Any, y: Any, batch: Any) -> float:
+        return float(self._called(self.compiled.value[loss], batch, x, y))
+
+    def _gradient(self, loss: str, level: str, x: Any, y: Any, sample: Any) -> Any:
+        return self._called(self.compiled.gradient[loss, level], self._batch(loss, sample), x, y)
+
+    def _product(self, level: str, x: Any, y: Any, v: Any, sample: Any) -> Any:
+        return self._called(self.compiled.product[level], self._batch("g", sample), x, y, v)
+
+    def _projected(self, x: Any) -> Any:
+        return self._called(self.compiled.projection, (), x)                    # type: ignore[arg-type]
+
+    def metrics(self, x: Any, y: Any) -> Mapping[str, float]:
+        if self.compiled.metrics is None:
+            return {}
+        with self.place.here():
+            found = self.compiled.metrics(*self.tested.whole, *map(self.place.inside, (x, y)))
+        return mapped(lambda value: value.item() if getattr(value, "size", 0) == 1 else value, found)
+
+    def _look(self, loss: str, batch: Any) -> tuple[Any, dict[str, bool]]:
+        frame, arrays = batch
+        with self.place.here():
+            x, y = (form.of(form.start(self.dtype)) for form in self.compiled.forms.values())
+            def function(x: Any, y: Any, arrays: Any) -> Any:
+                return getattr(self.given, loss)(x, y, frame.filled(arrays))
+            traced, shape = jax.make_jaxpr(function, return_shape=True)(x, y, arrays)
+        used = {id(variable) for equation in traced.jaxpr.eqns for variable in equation.invars}
+        mine = [id(variable) in used for variable in traced.jaxpr.invars]
+        at = len(jax.tree_util.tree_leaves(x))
+        return shape, {"x": any(mine[:at]), "y": any(mine[at:at + len(jax.tree_util.tree_leaves(y))])}
+
+    def _plain(self, level: str, vector: Any) -> Any:
+        return self.compiled.forms[level].plain(np.array(vector.get() if hasattr(vector, "get") else vector))
+
+    def x_tree(self, x: Any) -> Any:
+        """x in the user's form, of numpy arrays."""
+        return self._plain("x", x)
+
+    def y_tree(self, y: Any) -> Any:
+        """y likewise."""
+        return self._plain("y", y)
+
+
+def problem(given: Given) -> type[JaxLosses]:
+    """The class of these losses."""
+    return type("Losses", (JaxLosses,), {"given": given, "compiled": Compiled(given)})

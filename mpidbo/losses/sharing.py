@@ -1,0 +1,106 @@
+"""Data sets split over the agents."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import UserError
+from ..problems.shares import Tag, generator
+from ..problems.splits import split as split_by_rule
+from .nested import is_array, kind, leaves, mapped
+
+SUFFIX = ".npy"
+
+
+def split(labels: Any, agents: int, rule: str = "iid", *, concentration: float = 1.0, seed: int = 0) -> list[NDArray[np.int64]]:
+    """Who gets which sample: one array of ascending indices for each agent; each sample belongs to one of them.
+
+    labels : of all samples, shape (N,), an array, a tensor or a list; or N, where the rule does not ask for them.
+    rule : "iid": at random, in parts of equal size up to one; "dirichlet": each class in proportions drawn from
+        Dirichlet(concentration, ...), small ones being heterogeneous; "class": two shards of the sorted labels for each agent.
+    seed : the same seed gives the same split. Two sets of labels that are split with one seed and rule have the same
+        mixture of classes on each agent, which training and validation data should have.
+
+    UserError: an unknown rule, a concentration that is not positive, fewer samples than agents, labels that are missing.
+    """
+    if isinstance(labels, int):
+        if rule in ("dirichlet", "class"):
+            raise UserError(f"split: {rule} goes by the labels, not by their number {labels}; give the labels")
+        labels = np.zeros(labels, np.int64)
+    labels = np.asarray(labels)
+    if labels.ndim != 1:
+        raise UserError(f"split: labels of shape {labels.shape}, expected one for each sample, (N,)")
+    return split_by_rule(rule, labels, agents, generator(seed, Tag.SPLIT), concentration)
+
+
+def split_files(paths: Sequence[Any]) -> list[NDArray[np.int64]]:
+    """The split that files give, one for each agent: indices in a .npy file or as text, separated by white space.
+
+    UserError: a file that cannot be read or holds no indices, a sample that two agents have.
+    """
+    parts = [_indices(Path(path)) for path in paths]
+    everyone = np.sort(np.concatenate([np.zeros(0, np.int64), *parts]))
+    twice = everyone[1:][everyone[1:] == everyone[:-1]]
+    if len(twice):
+        raise UserError(f"split_files: sample {twice[0]} is given twice; give each sample to one agent")
+    return parts
+
+
+def _indices(path: Path) -> NDArray[np.int64]:
+    try:
+        found = np.load(path, allow_pickle=False) if path.suffix == SUFFIX else np.array(path.read_text().split(), np.int64)
+    except (OSError, ValueError) as error:
+        raise UserError(f"split_files: {path} cannot be read as indices ({error}); give whole numbers from 0 on") from None
+    if found.dtype.kind not in "iu" or found.ndim != 1 or not len(found) or found.min() < 0:
+        raise UserError(f"split_files: {path} holds no indices; give whole numbers from 0 on, at least one")
+    return found.astype(np.int64)
+
+
+class Subset:
+    """The samples `indices` of a map-style data set, as one of its own."""
+
+    def __init__(self, dataset: Any, indices: NDArray[Any]) -> None:
+        self.dataset, self.indices = dataset, indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, i: int) -> Any:
+        return self.dataset[int(self.indices[i])]
+
+
+class Subsets(Sequence[Any]):
+    """What `subsets` returns: one agent's samples at a time, made when they are asked for."""
+
+    def __init__(self, dataset: Any, parts: Sequence[NDArray[Any]]) -> None:
+        self.dataset, self.parts = dataset, list(parts)
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    def __getitem__(self, agent: Any) -> Any:
+        part = self.parts[agent]
+        if is_array(self.dataset) or isinstance(self.dataset, (tuple, list, dict)):
+            return mapped(lambda leaf: leaf[part], self.dataset)
+        return Subset(self.dataset, part)
+
+
+def subsets(dataset: Any, parts: Sequence[NDArray[Any]]) -> Subsets:
+    """Each agent's samples of a data set that all ranks can read: the entries for `data`.
+
+    dataset : an array or tensor of samples, a tuple or dict of them, or a map-style data set (with a length and items).
+    parts : one array of indices for each agent, such as `split` returns.
+
+    UserError: an index beyond the samples, arrays of different length.
+    """
+    is_tree = is_array(dataset) or isinstance(dataset, (tuple, list, dict))
+    sizes = sorted({len(leaf) for leaf in leaves(dataset)}) if is_tree else [len(dataset)]
+    if len(sizes) != 1:
+        raise UserError(f"subsets: arrays of different length, {kind(dataset)}; give as many of each (features and labels, say)")
+    last = max((int(part.max()) for part in map(np.asarray, parts) if len(part)), default=-1)
+    if last >= sizes[0]:
+        raise UserError(f"subsets: sample {last} is asked for, but there are {sizes[0]}; count from 0")
+    return Subsets(dataset, parts)
