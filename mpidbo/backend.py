@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module, util
 from sys import modules
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 
 from .agents import agreed, texts
 from .errors import UserError
-from .fused import TIME, Rows, compute, real
+from .fused import TIME, Rows, compute, real, written
 
 Array = Any
 LOCAL_RANK = ("SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "PMI_LOCAL_RANK", "PALS_LOCAL_RANKID", "FLUX_TASK_LOCAL_ID")
@@ -72,19 +72,21 @@ class Cuda(Host):
         self.ready.record()
         TIME.now += 1
 
-    def message(self, rows: tuple[Array, ...]) -> tuple[Array, ...]:
-        """The arrays of a message, which `stream` may read; other streams once it `arrives`.
+    def message(self, rows: tuple[Array, ...], spare: Callable[[], Sequence[Array]]) -> tuple[Array, ...]:
+        """The arrays of a message, which `stream` may read; other streams once it `arrive`s.
 
-        Where all that it is made of was there when `ready` was recorded, it is computed beside what the device has begun since.
+        Where all that it is made of was there when `ready` was recorded, it is computed into the `spare` arrays, which nobody else uses,
+        beside what the device has begun since.
         """
         parts = [self.rows(part) for part in rows]
-        if any(part.made() >= TIME.now for part in parts):
+        if late := any(part.made() >= TIME.now for part in parts):
             compute(parts)
             self.settle()
         self.stream.wait_event(self.ready)
+        if late:
+            return tuple([part.array for part in parts])
         with self.stream:
-            compute(parts)
-        return tuple([part.array for part in parts])
+            return tuple([part.array if part.known else written(part, target) for part, target in zip(parts, spare(), strict=True)])
 
     def arrive(self) -> None:
         """Have the device's work wait for what `stream` has begun until now."""

@@ -46,6 +46,11 @@ class Rows:
         return self._array
 
     @property
+    def known(self) -> bool:
+        """Whether there is nothing left to do."""
+        return self._array is not None
+
+    @property
     def ndim(self) -> int:
         return len(self.shape)
 
@@ -182,11 +187,17 @@ Recipe = tuple[tuple[str, ...], ...]
 
 
 class Kept:
-    """Of a recipe, which results were asked for once more after it, and are therefore kept from then on."""
+    """Of a recipe: the `places` of results that were asked for once more after it and are therefore kept from then on; its kernels."""
 
-    def __init__(self) -> None:
-        self.places: set[int] = set()
-        self.kernels: dict[Any, Callable[..., None]] = {}
+    def __init__(self, dtype: Any) -> None:
+        self.dtype, self.places = dtype, set[int]()
+        self._kernels: dict[tuple[int, ...], Any] = {}
+
+    def kernel(self, found: "Traced", places: list[int]) -> Any:
+        """An elementwise kernel, to be called with arrays, numbers and what the results of these places are to fill."""
+        if (key := tuple(places)) not in self._kernels:
+            self._kernels[key] = _kernel(found.recipe, places, len(found.arrays), len(found.numbers), self.dtype)
+        return self._kernels[key]
 
 
 RECIPES: dict[Any, Kept] = {}
@@ -204,54 +215,65 @@ def compute(wanted: Sequence[Rows]) -> bool:
     return did
 
 
+def written(rows: Rows, target: Array) -> Array:
+    """The target, filled with the numbers of rows that are still to be computed, and stay so."""
+    found = Traced([rows], rows.shape)
+    found.kept.kernel(found, [len(found.nodes) - 1])(*found.arrays, *found.numbers, target)
+    return target
+
+
 def _compute(wanted: list[Rows], shape: tuple[int, ...], dtype: Any) -> None:
-    recipe: list[tuple[str, ...]] = []
-    nodes: list[Rows] = []
-    arrays: list[Array] = []
-    numbers: list[float] = []
-    names: dict[int, str] = {}
-    again: list[Rows] = []
-
-    def named(part: Any, needed: bool = True) -> str:
-        if type(part) is not Rows:
-            numbers.append(float(part))
-            return f"c{len(numbers) - 1}"
-        if (name := names.get(id(part))) is not None:
-            return name
-        if part._array is None and part.shape != shape:
-            compute([part])
-        if part._array is not None:
-            arrays.append(part._array)
-            name = f"a{len(arrays) - 1}"
-        else:
-            if part._recipe is not None and needed:
-                again.append(part)
-                needed = False                           # what lies below would not be, had it been kept
-            recipe.append((part._op, *[named(operand, needed) for operand in part._operands]))
-            nodes.append(part)
-            name = f"t{len(nodes) - 1}"
-        names[id(part)] = name
-        return name
-
-    for rows in wanted:
-        named(rows)
-    for rows in again:                                   # computed before, by the way, and now once more: from now on it is kept
+    found = Traced(wanted, shape)
+    for rows in found.again:                             # computed before, by the way, and now once more: from now on it is kept
         assert rows._recipe is not None
         kept, place = rows._recipe
         kept.places.add(place)
-    kept = RECIPES.setdefault((tuple(recipe), dtype), Kept())
-    places = sorted({nodes.index(rows) for rows in (*wanted, *again)} | kept.places)
-    cupy = modules["cupy"]
-    if (key := tuple(places)) not in kept.kernels:
-        kept.kernels[key] = _kernel(cupy, tuple(recipe), places, len(arrays), len(numbers), dtype)
-    out = [cupy.empty(shape, dtype) for _ in places]
-    kept.kernels[key](*arrays, *numbers, *out)
-    for place, node in enumerate(nodes):
+    places = sorted({found.nodes.index(rows) for rows in (*wanted, *found.again)} | found.kept.places)
+    out = [modules["cupy"].empty(shape, dtype) for _ in places]
+    found.kept.kernel(found, places)(*found.arrays, *found.numbers, *out)
+    for place, node in enumerate(found.nodes):
         if place not in places and not _scaled(node):
-            node._recipe = kept, place
+            node._recipe = found.kept, place
     for place, array in zip(places, out, strict=True):
-        node = nodes[place]
+        node = found.nodes[place]
         node._array, node._operands, node._recipe, node._depth, node.born = array, (), None, 0, TIME.now
+
+
+class Traced:
+    """What is to be done for the wanted rows: `nodes` in their order by a recipe from `arrays` and `numbers`.
+
+    `again` are those that an earlier kernel computed without anybody keeping them.
+    """
+
+    def __init__(self, wanted: list[Rows], shape: tuple[int, ...]) -> None:
+        self.shape, self.nodes, self.again = shape, list[Rows](), list[Rows]()
+        self.arrays, self.numbers = list[Array](), list[float]()
+        self._steps, self._names = list[tuple[str, ...]](), dict[int, str]()
+        for rows in wanted:
+            self._name(rows, needed=True)
+        self.recipe = tuple(self._steps)
+        self.kept = RECIPES.setdefault((self.recipe, wanted[0].dtype), Kept(wanted[0].dtype))
+
+    def _name(self, part: Any, needed: bool) -> str:
+        if type(part) is not Rows:
+            self.numbers.append(float(part))
+            return f"c{len(self.numbers) - 1}"
+        if (name := self._names.get(id(part))) is not None:
+            return name
+        if not part.known and part.shape != self.shape:
+            compute([part])
+        if part.known:
+            self.arrays.append(part.array)
+            name = f"a{len(self.arrays) - 1}"
+        else:
+            if part._recipe is not None and needed:
+                self.again.append(part)
+                needed = False                           # what lies below would not be, had it been kept
+            self._steps.append((part._op, *[self._name(operand, needed) for operand in part._operands]))
+            self.nodes.append(part)
+            name = f"t{len(self.nodes) - 1}"
+        self._names[id(part)] = name
+        return name
 
 
 def _scaled(rows: Rows) -> bool:
@@ -260,12 +282,11 @@ def _scaled(rows: Rows) -> bool:
         part._array is not None for part in rows._operands if type(part) is Rows)
 
 
-def _kernel(cupy: Any, recipe: Recipe, places: list[int], arrays: int, numbers: int, dtype: Any) -> Any:
-    """One elementwise kernel, called with the arrays, the numbers and what is to be filled."""
+def _kernel(recipe: Recipe, places: list[int], arrays: int, numbers: int, dtype: Any) -> Any:
     real_type = {"float64": "double", "float32": "float"}[dtype.name]
     lines = [f"const {real_type} t{i} = {C[op].format(*operands)};" for i, (op, *operands) in enumerate(recipe)]
     lines += [f"o{i} = t{place};" for i, place in enumerate(places)]
     given = [f"{dtype.name} a{i}" for i in range(arrays)] + [f"{dtype.name} c{i}" for i in range(numbers)]
     filled = [f"{dtype.name} o{i}" for i in range(len(places))]
-    return cupy.ElementwiseKernel(", ".join(given), ", ".join(filled), "\n".join(lines), "mpidbo_update", options=("--fmad=false",),
-                                  no_return=True)
+    return modules["cupy"].ElementwiseKernel(", ".join(given), ", ".join(filled), "\n".join(lines), "mpidbo_update",
+                                             options=("--fmad=false",), no_return=True)

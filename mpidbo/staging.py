@@ -14,10 +14,10 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from .agents import agreed
-from .backend import Cuda
+from .backend import Cuda, host
 from .errors import UserError
 from .exchange import Exchange, Links, Route
-from .fused import Rows
+from .fused import Rows, compute
 
 Array = Any
 MIX = """
@@ -47,16 +47,16 @@ class OnDevice(Route):
         self.weights = self.xp.asarray(self.W.data)
 
     def mix(self, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
-        own = self.backend.message(arrays)
-        received = self.exchanged(own)
-        self.backend.arrive()
+        own, received = self.exchanged(arrays)
         mixed = tuple([Rows(self._summed(a, received, slot)) for a, slot in zip(own, self.slots, strict=True)])
         self.backend.settle()
         return mixed
 
-    def exchanged(self, own: tuple[Array, ...]) -> Array | None:
-        """The rows of other ranks' agents, (rows, floats of all arrays), once the backend's stream is there."""
-        return None
+    def exchanged(self, arrays: tuple[Array, ...]) -> tuple[tuple[Array, ...], Array | None]:
+        """This rank's rows, and those of other ranks' agents, (rows, floats of all arrays)."""
+        rows = [self.backend.rows(part) for part in arrays]
+        compute(rows)
+        return tuple([part.array for part in rows]), None
 
     def _summed(self, own: Array, received: Array | None, slot: slice) -> Array:
         mixed = self.xp.empty((self.m, own.shape[1]), self.dtype)
@@ -85,6 +85,24 @@ class Crossing(OnDevice):
         self.compact = replace(links, sent=[[sent.index(row) for row in rows] for rows in links.sent])
         self.sent, self.taken = len(sent), None if len(sent) == self.m else backend.xp.asarray(np.array(sent, np.int64))
         self.received = backend.xp.empty((len(links.theirs), self.width), self.dtype)
+        self.early: list[Array] = []
+        backend.settle()                                 # memory that was just let go may still be in use until then
+
+    def exchanged(self, arrays: tuple[Array, ...]) -> tuple[tuple[Array, ...], Array | None]:
+        own = self.backend.message(arrays, self.spare)
+        self.cross(own)
+        self.backend.arrive()
+        return own, self.received
+
+    def spare(self) -> list[Array]:
+        """Where a message may be computed before its time; made when it first is."""
+        if not self.early:
+            self.early = [self.xp.empty((self.m, width), self.dtype) for width in self.widths]
+        return self.early
+
+    def cross(self, own: tuple[Array, ...]) -> None:
+        """Fill `received` on the backend's stream, where the message can be read."""
+        raise AssertionError("each kind of buffer crosses in its own way")
 
     def outgoing(self, own: tuple[Array, ...]) -> Array:
         """(sent, floats of all arrays), on the device."""
@@ -102,7 +120,7 @@ class Staged(Crossing):
         self.packed, send = self.compact.outgoing(self.leaving)
         self.exchange = Exchange(graph, send, links.incoming(self.coming))
 
-    def exchanged(self, own: tuple[Array, ...]) -> Array:
+    def cross(self, own: tuple[Array, ...]) -> None:
         stream = self.backend.stream
         with stream:
             self.outgoing(own).get(stream=stream, out=self.leaving, blocking=False)
@@ -111,7 +129,6 @@ class Staged(Crossing):
             np.take(self.leaving, self.compact.rows, axis=0, out=self.packed, mode="clip")
         self.exchange()
         self.received.set(self.coming, stream=stream)
-        return self.received
 
     def close(self) -> None:
         self.exchange.close()
@@ -126,7 +143,7 @@ class Direct(Crossing):
         self.order = None if packed is None else backend.xp.asarray(np.array(self.compact.rows, np.int64))
         self.incoming = links.incoming(self.received)
 
-    def exchanged(self, own: tuple[Array, ...]) -> Array:
+    def cross(self, own: tuple[Array, ...]) -> None:
         stream = self.backend.stream
         with stream:
             rows = self.outgoing(own)
@@ -134,7 +151,6 @@ class Direct(Crossing):
                 rows = self.xp.take(rows, self.order, axis=0)
         stream.synchronize()
         self.graph.Neighbor_alltoallv([rows, self.counts], self.incoming)
-        return self.received
 
 
 def route(widths: list[int], W: csr_array, backend: Cuda, links: Links | None, graph: Any) -> Route:
@@ -157,7 +173,7 @@ def verify(W: csr_array, backend: Cuda, links: Links, graph: Any, comm: Any, fir
         try:
             route = Direct([width], W, backend, links, graph)
             rows = np.arange(first, first + route.m)[:, None] + np.arange(width) / width
-            received = route.exchanged((backend.xp.asarray(rows.astype(W.dtype)),)).get()
+            received = host(route.exchanged((rows.astype(W.dtype),))[1])
             expected = np.array(links.theirs)[:, None] + np.arange(width) / width
             if not np.array_equal(received, expected.astype(W.dtype)):
                 said = "what arrived is not what was sent"
