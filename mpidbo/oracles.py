@@ -107,16 +107,19 @@ class Oracle:
                                     f"expected ({m}, {self._width(name)}); mend it, or leave it out")
 
     def _fits(self, name: str, got: Any, i: int) -> None:
-        """UserError unless what agent i of this rank returned has the shape of that oracle."""
+        """UserError unless what agent i of this rank returned has the shape of that oracle, and lies where the run's arrays do."""
         if _kind(got) != f"shape ({self._width(name)},)":
             raise UserError(f"problem {type(self.problems[i]).__name__}.{name}: agent {self.agents.first + i} returns {_kind(got)}, "
                             f"expected shape ({self._width(name)},); mend it (see: mpidbo check)")
+        if self.backend.xp is not np and isinstance(got, np.ndarray):
+            raise UserError(f"problem {type(self.problems[i]).__name__}.{name}: agent {self.agents.first + i} returns an array of numpy, "
+                            "but the run is on the GPU; compute with self.xp, and bring data there by self.xp.asarray")
 
     def _width(self, name: str) -> int:
         return self.dims[0] if name in ("f_x", "g_x", "g_xy") else self.dims[1]
 
     def _rows(self, name: str) -> Callable[..., Array]:
-        calls, dtype, m, width = self.calls, self.dtype, len(self.problems), self._width(name)
+        calls, dtype, m, width, xp = self.calls, self.dtype, len(self.problems), self._width(name), self.backend.xp
         singles: list[Any] = [getattr(p, name, None) for p in self.problems]
         stacked = self._stacked.get(name)
         only: Any = singles[0] if m == 1 and stacked is None else None
@@ -125,7 +128,7 @@ class Oracle:
             if self._among is not None:
                 return several(*rows)
             began = perf_counter()
-            out = np.empty((1, width), dtype)
+            out = xp.empty((1, width), dtype)
             got = only(*[row[0] for row in rows], self._samples[0])
             try:
                 out[0] = got
@@ -142,7 +145,7 @@ class Oracle:
             if stacked is not None and among is None:
                 out = stacked(*rows, self._samples)
             else:
-                out = np.zeros((m, width), dtype)
+                out = xp.zeros((m, width), dtype)
                 for i, single in enumerate(singles):
                     if among is not None and not among[i]:
                         continue

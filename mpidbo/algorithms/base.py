@@ -103,10 +103,9 @@ def averaging(theta: Schedule | None, what: str = "steps.theta") -> None:
 
 def squares(rows: Array) -> Array:
     """The squared norm of each row, (m, 1)."""
-    return np.array([[float(row @ row)] for row in rows], rows.dtype)
+    return (rows[:, None, :] @ rows[:, :, None])[:, :, 0]
 
 
 def ball(rows: Array, R: float) -> Array:
     """Each row, or where its norm exceeds R the nearest point of that ball."""
-    norms = np.sqrt(squares(rows))
-    return rows if (norms <= R).all() else np.where(norms <= R, rows, rows * (R / np.maximum(norms, R)))
+    return rows * (R / np.maximum(np.sqrt(squares(rows)), R))       # by 1, where it is within

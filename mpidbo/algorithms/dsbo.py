@@ -83,7 +83,7 @@ class Dsbo(Method):
     def jhip(self, k: int, oracle: Oracle, W: Levels, x: Any, y: Any, gamma: float) -> Array:
         """N steps from 0 towards the Z (m, q, p) with average G_yy Z = average G_yx."""
         (m, p), (_, q) = x.shape, y.shape
-        Z = np.zeros((m, q, p), y.dtype, like=y)
+        Z = np.zeros_like(y, shape=(m, q, p))
         D = JHIP.start(rows(Z))
         for t in range(self.N):
             o = oracle.draw(k, phase=self.T + t)

@@ -45,6 +45,7 @@ class Dsgd(Method):
 
     def accept(self, oracle: Oracle, x: Array, y: Array) -> None:
         v = np.random.default_rng(0).standard_normal(len(y)).astype(y.dtype)
+        x, y, v = (oracle.backend.array(part) for part in (x, y, v))
         for i, problem in enumerate(oracle.problems):
             if getattr(problem, "g_yy", None) is not None:
                 got = problem.g_yy(x, y, v, None)

@@ -74,7 +74,7 @@ class GossipDsbo(Method):
 
     def start(self, x: Array, y: Array) -> State:
         I = rows(eye(y))
-        return State(x, y, 0 * x, 0 * y, np.zeros((len(x), x.shape[1] * y.shape[1]), x.dtype, like=x), np.tile(self.mu_g * I, self.b),
+        return State(x, y, 0 * x, 0 * y, np.zeros_like(x, shape=(len(x), x.shape[1] * y.shape[1])), np.tile(self.mu_g * I, self.b),
                      I / self.L, Memories(self.upper.start(x), self.lower.start(y)))
 
     def step(self, k: int, oracle: Oracle, W: Levels, state: State) -> State:
@@ -99,7 +99,7 @@ class GossipDsbo(Method):
 
     def inverse(self, v: Any) -> Array:
         """(m, q, q): Q_b / L from v (m, b, q, q)."""
-        I = Q = np.eye(v.shape[2], dtype=v.dtype, like=v)
+        I = Q = np.diag(np.ones_like(v[0, 0, 0]))
         for i in range(self.b):
             Q = I + Q - v[:, i] @ Q / self.L
         return Q / self.L

@@ -21,12 +21,12 @@ COPIES = 10
 def eye(y: Array) -> Array:
     """The unit matrix of R^q for each row of y, (m, q, q)."""
     m, q = y.shape
-    return np.broadcast_to(np.eye(q, dtype=y.dtype, like=y), (m, q, q))
+    return np.broadcast_to(np.diag(np.ones_like(y[0])), (m, q, q))
 
 
 def columns(product: Callable[..., Array], x: Array, y: Array, Z: Array) -> Array:
     """(m, ., c): column j is product(x, y, column j of Z), for Z (m, q, c). With the unit matrix, g_yy or g_xy itself."""
-    return np.stack([product(x, y, np.ascontiguousarray(Z[:, :, j])) for j in range(Z.shape[2])], axis=2)
+    return np.stack([product(x, y, Z[:, :, j].copy()) for j in range(Z.shape[2])], axis=2)
 
 
 def rows(matrices: Array) -> Array:
