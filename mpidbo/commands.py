@@ -25,6 +25,7 @@ from .reading import folder, load, parse_overrides, with_absolute_paths
 from .record import Folder, adopted
 from .show import show as shown
 from .show import table
+from .threads import announce
 
 STOPPED = 85
 """The exit code of a run that was asked to stop: a checkpoint is written, and the same command goes on from it."""
@@ -92,6 +93,7 @@ def check(args: argparse.Namespace, comm: None) -> int:
         if value is not None and value < least:
             raise UserError(f"{name}: {value} is too small; give at least {least}")
     table = with_absolute_paths({"problem": {"name": args.problem, **options(args.options)}}, Path())["problem"]
+    announce(1)
     cls = problem_class(table["name"])
     n = args.agents or getattr(cls, "agents", None) or 2
     problem, = make_problems(cls, table, range(1), n, seed=args.seed, dtype=np.dtype("float64"))

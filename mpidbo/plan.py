@@ -28,7 +28,7 @@ from .runner import Loop, Observer
 from .stall import Watch
 from .state import mapped
 from .stopping import Stopping
-from .threads import limited
+from .threads import announce, limited
 
 if TYPE_CHECKING:
     from .topologies import Topology
@@ -73,6 +73,7 @@ class Plan:
         run = config.run
         self.backend = chosen(run.device, comm, run.buffers)
         with agreed(comm, patient=True):            # for rank 0, which makes the topologies
+            announce(run.threads)
             cls = problem_class(config.problem["name"])
             n = next(n for n in (run.agents, getattr(cls, "agents", None), 1 if comm is None else comm.size) if n is not None)
             self.agents = Agents(n, comm)

@@ -1,11 +1,25 @@
 """How many threads a rank computes with: part of the trajectory, as they change the order of sums."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from sys import modules
 from typing import Any
 
 from threadpoolctl import threadpool_limits
+
+OF_JAX = "PJRT_NPROC"
+"""What JAX reads when it first computes on the CPU, never again, and nothing else does."""
+
+
+def announce(threads: int) -> None:
+    """So many threads for JAX, unless the environment says it; before a problem has it compute."""
+    os.environ.setdefault(OF_JAX, str(threads))
+
+
+def announced() -> bool:
+    """Whether JAX has been told."""
+    return OF_JAX in os.environ
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """Losses in JAX: derivatives by reverse mode, second ones forward over reverse, each compiled once for all agents."""
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from typing import Any, ClassVar
 
 import jax
@@ -11,11 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UserError
+from ..threads import announce, announced
 from .base import LEVELS, Given, Losses
 from .nested import is_array, leaves, mapped
 
-ONE_THREAD = {"xla_cpu_multi_thread_eigen": False}
-"""Sums over several threads would depend on how many cores a rank sees."""
+
+def heed_threads() -> None:
+    """Let JAX compute on the CPU with the threads of the run, by default one; a warning where that comes too late.
+
+    It takes a thread for each core that it sees when it first computes, and sums depend on how many these are.
+    """
+    if announced():
+        return
+    announce(1)
+    now = jax.config.jax_num_cpu_devices
+    try:
+        for number in (now + 2, now):                                       # another number is refused once it has computed
+            jax.config.update("jax_num_cpu_devices", number)
+    except RuntimeError:
+        warnings.warn("from_jax: JAX has computed before, with a thread for each core, so that results may depend on how many cores a rank "
+                      "sees; call from_jax first, or set PJRT_NPROC=1 in the environment", stacklevel=5)
 
 
 class Form:
@@ -133,8 +148,6 @@ class Compiled:
 
     def __init__(self, given: Given) -> None:
         self.forms = {"x": Form(given.x0, "x0"), "y": Form(given.y0, "y0")}
-        jit = partial(jax.jit, compiler_options=ONE_THREAD)
-
         def flat(function: Callable[..., Any]) -> Callable[..., Any]:
             """`function` of trees as one of vectors."""
             def of_vectors(frame: Frame, arrays: Any, *vectors: Any) -> Any:
@@ -143,8 +156,8 @@ class Compiled:
             return of_vectors
 
         losses = {"f": flat(given.f), "g": flat(given.g)}
-        self.value = {name: jit(loss, static_argnums=0) for name, loss in losses.items()}
-        self.gradient = {(name, level): jit(jax.grad(loss, argnums), static_argnums=0)
+        self.value = {name: jax.jit(loss, static_argnums=0) for name, loss in losses.items()}
+        self.gradient = {(name, level): jax.jit(jax.grad(loss, argnums), static_argnums=0)
                          for name, loss in losses.items() for level, argnums in (("x", 2), ("y", 3))}
 
         def product(argnum: int) -> Callable[..., Any]:
@@ -152,9 +165,9 @@ class Compiled:
                 return jax.jvp(lambda y: jax.grad(losses["g"], argnum)(frame, arrays, x, y), (y,), (v,))[1]
             return of_vectors
 
-        self.product = {level: jit(product(argnum), static_argnums=0) for level, argnum in (("x", 2), ("y", 3))}
-        self.metrics = jit(flat(given.metrics), static_argnums=0) if given.metrics else None
-        self.projection = jit(lambda x: _raveled(given.project_x(self.forms["x"].of(x)))) if given.project_x else None
+        self.product = {level: jax.jit(product(argnum), static_argnums=0) for level, argnum in (("x", 2), ("y", 3))}
+        self.metrics = jax.jit(flat(given.metrics), static_argnums=0) if given.metrics else None
+        self.projection = jax.jit(lambda x: _raveled(given.project_x(self.forms["x"].of(x)))) if given.project_x else None
 
 
 def _raveled(tree: Any) -> Any:
@@ -223,4 +236,5 @@ class JaxLosses(Losses):
 
 def problem(given: Given) -> type[JaxLosses]:
     """The class of these losses."""
+    heed_threads()
     return type("Losses", (JaxLosses,), {"given": given, "compiled": Compiled(given)})
