@@ -16,7 +16,8 @@ class Classifier:
 
     `sizes` = (features d, hidden widths ..., classes C); (d, C) is softmax regression. The parameters y, shape (q,),
     hold layer after layer the matrix (inputs, outputs) in C order and the biases (outputs), the latter only if `bias`.
-    Below, X has shape (B, d), labels (B,) with classes 0 to C-1, y and v (q,); results have the dtype of y.
+    Below, X has shape (B, d), labels (B,) with classes 0 to C-1, y and v (q,); results have the dtype of y. All may carry the same axes
+    in front, for several agents at once: (m, B, d), (m, B), (m, q).
     """
 
     def __init__(self, sizes: Sequence[int], *, xp: Any = np, bias: bool = True) -> None:
@@ -39,24 +40,24 @@ class Classifier:
     def losses(self, y: Any, X: Any, labels: Any) -> Any:
         """CE_e of every sample, shape (B,)."""
         z = self._forward(y, X)[1]
-        z -= z.max(axis=1, keepdims=True)
+        z -= z.max(axis=-1, keepdims=True)
         own = self._of(z, labels)
-        return self.xp.log(self.xp.exp(z, out=z).sum(axis=1)) - own
+        return self.xp.log(self.xp.exp(z, out=z).sum(axis=-1)) - own
 
     def accuracy(self, y: Any, X: Any, labels: Any) -> float:
         """The share of samples whose most likely class is their label."""
-        return float((self._forward(y, X)[1].argmax(axis=1) == labels).mean())
+        return float((self._forward(y, X)[1].argmax(axis=-1) == labels).mean())
 
     def grad(self, y: Any, X: Any, labels: Any, weights: Any) -> Any:
         """sum_e w_e dCE_e/dy, shape (q,); weights (B,) or one number for all."""
         activations, z = self._forward(y, X)
         delta = self._error(self._softmax(z), labels, weights)
-        gradient = self.xp.empty(self.q, dtype=y.dtype)
+        gradient = self.xp.empty(y.shape, dtype=y.dtype)
         layers = zip(activations, self._layers(y), self._layers(gradient), strict=True)
         for a, (W, _), (dW, db) in reversed(list(layers)):
             self._products(a, delta, dW, db)
             if a is not X:
-                delta = delta @ W.T
+                delta = delta @ _transposed(W)
                 delta *= a > 0
         return gradient
 
@@ -64,32 +65,33 @@ class Classifier:
         """(sum_e w_e d2CE_e/dy2) v, shape (q,); weights (B,) or one number for all."""
         activations, tangents, z, Rz = self._tangent(y, X, v)
         P = self._softmax(z)
-        Rz -= (P * Rz).sum(axis=1, keepdims=True)
+        Rz -= (P * Rz).sum(axis=-1, keepdims=True)
         Rz *= P
         Rz *= self._column(weights)
         delta, Rdelta = self._error(P, labels, weights), Rz
-        product = self.xp.empty(self.q, dtype=y.dtype)
+        product = self.xp.empty(y.shape, dtype=y.dtype)
         layers = zip(activations, tangents, self._layers(y), self._layers(v), self._layers(product), strict=True)
         for a, Ra, (W, _), (V, _), (dW, db) in reversed(list(layers)):
             self._products(a, Rdelta, dW, db)
             if Ra is not None:
-                dW += Ra.T @ delta
-                Rdelta = Rdelta @ W.T
-                Rdelta += delta @ V.T
+                dW += _transposed(Ra) @ delta
+                Rdelta = Rdelta @ _transposed(W)
+                Rdelta += delta @ _transposed(V)
                 Rdelta *= (on := a > 0)
                 if a is not activations[1]:  # the first layer needs no delta: its input has no tangent
-                    delta = delta @ W.T
+                    delta = delta @ _transposed(W)
                     delta *= on
         return product
 
     def jvp(self, y: Any, X: Any, labels: Any, v: Any) -> Any:
         """<dCE_e/dy, v> of every sample, shape (B,)."""
         *_, z, Rz = self._tangent(y, X, v)
-        return (self._softmax(z) * Rz).sum(axis=1) - self._of(Rz, labels)
+        return (self._softmax(z) * Rz).sum(axis=-1) - self._of(Rz, labels)
 
     def _layers(self, y: Any) -> list[tuple[Any, Any]]:
         """(W, b) of each layer as views of y; b is None without biases."""
-        return [(y[W].reshape(shape), y[b] if self.bias else None) for W, b, shape in self._places]
+        front = y.shape[:-1]
+        return [(y[..., W].reshape(*front, *shape), y[..., None, b] if self.bias else None) for W, b, shape in self._places]
 
     def _forward(self, y: Any, X: Any) -> tuple[list[Any], Any]:
         """The inputs of every layer (the first is X itself) and the outputs of the last, (B, C)."""
@@ -120,24 +122,28 @@ class Classifier:
 
     def _softmax(self, z: Any) -> Any:
         """In place."""
-        z -= z.max(axis=1, keepdims=True)
+        z -= z.max(axis=-1, keepdims=True)
         self.xp.exp(z, out=z)
-        z /= z.sum(axis=1, keepdims=True)
+        z /= z.sum(axis=-1, keepdims=True)
         return z
 
     def _error(self, P: Any, labels: Any, weights: Any) -> Any:
         """w_e dCE_e/dz from the probabilities, in their place."""
-        P[self.xp.arange(len(P)), labels] -= 1
+        P.reshape(-1, P.shape[-1])[self.xp.arange(labels.size), labels.reshape(-1)] -= 1
         P *= self._column(weights)
         return P
 
     def _of(self, z: Any, labels: Any) -> Any:
-        return z[self.xp.arange(len(z)), labels]
+        return z.reshape(-1, z.shape[-1])[self.xp.arange(labels.size), labels.reshape(-1)].reshape(labels.shape)
 
     def _column(self, weights: Any) -> Any:
-        return weights[:, None] if getattr(weights, "ndim", 0) else weights
+        return weights[..., None] if getattr(weights, "ndim", 0) else weights
 
     def _products(self, a: Any, delta: Any, dW: Any, db: Any) -> None:
-        self.xp.matmul(a.T, delta, out=dW)
+        self.xp.matmul(_transposed(a), delta, out=dW)
         if db is not None:
-            self.xp.sum(delta, axis=0, out=db)
+            self.xp.sum(delta, axis=-2, out=db, keepdims=True)
+
+
+def _transposed(matrices: Any) -> Any:
+    return matrices.swapaxes(-1, -2)
