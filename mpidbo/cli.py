@@ -10,7 +10,7 @@ from functools import partial
 from time import sleep
 from typing import Any
 
-from . import commands
+from . import commands, starter
 from ._version import __version__
 from .errors import MpidboError, UserError
 from .job import INTERRUPTED, guarded, launched, same_launcher, same_protocol
@@ -58,6 +58,7 @@ def parser() -> argparse.ArgumentParser:
     run = verb("run", commands.run, "Run a configuration.", alone=False)
     commands.of_a_run(run)
     run.add_argument("--dry-run", action="store_true", help="print the plan and stop")
+    starter.add(verb)
     commands.add(verb)
     return top
 

@@ -10,7 +10,7 @@ import pytest
 LAYERS = [
     "__init__ __main__ cli commands",
     "config plots solve loading plan reading record archive saved show studies claims catalogue describe pictures doctor machine "
-    "jobscript batch",
+    "jobscript batch starter",
     "runner metrics averaged checkpoint stopping stall curvature files trees progress traffic",
     "algorithms",
     "problems losses oracles strategies schedules check data",
