@@ -60,7 +60,10 @@ class Problem:
         self.agent, self.n_agents, self.xp, self.seed = agent, n_agents, xp, seed
 
     def draw(self, rng: np.random.Generator) -> Any:
-        """A mini-batch for f and g; `rng` is fixed by (seed, agent, iteration, phase). None: the full batch."""
+        """A mini-batch for f and g; `rng` is fixed by (seed, agent, iteration, phase). None: the full batch.
+
+        What `rng` gives is of numpy: bring it to where the arrays are by `self.xp.asarray`.
+        """
         return None
 
     def metrics(self, x: Any, y: Any) -> Mapping[str, float]:
