@@ -120,6 +120,8 @@ def test_views_share_memory(cp, x):
     row[0] = 9
     x += 1
     assert (row.get().tolist(), column.get().tolist(), flat.get().tolist()) == ([10, 5, 6], [1, 10], [1, 2, 3, 10, 5, 6])
+    x.diagonal()[:] = 0
+    assert x.get().tolist() == [[0, 2, 3], [10, 0, 6]]
     assert row.data.ptr == x.data.ptr + 24 and row.base is x and x[0, 0].shape == ()
     assert (x.nbytes, x.strides, x.flags.c_contiguous, x.T.flags.c_contiguous) == (48, (24, 8), True, False)
 

@@ -236,7 +236,9 @@ class ndarray(Held):
         return self._reshaped(lambda a: a.squeeze(axis))
 
     def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> "ndarray":
-        return self._reshaped(lambda a: a.diagonal(offset, axis1, axis2))
+        found = self._reshaped(lambda a: a.diagonal(offset, axis1, axis2))
+        found._a.flags.writeable = True                  # as CuPy's is
+        return found
 
     def view(self, dtype: Any = None) -> "ndarray":
         return ndarray._view(self._a.view() if dtype is None else self._a.view(dtype), self)
