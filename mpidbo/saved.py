@@ -27,7 +27,7 @@ class Saved:
     `x` (n, p), `y` (n, q), `z` or `t` (n, q) where the method has it, rows in agent order, after `iteration` iterations: of the
     result, or of a run without one yet of its newest checkpoint that is whole; None, and iteration -1, where there is neither.
     `reason` tells why the run ended, "" without a result; `finished` whether it reached its end. `columns` has the history's
-    arrays, `config` the configuration, None where only a history is left.
+    arrays, `tables` those of config.toml, {} where only a history is left.
     """
 
     path: Path
@@ -38,10 +38,18 @@ class Saved:
     y: Array | None
     z: Array | None
     t: Array | None
-    config: Config | None = field(repr=False)
+    tables: Mapping[str, Any] = field(repr=False)
     columns: Mapping[str, np.ndarray] = field(repr=False)
     trees: Path | None = field(repr=False)
     """The file of `x_tree` and `y_tree`; None where they are plain vectors, and without a result."""
+
+    @cached_property
+    def config(self) -> Config:
+        """The configuration. UserError where it is none of this version, or where only a history is left."""
+        try:
+            return configuration.check(self.tables)
+        except UserError as error:
+            raise UserError(f"{self.path}: the configuration of this run: {error}") from None
 
     @cached_property
     def history(self) -> Any:
@@ -65,11 +73,11 @@ class Saved:
 
     @cached_property
     def _average(self) -> dict[str, Any]:
-        if self.x is None or self.config is None or not self.reason:
+        if not self.reason:
             return {}
         if self.trees is None:
-            rows = {"x": self.x} if METHODS[self.config.method["name"]][0].apart() else {"x": self.x, "y": self.y}
-            return {name: Agents(len(part)).mean(part) for name, part in rows.items()}
+            vectors = "x" if METHODS[self.tables["method"]["name"]][0].apart() else "xy"
+            return {name: Agents(len(rows)).mean(rows) for name in vectors for rows in [getattr(self, name)]}
         found, iteration = trees.read(self.trees)
         if iteration != self.iteration:
             raise UserError(f"{self.trees}: of iteration {iteration}, but the result of {self.iteration}; {trees.REMEDY}")
@@ -93,9 +101,5 @@ def load(run: Any) -> Saved:
         reason, own = str(about.get("reason", "")), folder / files.TREES if about.get("trees") else None
     else:
         iteration, rows = checkpoint.newest_rows(found.path, "xyzt")
-    try:
-        config = configuration.check(found.config) if found.config else None
-    except UserError as error:
-        raise UserError(f"{folder / files.CONFIG}: {error}") from None
-    return Saved(path=found.path, iteration=iteration, reason=reason, finished=found.finished, config=config, columns=found.history,
+    return Saved(path=found.path, iteration=iteration, reason=reason, finished=found.finished, tables=found.config, columns=found.history,
                  trees=own, **{name: rows.get(name) for name in "xyzt"})

@@ -114,13 +114,21 @@ def damage(file):
     (files.RESULT, b"no HDF5", "result.h5: cannot be read (it is no HDF5 file or it is damaged)"),
     (files.HISTORY, b"", "history.h5: cannot be read (it is no HDF5 file or it is damaged)"),
     (files.CONFIG, b"[method", "config.toml: not valid TOML"),
-    (files.CONFIG, b"problem.name = 'a'\nsteps.alpa = 1", "config.toml: steps.alpa: unknown key; did you mean alpha?"),
 ])
 def test_a_damaged_file(folder, name, text, said):
     (folder / name).write_bytes(text)
     with pytest.raises(mpidbo.UserError) as told:
         mpidbo.load(folder)
     assert said in str(told.value)
+
+
+def test_a_configuration_of_another_version(solved, folder):
+    """The rest of the run is there."""
+    (folder / files.CONFIG).write_text("problem.name = 'a'\nmethod.name = 'lopa'\nsteps.alpa = 1")
+    found = mpidbo.load(folder)
+    assert bits(found.x) == bits(solved[1].x) and found.tables["steps"] == {"alpa": 1}
+    with pytest.raises(mpidbo.UserError, match=r"/run: the configuration of this run: steps\.alpa: unknown key; did you mean alpha\?"):
+        _ = found.config
 
 
 def test_damaged_rows(solved, folder):
