@@ -226,8 +226,7 @@ class Plan:
 
     def _average(self, state: Any) -> dict[str, Any]:
         """The agents' average of x and y in the problem's own form; x alone where each agent has a y of its own."""
-        apart = self.method.personalised and "y" not in self.method.levels
-        x, y = self.agents.mean(host(state.x)), None if apart else self.agents.mean(host(state.y))
+        x, y = self.agents.mean(host(state.x)), None if self.method.apart() else self.agents.mean(host(state.y))
         with agreed(self.agents.comm):
             return trees.of(self.problems[0], x, y)
 
