@@ -22,7 +22,7 @@ SECTIONS = ("problem", "method", "steps", "topology", "run", "checkpoint")
 STEPS = ("alpha", "beta", "gamma", "theta")
 ALIASES = {"sun-dsbo": {"se": "sgd", "gt": "semi-gt"}, "lopa": {"lg": "dgd"}, "ma-dsbo": {"gt": "non-gt-dgd"}}
 """What a paper calls its variants, in a method's name: sun-dsbo-gt is sun-dsbo-semi-gt."""
-FREE = {"run.iterations", "run.evaluate_every", "run.out", "run.device", "run.stop", "run.metrics", "run.buffers", "run.max_seconds",
+FREE = {"run.iterations", "run.evaluate_every", "run.out", "run.device", "run.stop", "run.metrics", "run.buffers", "run.batched", "run.max_seconds",
         "run.stall_timeout", "checkpoint.every", "checkpoint.keep"}
 """Keys that do not decide a trajectory."""
 
@@ -37,6 +37,7 @@ class Run:
     dtype: Literal["float64", "float32"] = "float64"
     device: Literal["cpu", "cuda", "auto"] = "cpu"
     buffers: Literal["host", "device"] = "host"
+    batched: Literal["exact", "always", "never"] = "exact"
     evaluate_every: int = 50
     out: str | None = None
     stop: Mapping[str, Any] | None = None

@@ -30,7 +30,7 @@ def known(method: Method, oracle: Oracle, x: Array, y: Array) -> Method:
 
 
 def _largest(oracle: Oracle, x: Array, y: Array) -> float:
-    o = Oracle(oracle.problems, oracle.agents, dtype=oracle.dtype, backend=oracle.backend).full()       # not counted as the method's calls
+    o = oracle.twin().full()       # not counted as the method's calls
     v = np.repeat(np.random.default_rng(0).standard_normal((1, y.shape[1])).astype(y.dtype), len(y), axis=0)
     sizes = np.zeros(len(y))
     for _ in range(ITERATIONS):

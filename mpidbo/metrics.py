@@ -55,12 +55,12 @@ class Evaluation:
     `history` maps a name to the list of its values, the same on every rank. `told(row)` is called with each row.
     """
 
-    def __init__(self, loop: Loop, agents: Agents, problems: list[Any], *, every: int, seed: int,
+    def __init__(self, loop: Loop, agents: Agents, problems: list[Any], *, every: int,
                  requested: tuple[str, ...] = (), stop: StopRule | None = None,
                  told: Callable[[Mapping[str, float]], None] = lambda row: None) -> None:
         self.loop, self.agents, self.problems, self.every = loop, agents, problems, every
         self.requested, self.stop, self.told = requested, stop, told
-        self.averaged = Averaged(Oracle(problems, agents, seed=seed, dtype=loop.oracle.dtype, backend=loop.oracle.backend), agents)
+        self.averaged = Averaged(loop.oracle.twin(), agents)
         self.losses = {name: loss for loss, name in (("f", "upper_loss"), ("g", "lower_loss"))
                        if self._all(getattr(p, loss, None) is not None for p in problems)}
         self.solution = self._solution() if loop.method.bilevel and not loop.method.personalised else None

@@ -1,8 +1,10 @@
 """The oracles of all agents of a rank, stacked: rows in, rows out, counted and timed."""
 
+import warnings
 from collections.abc import Callable, Iterable
+from copy import copy
 from time import perf_counter
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -12,6 +14,10 @@ from .errors import UserError, shown
 from .problems.base import ORACLES
 
 Array = Any
+
+
+DERIVATIVES = ("f_x", "f_y", "g_x", "g_y", "g_yy", "g_xy")
+PRODUCTS = ("g_yy", "g_xy")
 
 
 class Oracle:
@@ -40,8 +46,43 @@ class Oracle:
         self._among: Array | None = None
         stacked = type(problems[0]).stacked(problems) if hasattr(type(problems[0]), "stacked") else None
         self._stacked: dict[str, Callable[..., Array]] = {name: getattr(stacked, name) for name in ORACLES if hasattr(stacked, name)}
-        for name in ("f_x", "f_y", "g_x", "g_y", "g_yy", "g_xy"):
-            setattr(self, name, backend.oracle(self._rows(name)))
+        self._bind()
+
+    def _bind(self) -> None:
+        for name in DERIVATIVES:
+            setattr(self, name, self.backend.oracle(self._rows(name)))
+
+    def twin(self) -> "Oracle":
+        """An oracle of the same problems that counts its own calls."""
+        other = copy(self)
+        other.seconds, other.calls = 0.0, dict.fromkeys(ORACLES, 0)
+        other._bind()
+        return other
+
+    def together(self, mode: Literal["exact", "always", "never"], x: Array, y: Array) -> None:
+        """Whether agents whose problem stacks them are asked at once: "exact", where that gives the bits of asking one by one.
+
+        That is tried near x (p,), y (q,), with a sample. On a GPU a batched product may round differently, and results would then depend
+        on the number of ranks; a warning says so.
+        """
+        apart = [*self._stacked] if mode == "never" else []
+        if mode == "exact":
+            rng = np.random.default_rng(0)
+            at = [self.backend.array((part + rng.standard_normal(part.shape) / 10).astype(self.dtype)) for part in (x, y, y)]
+            self.draw(0)
+            with np.errstate(all="ignore"):
+                apart = [name for name in self._stacked if not self._exact(name, at[:3 if name in PRODUCTS else 2])]
+        if mode == "exact" and apart:
+            warnings.warn(f"problem {type(self.problems[0]).__name__}: {', '.join(apart)} of several agents at once round differently here "
+                          "from one agent's, so agents are asked one by one; "
+                          'run.batched = "always" is faster, with last bits that depend on the number of ranks', stacklevel=2)
+        self._stacked = {name: stacked for name, stacked in self._stacked.items() if name not in apart}
+        self._bind()
+
+    def _exact(self, name: str, at: list[Array]) -> bool:
+        rows = self._stacked[name](*[self.backend.xp.repeat(part[None], len(self.problems), axis=0) for part in at], self._samples)
+        ones = (getattr(problem, name)(*at, sample) for problem, sample in zip(self.problems, self._samples, strict=True))
+        return all(bool(((row == one) | ((row != row) & (one != one))).all()) for row, one in zip(rows, ones, strict=True))
 
     def draw(self, k: int, phase: int = 0, among: Array | None = None) -> "Oracle":
         """This oracle, at iteration k's sample of that phase; with `among` (m,), only agents where that is true are asked, the rows of
@@ -96,7 +137,7 @@ class Oracle:
                             f"({self.dims[0]},); mend it")
         self.draw(0)
         for name in names:
-            point = (x, y, y) if name in ("g_yy", "g_xy") else (x, y)
+            point = (x, y, y) if name in PRODUCTS else (x, y)
             for i, (problem, sample) in enumerate(zip(self.problems, self._samples, strict=True)):
                 self._fits(name, getattr(problem, name)(*point, sample), i)
             if name in self._stacked:

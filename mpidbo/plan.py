@@ -95,6 +95,7 @@ class Plan:
             self.x0, self.y0 = self._start()
             trees.of(self.problems[0], self.x0, self.y0)
             self.oracle.probe(self.method.needs, self.x0, self.y0)
+            self.oracle.together(run.batched, self.x0, self.y0)
             self.method.accept(self.oracle, self.backend.rows(self.x0), self.backend.rows(self.y0))
             self._heed_projection()
         with agreed(comm):
@@ -197,7 +198,7 @@ class Plan:
     def _run(self, loop: Loop, folder: Folder | None, observers: tuple[Observer, ...], gather: bool,
              told: Callable[[Mapping[str, float]], None]) -> Result:
         run = self.config.run
-        evaluation = Evaluation(loop, self.agents, self.problems, every=run.evaluate_every, seed=run.seed,
+        evaluation = Evaluation(loop, self.agents, self.problems, every=run.evaluate_every,
                                 requested=run.metrics, stop=StopRule(**run.stop) if run.stop else None, told=told)
         state, k = self.method.start(*map(self.backend.rows, self.rows())), 0
         if folder and (snapshot := folder.resumed(state, self.levels)) is not None:

@@ -1,12 +1,13 @@
 """Data hyper-cleaning: learn from clean validation data which training labels to trust."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ..errors import UserError, did_you_mean
-from .shares import Tag, generator, share_of
+from .shares import Samples, Tag, generator, share_of
 from .supervised import Supervised
 
 BLOCK = 1 << 16
@@ -82,20 +83,21 @@ class HyperCleaning(Supervised):
 
     def g_y(self, x: Any, y: Any, sample: Any) -> Any:
         part, (weights, _) = self._trained(sample), self._weights(x, sample)
-        return self._with_ridge(self.classifier.grad(y, part.X, part.labels, weights), y)
+        return self.with_ridge(self.classifier.grad(y, part.X, part.labels, weights), y)
 
     def g_yy(self, x: Any, y: Any, v: Any, sample: Any) -> Any:
         part, (weights, _) = self._trained(sample), self._weights(x, sample)
-        return self._with_ridge(self.classifier.hvp(y, part.X, part.labels, weights, v), v)
+        return self.with_ridge(self.classifier.hvp(y, part.X, part.labels, weights, v), v)
 
     def g_xy(self, x: Any, y: Any, v: Any, sample: Any) -> Any:
         part, (_, slopes) = self._trained(sample), self._weights(x, sample)
         return self._in_block(x, sample, slopes * self.classifier.jvp(y, part.X, part.labels, v))
 
-    def _with_ridge(self, total: Any, v: Any) -> Any:
-        """total + 2 C v, in place; by blocks, since one temporary of y's size may cost a third of a gradient."""
-        for at in range(0, len(v), BLOCK):
-            total[at:at + BLOCK] += 2 * self.ridge * v[at:at + BLOCK]
+    def with_ridge(self, total: Any, v: Any) -> Any:
+        """total + 2 C v, in place; on a CPU by blocks, since one temporary of y's size may cost a third of a gradient."""
+        block = BLOCK if self.xp is np else v.size
+        for at in range(0, v.shape[-1], block):
+            total[..., at:at + block] += 2 * self.ridge * v[..., at:at + block]
         return total
 
     def _places(self, sample: Any) -> Any:
@@ -103,10 +105,8 @@ class HyperCleaning(Supervised):
         return slice(None) if sample is None or sample[0] is None else sample[0]
 
     def _weights(self, x: Any, sample: Any) -> tuple[Any, Any]:
-        """(s(x_e)/B, s'(x_e)/B) of the B training samples, by the form of s that neither overflows nor cancels."""
-        own = x[self.own][self._places(sample)]
-        e = self.xp.exp(-abs(own))
-        return self.xp.where(own > 0, 1, e) / ((1 + e) * len(own)), e / ((1 + e)**2 * len(own))
+        """(s(x_e)/B, s'(x_e)/B) of the B training samples."""
+        return logistic(self.xp, x[self.own][self._places(sample)])
 
     def _in_block(self, x: Any, sample: Any, values: Any) -> Any:
         """The values at the sample's places of the own block, zero elsewhere; the places are all different."""
@@ -126,3 +126,94 @@ class HyperCleaning(Supervised):
             return super().metrics(x, y)
         below = self.xp.searchsorted(bad, good, side="left") + self.xp.searchsorted(bad, good, side="right")
         return {**super().metrics(x, y), "auc": float(below.mean() / (2 * len(bad)))}
+
+    @classmethod
+    def stacked(cls, agents: "list[HyperCleaning]") -> "Together | None":
+        """On a GPU, where kernels for each agent would take longer to start than to run, if all agents draw as many samples."""
+        alike = len({agent.sizes() for agent in agents}) == 1
+        return Together(agents) if agents[0].xp is not np and alike else None
+
+
+class Together:
+    """The oracles of several agents: samples are gathered from all agents' at once, and matrix products are batched."""
+
+    def __init__(self, agents: list[HyperCleaning]) -> None:
+        self.one, self.xp = agents[0], agents[0].xp
+        train, validation = (Pool(self.xp, part, [getattr(agent, name) for agent in agents])
+                             for part, name in enumerate(("train", "validation")))
+        for agent, *parts in zip(agents, train.parts, validation.parts, strict=True):
+            agent.train, agent.validation = parts                # views now, not a second copy
+        own = np.array([agent.own.start for agent in agents]) + agents[0].dims[0] * np.arange(len(agents))
+        self.trained, self.validated = PerDraw(train.batch), PerDraw(validation.batch)
+        self.places = PerDraw(lambda samples: self.xp.asarray(own[:, None] + train.indices(samples)))
+        """Of the training samples, (m, B), among the entries of all rows of x."""
+
+    def f_x(self, x: Any, y: Any, samples: list[Any]) -> Any:
+        return self.xp.zeros_like(x)
+
+    def f_y(self, x: Any, y: Any, samples: list[Any]) -> Any:
+        part = self.validated(samples)
+        return self.one.classifier.grad(y, part.X, part.labels, 1 / part.labels.shape[1])
+
+    def g_x(self, x: Any, y: Any, samples: list[Any]) -> Any:
+        part, (_, slopes) = self.trained(samples), self._weights(x, samples)
+        return self._put(x, samples, slopes * self.one.classifier.losses(y, part.X, part.labels))
+
+    def g_y(self, x: Any, y: Any, samples: list[Any]) -> Any:
+        part, (weights, _) = self.trained(samples), self._weights(x, samples)
+        return self.one.with_ridge(self.one.classifier.grad(y, part.X, part.labels, weights), y)
+
+    def g_yy(self, x: Any, y: Any, v: Any, samples: list[Any]) -> Any:
+        part, (weights, _) = self.trained(samples), self._weights(x, samples)
+        return self.one.with_ridge(self.one.classifier.hvp(y, part.X, part.labels, weights, v), v)
+
+    def g_xy(self, x: Any, y: Any, v: Any, samples: list[Any]) -> Any:
+        part, (_, slopes) = self.trained(samples), self._weights(x, samples)
+        return self._put(x, samples, slopes * self.one.classifier.jvp(y, part.X, part.labels, v))
+
+    def _weights(self, x: Any, samples: list[Any]) -> tuple[Any, Any]:
+        return logistic(self.xp, x.reshape(-1)[self.places(samples)])
+
+    def _put(self, x: Any, samples: list[Any], values: Any) -> Any:
+        out = self.xp.zeros_like(x)
+        out.reshape(-1)[self.places(samples)] = values
+        return out
+
+
+class PerDraw:
+    """Made once for the samples of a draw, which several oracles use."""
+
+    def __init__(self, make: Callable[[list[Any]], Any]) -> None:
+        self._make = make
+        self._samples: list[Any] | None = None
+        self._made: Any = None
+
+    def __call__(self, samples: list[Any]) -> Any:
+        if samples is not self._samples:
+            self._samples, self._made = samples, self._make(samples)
+        return self._made
+
+
+class Pool:
+    """The samples of several agents in one array, of which `parts` are views; a draw's indices are its entry `part`."""
+
+    def __init__(self, xp: Any, part: int, parts: list[Samples]) -> None:
+        self._part, self._sizes = part, [len(own) for own in parts]
+        self._ends = np.cumsum([0, *self._sizes])
+        self._all = Samples(xp.concatenate([own.X for own in parts]), xp.concatenate([own.labels for own in parts]))
+        self.parts = [self._all.batch(slice(a, b)) for a, b in pairwise(self._ends.tolist())]
+
+    def indices(self, samples: list[Any]) -> Any:
+        """(m, B): each agent's own, of numpy."""
+        drawn = (None if sample is None else sample[self._part] for sample in samples)
+        return np.stack([np.arange(size) if own is None else own for size, own in zip(self._sizes, drawn, strict=True)])
+
+    def batch(self, samples: list[Any]) -> Samples:
+        """X (m, B, d), labels (m, B)."""
+        return self._all.batch(self._ends[:-1, None] + self.indices(samples))
+
+
+def logistic(xp: Any, x: Any) -> tuple[Any, Any]:
+    """(s(x)/B, s'(x)/B) for x (..., B), by the form of s that neither overflows nor cancels."""
+    e, B = xp.exp(-abs(x)), x.shape[-1]
+    return xp.where(x > 0, 1, e) / ((1 + e) * B), e / ((1 + e)**2 * B)

@@ -44,9 +44,9 @@ class Samples:
         """The samples of these indices; of None all, without a copy."""
         return self if indices is None else Samples(self.X[indices], self.labels[indices])
 
-    def draw(self, rng: np.random.Generator, batch: int, xp: Any) -> Any:
-        """Indices of `batch` different samples, shape (batch,); None, for all, if batch is 0 or there are not more."""
-        return xp.asarray(rng.choice(len(self), batch, replace=False, shuffle=False)) if 0 < batch < len(self) else None
+    def draw(self, rng: np.random.Generator, batch: int) -> NDArray[Any] | None:
+        """Indices of `batch` different samples, shape (batch,), of numpy; None, for all, if batch is 0 or there are not more."""
+        return rng.choice(len(self), batch, replace=False, shuffle=False) if 0 < batch < len(self) else None
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,8 +28,12 @@ class Sampled(Problem):
 
     def draw(self, rng: np.random.Generator) -> Any:
         """(training indices, validation indices) among the agent's own samples; None where all are taken."""
-        sample = self.train.draw(rng, self.batch, self.xp), self.validation.draw(rng, self.val_batch, self.xp)
+        sample = self.train.draw(rng, self.batch), self.validation.draw(rng, self.val_batch)
         return None if all(indices is None for indices in sample) else sample
+
+    def sizes(self) -> tuple[int, int]:
+        """How many training and validation samples a draw has."""
+        return min(self.batch or len(self.train), len(self.train)), min(self.val_batch or len(self.validation), len(self.validation))
 
     def f_x(self, x: Any, y: Any, sample: Any) -> Any:
         return self.xp.zeros_like(x)
