@@ -4,6 +4,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import launch
@@ -53,3 +54,13 @@ def shared_data() -> Callable[[str], Path]:
             pytest.skip(f"data set {name} is not in ../shared/data")
         return path
     return find
+
+
+@pytest.fixture(scope="session")
+def australian(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The option of the problem `australian` for random records in its format."""
+    rng, path = np.random.default_rng(0), tmp_path_factory.mktemp("records") / "records"
+    lines = (" ".join([f"{label:+d}", *(f"{j + 1}:{value:.3f}" for j, value in enumerate(row))])
+             for label, row in zip(rng.choice([-1, 1], 90), rng.uniform(-1, 1, (90, 6)), strict=True))
+    path.write_text("\n".join(lines) + "\n")
+    return {"data": str(path)}
