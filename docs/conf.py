@@ -28,7 +28,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_default_options = {"exclude-members": "__new__, __init__", "no-value": True}
 autodoc_docstring_signature = False
-nitpick_ignore_regex = [("py:.*", r"(?!mpidbo\.).*")]          # what other packages document
+nitpick_ignore_regex = [("py:class", ".*")]                   # types in signatures: of other packages, or not for users
 pygments_style = "sphinx"
 
 html_theme = "furo"

@@ -2,6 +2,7 @@
 
 import argparse
 import inspect
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -16,6 +17,8 @@ from mpidbo.problems import ORACLES, PROBLEMS
 from mpidbo.strategies import STRATEGIES
 from mpidbo.topologies import RULES
 from mpidbo.traffic import formula
+
+NAMES = re.compile(r"[\w, ]+ : ")
 
 
 def methods() -> str:
@@ -101,12 +104,15 @@ def _text(thing: Any, options: Mapping[str, Any] = MappingProxyType({})) -> str:
 
 
 def listed(lines: Sequence[str], options: Mapping[str, Any] = MappingProxyType({})) -> list[str]:
-    """A docstring whose underlined sections, with lines "name : text", are lists, alike in Markdown and reStructuredText."""
+    """A docstring whose lines "name : text", below an underlined head or an empty line, are a list, alike in Markdown and
+    reStructuredText."""
     found: list[str] = []
     section = False
     for i, line in enumerate(lines):
         below = lines[i + 1] if i + 1 < len(lines) else ""
         name, colon, text = line.partition(" : ")
+        if NAMES.match(line) and (not i or not lines[i - 1].strip()):
+            section = True
         if line and set(below) == {"-"}:
             section = True
             found += [f"**{line}**", ""]

@@ -48,7 +48,7 @@ def commands(page, languages=("sh",), inline=True):
     for line in lines:
         line = re.sub(r"^(#\s*)?(\$ )?(mpiexec -n \w+ )?", "", line.strip())
         if line.startswith("mpidbo "):
-            words = shlex.split(re.split(r"\s{3,}|\s#\s", line)[0])[1:]
+            words = shlex.split(re.split(r"\s{3,}|\s#\s|\s[|>]", line)[0])[1:]
             yield ["8" if word == "N" else word for word in words]
 
 

@@ -15,6 +15,9 @@ import mpidbo
 from mpidbo import config, graphs, problems, schedules, strategies
 from mpidbo.algorithms import METHODS
 from mpidbo.errors import shown
+from mpidbo.plan import Plan
+from mpidbo.state import leaves
+from test_docs import sent
 
 NEEDED = ("sphinx", "myst_parser", "furo")
 PAGES = {"methods": METHODS, "problems": problems.PROBLEMS}
@@ -54,3 +57,28 @@ def test_every_key_of_a_configuration_is_told(repo):
     assert {key: rows.get(key) for key in keys} == {key: "unset" if value is None else f"`{shown(value)}`" for key, value in keys.items()}
     assert [key for key in config.STEPS if f"steps.{key}" not in rows] == []
     assert [section for section in config.SECTIONS if f"## [{section}]" not in text] == []
+
+
+def test_every_choice_is_weighed(repo):
+    """Methods and strategies stand in docs/choosing.md, and what an iteration costs is so."""
+    text = (repo / "docs" / "choosing.md").read_text(encoding="utf-8")
+    assert [name for name in (*METHODS, *strategies.STRATEGIES) if f"`{name}`" not in text] == []
+    rows = re.findall(r"^\| `([\w-]+)` \| (\d+) \| (\d+) \| (.*?) \| (\d+) \| (.*?) \|$", text, re.MULTILINE)
+    assert len(rows) > 10
+    for name, gradients, products, sends, rounds, keeps in rows:
+        assert sent({"name": name}) == (sends, int(rounds)), name
+        assert cost(name) == (int(gradients), int(products), *(int(many or 1) for many in re.findall(r"(\d?)[pq]", keeps))), name
+
+
+def cost(method):
+    """Gradients and products that an agent calls in an iteration, and the multiples of p and of q that it keeps."""
+    def look(p, q):
+        tables = {"problem": {"name": "quadratic", "p": p, "q": q}, "method": {"name": method}, "run": {"agents": 2}}
+        with Plan(config.check(tables)) as plan:
+            state = plan.method.start(*plan.rows())
+            before = dict(plan.oracle.calls)
+            plan.method.step(1, plan.oracle, plan.W, state)
+            calls = [plan.oracle.calls[name] - before[name] for name in problems.ORACLES]
+            return sum(calls[2:6]) // 2, sum(calls[6:]) // 2, sum(rows[0].size for _, rows in leaves(state))
+    *calls, floats = look(2, 2)
+    return (*calls, look(3, 2)[2] - floats, look(2, 3)[2] - floats)
