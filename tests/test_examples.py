@@ -1,4 +1,4 @@
-"""Every file of examples/ runs, here for a few iterations (the demo: test_demo.py)."""
+"""Every file of examples/ runs, here for a few iterations (the demo: test_demo.py; hyper_cleaning_conv: test_torch.py)."""
 
 import os
 
@@ -26,7 +26,7 @@ def run(line):
 
 def test_all_are_run(repo):
     files = {path.stem for path in (repo / "examples").glob("*.toml")}
-    assert files == {"demo", "study_mnist", *SHORT}
+    assert files == {"demo", "study_mnist", "hyper_cleaning_conv", *SHORT}
     table = (repo / "examples" / "README.md").read_text()
     assert all(f"`{path.name}`" in table for path in (repo / "examples").glob("*.[tp]*"))
 

@@ -16,8 +16,10 @@ import mpidbo  # noqa: E402
 import written_losses  # noqa: E402
 from losses import made  # noqa: E402
 from mpidbo.agents import Agents  # noqa: E402
+from mpidbo.archive import read  # noqa: E402
 from mpidbo.losses.torch import TorchLosses  # noqa: E402
 from mpidbo.oracles import Oracle  # noqa: E402
+from runs import same  # noqa: E402
 
 pytestmark = pytest.mark.torch
 SAMPLES = 10
@@ -315,3 +317,22 @@ def test_a_mistake_of_some_ranks_is_told_once(mpi, tmp_path):
 def test_the_example_of_this_file_learns():
     history = mpidbo.solve(losses_torch.problem, "sparkle-ed-gt", iterations=80, evaluate_every=40).history
     assert history["upper_loss"][-1] < 0.9 * history["upper_loss"][0] and history["accuracy"][-1] > history["accuracy"][0]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(500)
+def test_hyper_cleaning_with_a_convolutional_network(mpi, repo, tmp_path):
+    """The example: cleaning gains some test accuracy over equal weights; on 4 ranks, and stopped and gone on with on 2, the same bits."""
+    pytest.importorskip("sklearn", reason="needs scikit-learn")
+    line = ["-m", "mpidbo", "run", repo / "examples" / "hyper_cleaning_conv.toml", "--set", "checkpoint.every=90", "--out"]
+
+    def start(ranks, out, iterations, *more):
+        done = mpi(ranks, [*line, tmp_path / out, "--set", f"run.iterations={iterations}", *more], timeout=400)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return read(tmp_path / out).history["test_accuracy"]
+
+    cleaned, equal = start(4, "whole", 300), start(0, "equal", 300, "--set", "steps.alpha=0")
+    assert cleaned[-1] > 0.88 > 0.2 > cleaned[0] and cleaned[-1] > equal[-1] + 0.015
+    start(4, "cut", 180)
+    start(2, "cut", 300, "--resume", "must")
+    assert same(tmp_path / "whole", tmp_path / "cut")
