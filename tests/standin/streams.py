@@ -88,7 +88,7 @@ class Event:
 
     def __init__(self, block: bool = True, disable_timing: bool = False, interprocess: bool = False) -> None:
         self.stream: Stream | None = None
-        self.upto = 0
+        self.upto, self.disable_timing = 0, disable_timing
 
     def record(self, stream: Stream | None = None) -> None:
         self.stream = get_current_stream() if stream is None else stream

@@ -1,0 +1,130 @@
+"""What the parts of gpu.py share: sizes, clocks, plans, data."""
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+TESTS = HERE.parent / "tests"
+Told = Iterator[dict[str, Any] | str]
+SPIN = 'extern "C" __global__ void spin(long long cycles) { long long until = clock64() + cycles; while (clock64() < until); }'
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large and how long."""
+
+    floats: tuple[int, ...] = (10**5, 10**6, 10**7)
+    spread: int = 2**29
+    """Bytes over which repeated work is spread, so that it does not find its arrays in the cache."""
+    nets: tuple[tuple[int, ...], ...] = ((300,), (4096, 4096))
+    batches: tuple[int, ...] = (64, 4096)
+    images: tuple[int, int, int] = (5000, 4500, 500)
+    ranks: tuple[int, ...] = (1, 2, 4, 8)
+    agents: tuple[int, ...] = (1, 8, 64)
+    messages: tuple[int, ...] = (10**3, 10**4, 10**5, 10**6, 10**7)
+    hidden: tuple[int, ...] = (1024,)
+    gaps: tuple[int, ...] = (10**3, 10**4, 10**5, 10**6)
+    d: int = 256
+    repeats: int = 7
+    seconds: float = 0.2
+
+
+TINY = Sizes(floats=(1000,), spread=2**14, nets=((5,),), batches=(4,), images=(60, 40, 10), ranks=(1, 2), agents=(1, 4), messages=(100,),
+             hidden=(5,), gaps=(50,), d=6, repeats=2, seconds=0.001)
+
+
+def stand_in() -> None:
+    """`import cupy` finds the stand-in of the tests."""
+    sys.path.insert(0, str(TESTS))
+    sys.modules.update(import_module("standin").MODULES)
+
+
+class Clock:
+    """Seconds of the device's own work: it is queued behind a kernel that spins, so that no launch is waited for."""
+
+    def __init__(self, cupy: Any, repeats: int) -> None:
+        self.cupy, self.repeats, self.spin = cupy, repeats, 1e-3
+        self.begin, self.end = cupy.cuda.Event(), cupy.cuda.Event()
+        self.kernel = cupy.RawKernel(SPIN, "spin")
+
+    def __call__(self, work: Callable[[int], Any], times: int) -> float:
+        """The median of one of so many calls in a row; work that itself waits for the device is timed with its gaps."""
+        found: list[float] = []
+        for warm in range(2):
+            work(warm)
+        while len(found) < self.repeats:
+            self.kernel((1,), (1,), (np.int64(2e9 * self.spin),))
+            self.begin.record()
+            for i in range(times):
+                work(i)
+            self.end.record()
+            queued = not self.begin.done
+            self.end.synchronize()
+            if queued or self.spin > 0.1:
+                found.append(self.cupy.cuda.get_elapsed_time(self.begin, self.end) / times / 1e3)
+            else:
+                self.spin *= 2
+        return median(found)
+
+
+def wall(work: Callable[[int], Any], size: Sizes, comm: Any = None) -> float:
+    """Seconds of one call on the slowest rank, the median of five measurements; `work(times)` ends by waiting for the device."""
+    from mpi4py import MPI
+
+    from paired import repetitions, seconds
+    comm = MPI.COMM_SELF if comm is None else comm
+    work(1)
+    if (slow := seconds(comm, work, 1)) > 1:
+        return slow
+    times = repetitions(comm, work, size.seconds)
+    return median(seconds(comm, work, times) for _ in range(5))
+
+
+def plan_of(comm: Any = None, **tables: Any) -> Any:
+    """A plan of a configuration's tables."""
+    from mpidbo import config
+    from mpidbo.plan import Plan
+    return Plan(config.check({"method": {"name": "sparkle-ed-gt"}, "topology": {"name": "ring"}, **tables}), comm)
+
+
+def stepping(plan: Any) -> Callable[[int], None]:
+    """steps(times): so many iterations further; nobody waits for the device."""
+    from mpidbo.runner import Loop
+    loop, at = Loop(plan.method, plan.oracle, plan.W), [plan.method.start(*map(plan.backend.rows, plan.rows())), 0]
+
+    def steps(times: int) -> None:
+        at[:] = loop.steps(at[0], at[1], at[1] + times), at[1] + times
+
+    return steps
+
+
+def waiting(plan: Any, work: Callable[[int], Any]) -> Callable[[int], None]:
+    """The same, and then the device has done it."""
+    def all_of(times: int) -> None:
+        work(times)
+        if plan.backend.xp is not np:
+            plan.backend.device.synchronize()
+
+    return all_of
+
+
+def random_images(folder: Path, size: Sizes) -> None:
+    """Files of MNIST's form with random pixels: speed does not depend on what they show."""
+    rng = np.random.default_rng(0)
+    for prefix, count in (("train", sum(size.images[:2])), ("t10k", size.images[2])):
+        for name, shape, top in ((f"{prefix}-images-idx3-ubyte", (count, 28, 28), 256), (f"{prefix}-labels-idx1-ubyte", (count,), 10)):
+            head = bytes([0, 0, 8, len(shape)]) + b"".join(int(side).to_bytes(4, "big") for side in shape)
+            (folder / name).write_bytes(head + rng.integers(0, top, shape, dtype=np.uint8).tobytes())
+
+
+def perceptron(folder: Any, size: Sizes, hidden: tuple[int, ...], batch: int) -> dict[str, Any]:
+    """`[problem]`: hyper-cleaning with a perceptron on random images."""
+    return {"name": "hyper-cleaning", "data": str(folder), "model": "mlp", "hidden": [*hidden], "batch": batch, "split": "iid",
+            "n_train": size.images[0], "n_validation": size.images[1]}

@@ -1,0 +1,81 @@
+"""Jobs of gpu.py under mpiexec, all ranks on one GPU: `gpu_ranks.py NAME '{...}'`; rank 0 prints rows as lines of JSON."""
+
+import json
+import sys
+import warnings
+from typing import Any
+
+from gpu_common import TINY, Sizes, Told, perceptron, plan_of, stand_in, stepping, waiting, wall
+
+if "--stand-in" in sys.argv:
+    stand_in()
+
+from mpi4py import MPI
+
+from mpidbo import UserError
+from mpidbo.agents import Agents
+from mpidbo.backend import chosen
+from mpidbo.networks import network
+from mpidbo.topologies import make
+
+comm = MPI.COMM_WORLD
+
+
+def many(size: Sizes) -> Told:
+    for agents in size.agents:
+        if agents >= comm.size:
+            problem = {"name": "quadratic", "p": size.d, "q": size.d}
+            with plan_of(comm, problem=problem, run={"agents": agents, "device": "cuda"}) as plan:
+                yield {"problem": f"quadratic, p = q = {size.d}", "agents": agents, "ranks": comm.size,
+                       "iteration, ms": 1e3 * wall(waiting(plan, stepping(plan)), size, comm)}
+
+
+def messages(size: Sizes, buffers: str) -> Told:
+    """W @ s for one agent on each rank; with device buffers an MPI that cannot may end the job."""
+    import numpy as np
+    backend: Any = chosen("cuda", comm, buffers)
+    agents = Agents(comm.size, comm)
+    for dtype in ("float32", "float64"):
+        try:
+            W = network(make("ring", agents.n), agents, dtype, backend, centralized=False, drop=0, seed=0)
+        except UserError as error:
+            yield str(error)
+            return
+        for floats in size.messages:
+            rows = backend.rows(np.random.default_rng(0).standard_normal((1, floats)).astype(dtype))
+
+            def exchange(times: int) -> None:
+                mixed = rows
+                for _ in range(times):
+                    mixed = W @ mixed
+                backend.device.synchronize()
+
+            took = wall(exchange, size, comm)
+            yield {"buffers": buffers, "dtype": dtype, "floats": floats, "W @ s, us": took * 1e6,
+                   "GB/s": floats * np.dtype(dtype).itemsize / took / 1e9}
+        W.close()
+
+
+def hidden(size: Sizes, folder: str) -> Told:
+    """What extra, whose message is known before its direction is, gains over ed."""
+    batch = max(size.batches)
+    took: dict[str, float] = {}
+    for row in ("ed", "extra", "ed", "extra"):
+        problem = perceptron(folder, size, size.hidden, batch // comm.size)
+        with plan_of(comm, problem=problem, method={"name": "sparkle", "lower": row, "upper": row, "schedule": "jacobi"},
+                     run={"agents": comm.size, "dtype": "float32", "device": "cuda"}) as plan:
+            took[row] = min(wall(waiting(plan, stepping(plan)), size, comm), took.get(row, float("inf")))
+            x, y = map(plan.backend.rows, plan.rows())
+            took["exchange"] = wall(waiting(plan, lambda times: [plan.W @ (x, y, y) for _ in range(times)]), size, comm)
+    yield {"hidden behind the oracle": "sparkle, jacobi", "floats of a message": sum(plan.dims) + plan.dims[1],
+           "ed, ms": took["ed"] * 1e3, "extra, ms": took["extra"] * 1e3, "exchange alone, ms": took["exchange"] * 1e3,
+           "hidden, %": 100 * (took["ed"] - took["extra"]) / took["exchange"]}
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore", UserWarning)
+    given = [word for word in sys.argv[1:] if word != "--stand-in"]
+    work = {"many": many, "messages": messages, "hidden": hidden}[given[0]]
+    for told in work(TINY if "--stand-in" in sys.argv else Sizes(), **json.loads(given[1])):
+        if comm.rank == 0:
+            print(json.dumps(told), flush=True)
