@@ -48,7 +48,8 @@ def tests(size: Sizes) -> Told:
         if size is TINY:
             path = f"{sys.modules['standin'].folder(Path(folder))}{os.pathsep}{path}"
         words = [*bare, "-o", "addopts=", "-p", "no:cacheprovider", "-q", "-rfEs", "-m", "gpu", *some, str(TESTS / "test_gpu.py")]
-        done = subprocess.run([sys.executable, "-m", "pytest", *words], env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True)
+        done = subprocess.run([sys.executable, "-m", "pytest", *words], env=os.environ | {"PYTHONPATH": path},
+                              capture_output=True, text=True)
     lines = done.stdout.strip().splitlines()
     yield {"tests": lines[-1] if lines else done.stderr[-300:]}
     yield from (line for line in lines if line.startswith(("FAILED", "ERROR", "SKIPPED")))
