@@ -22,8 +22,8 @@ SECTIONS = ("problem", "method", "steps", "topology", "run", "checkpoint")
 STEPS = ("alpha", "beta", "gamma", "theta")
 ALIASES = {"sun-dsbo": {"se": "sgd", "gt": "semi-gt"}, "lopa": {"lg": "dgd"}, "ma-dsbo": {"gt": "non-gt-dgd"}}
 """What a paper calls its variants, in a method's name: sun-dsbo-gt is sun-dsbo-semi-gt."""
-FREE = {"run.iterations", "run.evaluate_every", "run.out", "run.device", "run.stop", "run.metrics", "run.buffers", "run.batched", "run.max_seconds",
-        "run.stall_timeout", "checkpoint.every", "checkpoint.keep"}
+FREE = {"run.iterations", "run.evaluate_every", "run.out", "run.device", "run.stop", "run.metrics", "run.buffers", "run.batched",
+        "run.max_seconds", "run.stall_timeout", "checkpoint.every", "checkpoint.keep"}
 """Keys that do not decide a trajectory."""
 
 

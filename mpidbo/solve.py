@@ -26,7 +26,8 @@ def solve(problem: Any, method: Any = "sparkle", topology: Any = "ring", agents:
     comm : an mpi4py communicator over whose ranks the agents are spread; None: all in this process, without MPI.
     gather : whether every rank gets all agents' rows.
     out : a folder for the run's files; None: no files.
-    run : the other keys of `[run]`: seed, dtype, device, buffers, batched, evaluate_every, stop, start, threads, metrics, max_seconds, stall_timeout.
+    run : the other keys of `[run]`: seed, dtype, device, buffers, batched, evaluate_every, stop, start, threads, metrics, max_seconds,
+        stall_timeout.
 
     Raises
     ------
