@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import mpidbo
+import standin
 import test_layers
 from dense import POWERS
 from mpidbo import cli, config, graphs, problems, strategies, studies
@@ -210,3 +211,14 @@ def test_stability_bounds(row):
                 assert stable, (w, aL)
             elif w < 0:
                 assert not stable, (w, aL)
+
+
+@pytest.mark.skipif(standin.compiler() is None, reason="no C compiler: apt install gcc libc6-dev")
+def test_what_the_page_on_gpus_shows(folder, monkeypatch):
+    """Its problem has the right derivatives, and its test passes."""
+    page = {}
+    problem, test = (body for language, body, _ in blocks(ROOT / "docs" / "gpu.md") if language == "python")
+    (folder / "shrunk.py").write_text(problem, encoding="utf-8")
+    call(["check", "shrunk.py:Shrunk"])
+    exec(problem + test, page)
+    page["test_on_a_device"](monkeypatch)
