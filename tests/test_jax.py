@@ -72,7 +72,7 @@ def test_all_floats_have_the_dtype_of_the_run_and_only_within_a_call(dtype):
     one = made(linear(lower=watched), dtype=np.dtype(dtype))
     x, y = one.start()
     for found in (x, one.g_y(x, y, None), one.g_yy(x, y, y, None), one.g_xy(x, y, y, None)):
-        assert found.dtype == dtype and found.flags.writeable
+        assert found.dtype == dtype
     assert seen == {dtype}
     assert jnp.ones(1).dtype == np.float32 and not jax.config.jax_enable_x64
 

@@ -44,17 +44,21 @@ class Form:
         self.shapes = [part.shape for part in self.leaves]
         self.bounds = np.cumsum([0, *(part.size for part in self.leaves)]).tolist()
 
-    def of(self, vector: Any) -> Any:
-        """The user's tree."""
-        ends = zip(self.bounds, self.bounds[1:], self.shapes, strict=False)
-        return jax.tree_util.tree_unflatten(self.structure, [vector[a:b].reshape(shape) for a, b, shape in ends])
+    def parts(self, vector: Any) -> list[Any]:
+        """The vector's parts in their shapes, views of it."""
+        return [vector[a:b].reshape(shape) for a, b, shape in zip(self.bounds, self.bounds[1:], self.shapes, strict=False)]
+
+    def of(self, parts: Sequence[Any]) -> Any:
+        """The user's tree of these parts."""
+        return jax.tree_util.tree_unflatten(self.structure, parts)
 
     def plain(self, vector: Any) -> Any:
         """The user's tree, with dicts in place of nodes of other kinds than dicts, lists and tuples."""
+        parts = self.parts(vector)
         if self.is_plain:
-            return self.of(vector)
+            return self.of(parts)
         top: dict[Any, Any] = {}
-        for path, part in zip(self.paths, jax.tree_util.tree_leaves(self.of(vector)), strict=True):
+        for path, part in zip(self.paths, parts, strict=True):
             node = top
             for key in path[:-1]:
                 node = node.setdefault(key, {})
@@ -140,34 +144,40 @@ class Place:
 
     def outside(self, vector: Any) -> Any:
         array = vector.astype(self.dtype)
-        return np.array(array) if self.xp is np else self.xp.from_dlpack(array)
+        return np.asarray(array) if self.xp is np else self.xp.from_dlpack(array)
 
 
 class Compiled:
-    """What is made of the losses, once for all agents of a class: functions of (frame, arrays of the batch, x, y, v)."""
+    """What is made of the losses, once for all agents of a class: functions of (frame, arrays of the batch, parts of x, of y, of v)."""
 
     def __init__(self, given: Given) -> None:
         self.forms = {"x": Form(given.x0, "x0"), "y": Form(given.y0, "y0")}
-        def flat(function: Callable[..., Any]) -> Callable[..., Any]:
-            """`function` of trees as one of vectors."""
-            def of_vectors(frame: Frame, arrays: Any, *vectors: Any) -> Any:
-                trees = (self.forms[level].of(vector) for level, vector in zip(LEVELS, vectors, strict=False))
-                return function(*trees, frame.filled(arrays))
-            return of_vectors
+        def jit(function: Callable[..., Any]) -> Callable[..., Any]:
+            """`function` of (frame, arrays, trees) as one of (frame, arrays, the parts of x, of y, of v)."""
+            def of_parts(frame: Frame, arrays: Any, *parts: Any) -> Any:
+                trees = (self.forms[level].of(part) for level, part in zip((*LEVELS, "y"), parts, strict=False))
+                return function(frame, arrays, *trees)
+            return jax.jit(of_parts, static_argnums=0)
 
-        losses = {"f": flat(given.f), "g": flat(given.g)}
-        self.value = {name: jax.jit(loss, static_argnums=0) for name, loss in losses.items()}
-        self.gradient = {(name, level): jax.jit(jax.grad(loss, argnums), static_argnums=0)
-                         for name, loss in losses.items() for level, argnums in (("x", 2), ("y", 3))}
+        def on_batch(function: Callable[..., Any]) -> Callable[..., Any]:
+            return lambda frame, arrays, *trees: function(*trees, frame.filled(arrays))
 
-        def product(argnum: int) -> Callable[..., Any]:
-            def of_vectors(frame: Frame, arrays: Any, x: Any, y: Any, v: Any) -> Any:
-                return jax.jvp(lambda y: jax.grad(losses["g"], argnum)(frame, arrays, x, y), (y,), (v,))[1]
-            return of_vectors
+        def gradient(loss: str, level: str) -> Callable[..., Any]:
+            return jax.grad(on_batch(getattr(given, loss)), 2 + LEVELS.index(level))
 
-        self.product = {level: jax.jit(product(argnum), static_argnums=0) for level, argnum in (("x", 2), ("y", 3))}
-        self.metrics = jax.jit(flat(given.metrics), static_argnums=0) if given.metrics else None
-        self.projection = jax.jit(lambda x: _raveled(given.project_x(self.forms["x"].of(x)))) if given.project_x else None
+        def product(level: str) -> Callable[..., Any]:
+            slope = gradient("g", level)
+            return lambda frame, arrays, x, y, v: _raveled(jax.jvp(lambda y: slope(frame, arrays, x, y), (y,), (v,))[1])
+
+        def raveled(function: Callable[..., Any]) -> Callable[..., Any]:
+            return lambda *arguments: _raveled(function(*arguments))
+
+        self.value = {loss: jit(on_batch(getattr(given, loss))) for loss in ("f", "g")}
+        self.gradient = {(loss, level): jit(raveled(gradient(loss, level))) for loss in ("f", "g") for level in LEVELS}
+        self.product = {level: jit(product(level)) for level in LEVELS}
+        self.metrics = jit(on_batch(given.metrics)) if given.metrics else None
+        project = given.project_x
+        self.projection = jit(lambda frame, arrays, x: _raveled(project(x))) if project else None
 
 
 def _raveled(tree: Any) -> Any:
@@ -189,7 +199,12 @@ class JaxLosses(Losses):
 
     def _called(self, function: Callable[..., Any], batch: Any, *vectors: Any) -> Any:
         with self.place.here():
-            return self.place.outside(function(*batch, *map(self.place.inside, vectors)))
+            return self.place.outside(function(*batch, *self._parts(vectors)))
+
+    def _parts(self, vectors: Sequence[Any]) -> Iterator[list[Any]]:
+        """The parts of x, y and, in products, v."""
+        for level, vector in zip((*LEVELS, "y"), vectors, strict=False):
+            yield [self.place.inside(part) for part in self.compiled.forms[level].parts(vector)]
 
     def _value(self, loss: str, x: Any, y: Any, batch: Any) -> float:
         return float(self._called(self.compiled.value[loss], batch, x, y))
@@ -201,19 +216,19 @@ class JaxLosses(Losses):
         return self._called(self.compiled.product[level], self._batch("g", sample), x, y, v)
 
     def _projected(self, x: Any) -> Any:
-        return self._called(self.compiled.projection, (), x)                    # type: ignore[arg-type]
+        return self._called(self.compiled.projection, (Frame(()), []), x)                    # type: ignore[arg-type]
 
     def metrics(self, x: Any, y: Any) -> Mapping[str, float]:
         if self.compiled.metrics is None:
             return {}
         with self.place.here():
-            found = self.compiled.metrics(*self.tested.whole, *map(self.place.inside, (x, y)))
+            found = self.compiled.metrics(*self.tested.whole, *self._parts((x, y)))
         return mapped(lambda value: value.item() if getattr(value, "size", 0) == 1 else value, found)
 
     def _look(self, loss: str, batch: Any) -> tuple[Any, dict[str, bool]]:
         frame, arrays = batch
         with self.place.here():
-            x, y = (form.of(form.start(self.dtype)) for form in self.compiled.forms.values())
+            x, y = (form.of(form.parts(form.start(self.dtype))) for form in self.compiled.forms.values())
             def function(x: Any, y: Any, arrays: Any) -> Any:
                 return getattr(self.given, loss)(x, y, frame.filled(arrays))
             traced, shape = jax.make_jaxpr(function, return_shape=True)(x, y, arrays)
