@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import UserError
+from .errors import UserError, out_of_memory
 
 BLOCK = 1 << 22
 """Floats gathered at a time for a mean over the agents."""
@@ -134,6 +134,8 @@ def agreed(comm: Any, patient: bool = False) -> Iterator[None]:
         yield
     except UserError as error:
         mistake = str(error) or type(error).__name__
+    except MemoryError as error:
+        mistake = str(out_of_memory(error))
     if patient and comm is not None:
         everyone = comm.Ibarrier()
         while not everyone.Test():

@@ -45,3 +45,9 @@ def shown(value: Any) -> str:
         return json.dumps(value, default=str, ensure_ascii=False)
     except (TypeError, ValueError):
         return str(value)
+
+
+def out_of_memory(error: MemoryError) -> UserError:
+    """Of the host or of a GPU, as a sentence."""
+    return UserError(f"out of memory ({' '.join(str(error).split()) or 'no more to be had'}); spread the agents over more ranks, draw "
+                     'smaller batches, or set run.dtype = "float32"')

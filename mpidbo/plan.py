@@ -15,7 +15,7 @@ from .agents import Agents, agreed
 from .algorithms import Method
 from .backend import chosen, host
 from .config import Config
-from .errors import UserError, shown
+from .errors import UserError, out_of_memory, shown
 from .files import read_arrays
 from .gossip import Gossip, Levels
 from .loading import dimensions, make_problems, problem_class
@@ -193,7 +193,10 @@ class Plan:
         """Run to the end, or to the stop rule; collective."""
         loop = Loop(self.method, self.oracle, self.W)
         with Watch(self.agents, loop, self.config.run.stall_timeout, folder.path if folder else None):
-            return self._run(loop, folder, observers, gather, told)
+            try:
+                return self._run(loop, folder, observers, gather, told)
+            except MemoryError as error:
+                raise out_of_memory(error) from error
 
     def _run(self, loop: Loop, folder: Folder | None, observers: tuple[Observer, ...], gather: bool,
              told: Callable[[Mapping[str, float]], None]) -> Result:

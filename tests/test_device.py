@@ -173,6 +173,31 @@ def test_rows_behave_as_arrays_do(cupy):
     assert 0 < deep._depth < fused.DEEP, "nobody asked, but it had become long"
 
 
+class Hungry(mpidbo.Problem):
+    """From its third gradient on it wants more than there is."""
+
+    dims, asked = (1, 1), 0
+
+    def g_y(self, x, y, sample):
+        self.asked += 1
+        return y + self.xp.zeros(standin.memory.TOTAL // 8 + 1 if self.asked > 2 else 1)[:1]
+
+    f_x = f_y = g_y
+
+    def g_yy(self, x, y, v, sample):
+        return v
+
+    g_xy = g_yy
+
+
+@pytest.mark.parametrize("first", [0, 3])
+def test_a_device_that_is_full_is_a_sentence(cupy, monkeypatch, first):
+    """While the run is planned, and later."""
+    monkeypatch.setattr(Hungry, "asked", first)
+    with pytest.raises(UserError, match=r"^out of memory \(Out of memory allocating .*; spread the agents over more ranks, draw smaller"):
+        mpidbo.solve(Hungry, agents=2, iterations=9, device="cuda")
+
+
 @pytest.fixture
 def devices(cupy, monkeypatch):
     monkeypatch.setattr(cupy.cuda.Device, "count", 4)
