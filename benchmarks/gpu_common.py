@@ -33,6 +33,7 @@ class Sizes:
     gaps: tuple[int, ...] = (10**3, 10**4, 10**5, 10**6)
     d: int = 256
     repeats: int = 7
+    tests: float = 90
     seconds: float = 0.2
 
 

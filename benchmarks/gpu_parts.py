@@ -47,13 +47,19 @@ def tests(size: Sizes) -> Told:
         path = os.environ.get("PYTHONPATH", "")
         if size is TINY:
             path = f"{sys.modules['standin'].folder(Path(folder))}{os.pathsep}{path}"
-        words = [*bare, "-o", "addopts=", "-p", "no:cacheprovider", "-q", "-rfEs", "-m", "gpu", *some, str(TESTS / "test_gpu.py")]
-        done = subprocess.run([sys.executable, "-m", "pytest", *words], env=os.environ | {"PYTHONPATH": path},
-                              capture_output=True, text=True)
-    lines = done.stdout.strip().splitlines()
-    yield {"tests": lines[-1] if lines else done.stderr[-300:]}
+        words = [*bare, "-o", "addopts=", "-p", "no:cacheprovider", "-v", "-rfEs", "-m", "gpu", *some, str(TESTS / "test_gpu.py")]
+        try:
+            done = subprocess.run([sys.executable, "-m", "pytest", *words], env=os.environ | {"PYTHONPATH": path}, timeout=size.tests,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            said, code = done.stdout, done.returncode
+        except subprocess.TimeoutExpired as late:
+            said, code = late.stdout or b"", 0
+            yield f"ended after {size.tests:g} s: the other tests were not run"
+    lines = said.decode(errors="replace").splitlines()
+    yield {verdict: sum(f" {verdict.upper()} " in f"{line} " for line in lines if "::" in line and not line.startswith(verdict.upper()))
+           for verdict in ("passed", "failed", "skipped", "error")}
     yield from (line for line in lines if line.startswith(("FAILED", "ERROR", "SKIPPED")))
-    sys.exit(int(done.returncode != 0))
+    sys.exit(int(code != 0))
 
 
 def agree(size: Sizes) -> Told:
