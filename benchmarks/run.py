@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-JOBS = [("gossip.py", 2), ("gossip.py", 4), ("tracking.py", 2), ("ranks.py", 20), ("mlp.py", 2), ("checkpoint.py", 2), ("many.py", 0)]
+JOBS = [("gossip.py", 2), ("gossip.py", 4), ("tracking.py", 2), ("ranks.py", 20), ("mlp.py", 2), ("checkpoint.py", 2), ("many.py", 0),
+        ("losses.py", 0)]
 
 
 def mpiexec(ranks: int, *args: str, timeout: float, **how: Any) -> subprocess.CompletedProcess[str]:

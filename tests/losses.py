@@ -1,9 +1,15 @@
 """What test_torch.py and test_jax.py ask of both frameworks alike."""
 
+import contextlib
+import io
+import re
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
+import test_docs
 from launch import environment as launched
 from launch import mpirun
 from mpidbo import cli, files
@@ -47,6 +53,28 @@ def same_bits_after_restart(framework, folder):
 def made(problem, agent=0, n=2, **options):
     """One agent of a problem."""
     return problem(agent, n, **{"xp": np, "seed": 0, **options})
+
+
+def page_runs(framework, folder, monkeypatch):
+    """The blocks of docs/losses.md that are of this framework: their code runs, and prints what stands below it."""
+    monkeypatch.chdir(folder)
+    module, ran = ModuleType("page"), 0
+    monkeypatch.setitem(sys.modules, "page", module)
+    page = test_docs.ROOT / "docs" / "losses.md"
+    text = page.read_text(encoding="utf-8").partition("## In JAX")
+    part = folder / "page.md"
+    part.write_text(text[0] if framework == "torch" else text[2], encoding="utf-8")
+    for language, body, below in test_docs.blocks(part):
+        if language == "python":
+            if named := re.match(r"# ([\w.]+)\n", body):
+                (folder / named[1]).write_text(body, encoding="utf-8")
+            with contextlib.redirect_stdout(io.StringIO()) as said:
+                exec(compile(body, str(page), "exec"), module.__dict__)
+            assert below is None or test_docs.alike(said.getvalue(), below), said.getvalue()
+            ran += 1
+        elif language == "sh":
+            test_docs.run_line(body)
+    assert ran
 
 
 def environment():

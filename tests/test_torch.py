@@ -41,6 +41,11 @@ def test_over_ranks(mpi, ranks, tmp_path):
 
 
 @pytest.mark.slow
+def test_page(tmp_path, monkeypatch):
+    losses.page_runs("torch", tmp_path, monkeypatch)
+
+
+@pytest.mark.slow
 def test_restart(tmp_path):
     losses.same_bits_after_restart("torch", tmp_path)
 

@@ -192,7 +192,7 @@ class TorchLosses(Losses):
     def _framework(self) -> Place:
         self.place = Place(self.xp, self.dtype)
         self.forms = {"x": Form(self.given.x0, "x0", self.place), "y": Form(self.given.y0, "y0", self.place)}
-        self._points: dict[str, Point] = {}
+        self._points: dict[str, Point | None] = {}
         return self.place
 
     def start(self) -> tuple[Any, Any]:
@@ -210,6 +210,7 @@ class TorchLosses(Losses):
     def _at(self, loss: str, x: Any, y: Any, sample: Any) -> Point:
         point = self._points.get(loss)
         if point is None or not point.is_at(x, y, sample):
+            self._points[loss] = point = None                           # its memory serves the next one
             point = self._points[loss] = Point(self, loss, x, y, sample)
         return point
 
