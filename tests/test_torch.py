@@ -1,6 +1,8 @@
 """Losses in PyTorch: the oracles of every shipped problem, runs over ranks and restarts, modules, data, mistakes."""
 
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -177,6 +179,15 @@ def test_what_is_kept_is_never_stale():
             y[rng.integers(3), rng.integers(3)] += 0.1          # in place: the same array is another point
 
 
+@pytest.mark.parametrize("level", ["x", "y"])
+def test_an_array_that_was_changed_in_place_is_another_point(level):
+    problem = linear(lambda x, y, b: f(x, y**2, b) * torch.cos(x).sum())
+    kept, point = made(problem), {"x": np.ones(1), "y": np.ones(3)}
+    kept.f_y(**point, sample=None)
+    point[level] += 0.5
+    assert kept.f_y(**point, sample=None).tobytes() == made(problem).f_y(**point, sample=None).tobytes()
+
+
 def test_one_linearisation_serves_all_products_of_a_point():
     calls = []
 
@@ -241,20 +252,30 @@ def test_the_module_itself_stays_as_it_is():
     assert all(torch.equal(part, before[name]) for name, part in net.state_dict().items())
 
 
+THREADS = """
+import re, sys, torch, mpidbo
+
+def g(x, y, batch):
+    counts = re.findall("(?:at::get_num|omp_get_max|mkl_get_max)_threads.. : ([0-9]+)", torch.__config__.parallel_info())
+    seen.append([int(count) for count in counts])
+    return (x.sum() * y).sum()**2 + y @ y
+
+seen = []
+before = torch.get_num_threads()
+problem = mpidbo.from_torch(lambda x, y, batch: x @ y, g, torch.ones(2), torch.ones(2), [None])
+mpidbo.solve(problem, "sparkle", iterations=3, threads=int(sys.argv[1]))
+assert torch.get_num_threads() == before, "not as before"
+print(sorted(set(seen[-1])))
+"""
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_threads_of_the_run(threads):
-    seen, before = [], torch.get_num_threads()
-
-    def watched(x, y, batch):
-        seen.append(torch.get_num_threads())
-        return g(x, y, batch)
-
-    torch.set_num_threads(3 - threads)
-    try:
-        mpidbo.solve(linear(lower=watched), "sparkle", iterations=3, threads=threads)
-        assert seen[-1] == threads and torch.get_num_threads() == 3 - threads
-    finally:
-        torch.set_num_threads(before)
+    """Of PyTorch, OpenMP and MKL, whatever the environment says."""
+    environment = losses.environment() | {"MKL_NUM_THREADS": "3", "OMP_NUM_THREADS": "3"}
+    done = subprocess.run([sys.executable, "-c", THREADS, str(threads)], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [f"[{threads}]"]
 
 
 # mistakes
