@@ -84,7 +84,7 @@ def test_agents_of_a_perceptron_are_asked_at_once(cupy, model, monkeypatch):
         assert np.array_equal(mpidbo.solve(**given, device="cuda", batched="never").x, host.x)
     assert not told
     monkeypatch.setattr(type(asked[1]), "f_y", lambda self, x, y, samples: x[:, :1] * 0 + y)
-    with pytest.warns(UserWarning, match=r"HyperCleaning: f_y of several agents at once round differently here .* run.batched"):
+    with pytest.warns(UserWarning, match=r"HyperCleaning: its stacked f_y gives other bits than its agents, so .* run.batched"):
         assert np.array_equal(mpidbo.solve(**given, device="cuda").x, host.x)
     assert not np.array_equal(mpidbo.solve(**given, device="cuda", batched="always").x, host.x)
 
