@@ -73,8 +73,9 @@ class Oracle:
             with np.errstate(all="ignore"):
                 apart = [name for name in self._stacked if not self._exact(name, at[:3 if name in PRODUCTS else 2])]
         if mode == "exact" and apart:
-            warnings.warn(f"problem {type(self.problems[0]).__name__}: its stacked {', '.join(apart)} gives other bits than its agents, so they "
-                          'are asked one by one; run.batched = "always" is faster, with numbers that depend on the number of ranks', stacklevel=2)
+            warnings.warn(f"problem {type(self.problems[0]).__name__}: its stacked {', '.join(apart)} gives other bits than its agents, so "
+                          'they are asked one by one; run.batched = "always" is faster, with numbers that depend on the number of ranks',
+                          stacklevel=2)
         self._stacked = {name: stacked for name, stacked in self._stacked.items() if name not in apart}
         self._bind()
 
