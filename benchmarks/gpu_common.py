@@ -116,13 +116,11 @@ def waiting(plan: Any, work: Callable[[int], Any]) -> Callable[[int], None]:
     return all_of
 
 
-def random_images(folder: Path, size: Sizes) -> None:
-    """Files of MNIST's form with random pixels: speed does not depend on what they show."""
-    rng = np.random.default_rng(0)
-    for prefix, count in (("train", sum(size.images[:2])), ("t10k", size.images[2])):
-        for name, shape, top in ((f"{prefix}-images-idx3-ubyte", (count, 28, 28), 256), (f"{prefix}-labels-idx1-ubyte", (count,), 10)):
-            head = bytes([0, 0, 8, len(shape)]) + b"".join(int(side).to_bytes(4, "big") for side in shape)
-            (folder / name).write_bytes(head + rng.integers(0, top, shape, dtype=np.uint8).tobytes())
+def images(folder: str, size: Sizes) -> None:
+    """Files of MNIST's form in a folder."""
+    from images import random_images
+    random_images(Path(folder), sum(size.images[:2]), "train")
+    random_images(Path(folder), size.images[2], "t10k")
 
 
 def perceptron(folder: Any, size: Sizes, hidden: tuple[int, ...], batch: int) -> dict[str, Any]:

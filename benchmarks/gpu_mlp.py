@@ -1,14 +1,13 @@
 """The part `mlp` of gpu.py: perceptrons on the CPU and on the GPU, and their oracles against plain matrix products."""
 
 import os
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
-from gpu_common import Clock, Sizes, Told, perceptron, plan_of, random_images, stepping, waiting, wall
+from gpu_common import Clock, Sizes, Told, images, perceptron, plan_of, stepping, waiting, wall
 
 Shapes = list[tuple[tuple[int, ...], tuple[int, ...]]]
 FEW = 3
@@ -45,7 +44,7 @@ def mlp(size: Sizes) -> Told:
     from mpidbo.threads import limited
     cores = len(os.sched_getaffinity(0))
     with TemporaryDirectory() as folder, limited(cores):
-        random_images(Path(folder), size)
+        images(folder, size)
 
         def plan(hidden: tuple[int, ...], batch: int, where: str, dtype: str) -> Any:
             return plan_of(problem=perceptron(folder, size, hidden, batch), run={"agents": 1, "dtype": dtype, "device": where})

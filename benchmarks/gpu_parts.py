@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from gpu_common import HERE, TESTS, TINY, Clock, Sizes, Told, plan_of, random_images, stand_in, stepping, waiting, wall
+from gpu_common import HERE, TESTS, TINY, Clock, Sizes, Told, images, plan_of, stand_in, stepping, waiting, wall
 from gpu_mlp import mlp
 
 MUST = {"ed": 5, "extra": 7, "gt": 7, "semi-gt": 7, "non-gt": 6, "sgd": 3, "dgd": 3}
@@ -179,7 +179,7 @@ def many(size: Sizes) -> Told:
 
 def buffers(size: Sizes) -> Told:
     with TemporaryDirectory() as folder:
-        random_images(Path(folder), size)
+        images(folder, size)
         for kind in ("host", "device"):
             yield from under_mpi("messages", size, 2, 20, buffers=kind)
         yield from under_mpi("hidden", size, 2, 30, folder=folder)

@@ -56,7 +56,7 @@ def test_products_of_a_perceptron(script, tmp_path):
     import gpu_common
     import gpu_mlp
     size = gpu_common.TINY
-    gpu_common.random_images(tmp_path, size)
+    gpu_common.images(tmp_path, size)
     plan = gpu_common.plan_of(problem=gpu_common.perceptron(tmp_path, size, (5,), gpu_mlp.FEW), run={"agents": 1})
     first, second = 784 * 5, 5 * 10
     gradient = 3 * (first + second) - first                  # forward, weights, and back through all layers but the first
