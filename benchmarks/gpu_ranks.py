@@ -22,12 +22,14 @@ comm = MPI.COMM_WORLD
 
 
 def many(size: Sizes) -> Told:
+    """Agents asked at once where that has the bits of asking one by one, and whatever bits it has."""
     for agents in size.agents:
-        if agents >= comm.size:
-            problem = {"name": "quadratic", "p": size.d, "q": size.d}
-            with plan_of(comm, problem=problem, run={"agents": agents, "device": "cuda"}) as plan:
-                yield {"problem": f"quadratic, p = q = {size.d}", "agents": agents, "ranks": comm.size,
-                       "iteration, ms": 1e3 * wall(waiting(plan, stepping(plan)), size, comm)}
+        for batched in ("exact", "always")[:1 + (agents > comm.size)]:
+            if agents >= comm.size:
+                problem = {"name": "quadratic", "p": size.d, "q": size.d}
+                with plan_of(comm, problem=problem, run={"agents": agents, "device": "cuda", "batched": batched}) as plan:
+                    yield {"problem": f"quadratic, p = q = {size.d}", "agents": agents, "ranks": comm.size, "batched": batched,
+                           "iteration, ms": 1e3 * wall(waiting(plan, stepping(plan)), size, comm)}
 
 
 def messages(size: Sizes, buffers: str) -> Told:
