@@ -62,14 +62,13 @@ class Oracle:
     def together(self, mode: Literal["exact", "always", "never"], x: Array, y: Array) -> None:
         """Whether agents whose problem stacks them are asked at once: "exact", where that gives the bits of asking one by one.
 
-        That is tried near x (p,), y (q,), with a sample. On a GPU a batched product may round differently, and results would then depend
+        That is tried near x (p,), y (q,), with the sample drawn last. On a GPU a batched product may round differently, and results would then depend
         on the number of ranks; a warning says so.
         """
         apart = [*self._stacked] if mode == "never" else []
         if mode == "exact":
             rng = np.random.default_rng(0)
             at = [self.backend.array((part + rng.standard_normal(part.shape) / 10).astype(self.dtype)) for part in (x, y, y)]
-            self.draw(0)
             with np.errstate(all="ignore"):
                 apart = [name for name in self._stacked if not self._exact(name, at[:3 if name in PRODUCTS else 2])]
         if mode == "exact" and apart:
