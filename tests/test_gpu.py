@@ -17,7 +17,7 @@ from mpidbo.strategies import STRATEGIES
 from mpidbo.topologies import centralized, make
 from runs import QUADRATIC, run, same, toml
 
-pytestmark = pytest.mark.gpu
+pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("ignore:problem .* its stacked")]
 DTYPES = ("float64", "float32")
 ALL = "sparkle-ed-gt", {"name": "sparkle", "lower": "extra", "upper": "semi-gt", "schedule": "jacobi"}, "d-soba", "sun-dsbo-gt"
 
