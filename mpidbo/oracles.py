@@ -62,8 +62,8 @@ class Oracle:
     def together(self, mode: Literal["exact", "always", "never"], x: Array, y: Array) -> None:
         """Whether agents whose problem stacks them are asked at once: "exact", where that gives the bits of asking one by one.
 
-        That is tried near x (p,), y (q,), with the sample drawn last. On a GPU a batched product may round differently, and results would then depend
-        on the number of ranks; a warning says so.
+        That is tried near x (p,), y (q,), with the sample drawn last. On a GPU a batched product may round differently, and results would
+        then depend on the number of ranks; a warning says so.
         """
         apart = [*self._stacked] if mode == "never" else []
         if mode == "exact":
