@@ -142,7 +142,7 @@ def lacking() -> str:
             cupy = import_module("cupy")
         if not cupy.is_available():
             return "CuPy finds no CUDA device (look at nvidia-smi and CUDA_VISIBLE_DEVICES, ask the batch system for a GPU)"
-        cupy.zeros(1)
+        (cupy.zeros(1) + 1).get()                    # compiles a kernel, which needs more libraries than memory does
     except Exception as error:
         return f"CuPy cannot be used here ({' '.join(str(error).split())})"
     return ""
