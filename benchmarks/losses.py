@@ -19,7 +19,7 @@ import numpy as np
 
 import mpidbo
 from images import random_images
-from mpidbo.memory import keep_freed
+from mpidbo.memory import aligned, keep_freed
 from mpidbo.problems.hyper_cleaning import HyperCleaning
 from mpidbo.threads import limited
 
@@ -129,12 +129,20 @@ def in_jax(problem: HyperCleaning) -> tuple[type[mpidbo.Problem], Callable[[Any,
     return mpidbo.from_jax(f, g, x0, parts_of(y0), **data(problem)), bare
 
 
+def placed(rows: np.ndarray) -> np.ndarray:
+    """At the beginning of a page, as what `W @` returns is."""
+    array = aligned(rows.shape, rows.dtype)
+    array[:] = rows
+    return array
+
+
 def compare(name: str, make: Callable[[HyperCleaning], Any], problem: HyperCleaning) -> None:
     cls, bare = make(problem)
     one = cls(0, 1, xp=np, seed=0, dtype=problem.dtype)
     rng = np.random.default_rng(1)
     (x, y), v = problem.start(), rng.standard_normal(problem.dims[1]).astype(problem.dtype)
-    ys = [y, y + np.asarray(0.01, problem.dtype) * v]
+    x, y, other, v = (placed(rows) for rows in (x, y, y + np.asarray(0.01, problem.dtype) * v, v))
+    ys = [y, other]
     sample = one.draw(np.random.default_rng(0))
     plain = bare(one, sample)
     for oracle in ORACLES:

@@ -199,9 +199,11 @@ def test_one_linearisation_serves_all_products_of_a_point():
     x, y = one.start()
     calls.clear()
     one.g_y(x, y, None), one.g_x(x, y, None), one.g_yy(x, y, y, None), one.g_yy(x, y, 2 * y, None), one.g_xy(x, y, y, None)
-    assert len(calls) == 1
-    one.g_y(x, 2 * y, None)
-    assert len(calls) == 2
+    assert len(calls) == 2, "the first may stand alone"
+    one.g_y(x, y + 1, None), one.g_yy(x, y + 1, y, None), one.g_xy(x, y + 1, y, None)
+    assert len(calls) == 3
+    one.g_y(x, y + 2, None), one.g_y(x, y + 3, None), one.g_yy(x, y + 3, y, None)
+    assert len(calls) == 6, "what stood alone was not kept"
 
 
 def test_products_of_losses_that_are_linear():

@@ -1,5 +1,6 @@
 """Losses in JAX: derivatives by reverse mode, second ones forward over reverse, each compiled once for all agents."""
 
+import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -252,4 +253,5 @@ class JaxLosses(Losses):
 def problem(given: Given) -> type[JaxLosses]:
     """The class of these losses."""
     heed_threads()
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")     # or JAX takes three quarters of a GPU, and CuPy finds nothing left
     return type("Losses", (JaxLosses,), {"given": given, "compiled": Compiled(given)})

@@ -127,6 +127,12 @@ class Place:
     def batch(self, tree: Any) -> Any:
         return tree
 
+    def shared(self, vector: Any) -> Any:
+        """A vector of numpy or CuPy in PyTorch, in the same memory; a read-only one is copied."""
+        if self.xp is not np:
+            return torch.from_dlpack(vector)
+        return torch.from_numpy(vector if vector.flags.writeable else vector.copy())
+
     def copied(self, vector: Any) -> tuple[Any, Any]:
         """A vector's own copy, in numpy or CuPy and, in the same memory, in PyTorch."""
         own = self.xp.array(vector)
@@ -139,26 +145,33 @@ class Place:
 
 
 class Point:
-    """A loss at a point and a sample: its graph serves all derivatives there.
+    """A loss at a point and a sample: its graph serves all derivatives there, if it is `kept`, and else the first.
 
     Every number has one way to be computed, whatever was asked for before, so that a run does not depend on where it was
     stopped: gradients by a backward pass of their own, products by a second one through `slope`.
     """
 
-    def __init__(self, losses: "TorchLosses", loss: str, x: Any, y: Any, sample: Any) -> None:
-        self.place, self.sample = losses.place, sample
-        copies = {"x": self.place.copied(x), "y": self.place.copied(y)}
-        self.own = {level: own for level, (own, _) in copies.items()}
-        self.parts = {level: [part.detach().requires_grad_() for part in losses.forms[level].parts(vector)]
-                      for level, (_, vector) in copies.items()}
+    def __init__(self, losses: "TorchLosses", loss: str, x: Any, y: Any, sample: Any, kept: bool) -> None:
+        self.place, self.sample, self.kept, self.used = losses.place, sample, kept, 1
+        vectors = {"x": x, "y": y}
+        if kept:                                                        # the caller may change x and y before the next derivative
+            copies = {level: self.place.copied(vector) for level, vector in vectors.items()}
+            self.own, tensors = ({level: pair[i] for level, pair in copies.items()} for i in (0, 1))
+        else:
+            self.own = {level: self.place.xp.array(vector[:FEW]) for level, vector in vectors.items()}
+            tensors = {level: self.place.shared(vector) for level, vector in vectors.items()}
+        self.parts = {level: [part.detach().requires_grad_() for part in losses.forms[level].parts(tensor)]
+                      for level, tensor in tensors.items()}
         trees = [losses.forms[level].of(self.parts[level]) for level in LEVELS]
         self.loss = getattr(losses.given, loss)(*trees, losses._batch(loss, sample))
 
+    def seems_at(self, x: Any, y: Any, sample: Any) -> bool:
+        """Whether that is this sample and, in its first few entries, this point."""
+        return sample is self.sample and self._same(self.own["y"][:FEW], y[:FEW]) and self._same(self.own["x"][:FEW], x[:FEW])
+
     def is_at(self, x: Any, y: Any, sample: Any) -> bool:
-        """Whether that is this point, to the bit."""
-        pairs = [(self.own["y"], y), (self.own["x"], x)]
-        return (sample is self.sample and all(self._same(a[:FEW], b[:FEW]) for a, b in pairs)      # most points differ here already
-                and all(self._same(a, b) for a, b in pairs))
+        """Whether that is this point, to the bit, and kept."""
+        return self.kept and self.seems_at(x, y, sample) and self._same(self.own["y"], y) and self._same(self.own["x"], x)
 
     def _same(self, a: Any, b: Any) -> bool:
         bits = f"i{a.dtype.itemsize}"
@@ -183,7 +196,7 @@ class Point:
         if not pairs:
             return self.place.vector([torch.zeros_like(part) for part in parts])
         tensors, vectors = zip(*pairs, strict=True)
-        return self.place.vector(torch.autograd.grad(tensors, parts, vectors, retain_graph=True, materialize_grads=True))
+        return self.place.vector(torch.autograd.grad(tensors, parts, vectors, retain_graph=self.kept, materialize_grads=True))
 
 
 class TorchLosses(Losses):
@@ -208,10 +221,14 @@ class TorchLosses(Losses):
             return float(getattr(self.given, loss)(*self._trees(x, y), batch))
 
     def _at(self, loss: str, x: Any, y: Any, sample: Any) -> Point:
+        """The loss there. It is kept where derivatives have come in several at a point, as far as its first entries tell."""
         point = self._points.get(loss)
-        if point is None or not point.is_at(x, y, sample):
-            self._points[loss] = point = None                           # its memory serves the next one
-            point = self._points[loss] = Point(self, loss, x, y, sample)
+        if point is not None and point.is_at(x, y, sample):
+            point.used += 1
+            return point
+        kept = point is not None and (point.used > 1 or point.seems_at(x, y, sample))
+        self._points[loss] = point = None                               # its memory serves the next one
+        point = self._points[loss] = Point(self, loss, x, y, sample, kept)
         return point
 
     def _gradient(self, loss: str, level: str, x: Any, y: Any, sample: Any) -> Any:
