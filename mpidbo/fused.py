@@ -55,8 +55,10 @@ class Rows:
         return len(self.shape)
 
     def made(self) -> int:
-        """The time at which the youngest array that is needed to compute this one was made."""
-        return self.born if self._array is not None else max(part.made() for part in self._operands if type(part) is Rows)
+        """The time at which the youngest array that is needed to compute this one was made; now, if one must be made first."""
+        if self.known:
+            return self.born
+        return max(part.made() if part.known or part.shape == self.shape else TIME.now for part in self._operands if type(part) is Rows)
 
     def __add__(self, other: Any) -> "Rows":
         return noted("+", self, other)

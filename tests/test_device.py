@@ -167,6 +167,8 @@ def test_rows_behave_as_arrays_do(cupy):
     assert float(A.max()) == 6 and bool((A > 0).all()) and len(A) == 2 and A.ndim == 2
     with pytest.raises(TypeError, match=r"unasked: see mpidbo\.backend\.host"):
         np.asarray(A)
+    fused.TIME.now += 1
+    assert (A + A).made() < fused.TIME.now == (A + B / B).made(), "a column of its own comes first"
     deep = A
     for _ in range(fused.DEEP + 1):
         deep = deep + A * A
