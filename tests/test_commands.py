@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -448,3 +449,11 @@ def test_columns():
     assert aligned([("a", "b"), ("long", "c")]) == "a     b\nlong  c"
     assert aligned([("a", "10"), ("bb", "5")], right=True) == " a  10\nbb   5"
     assert aligned([]) == ""
+
+
+def test_the_plan_counts_no_memory_of_whoever_started_it(tmp_path):
+    (tmp_path / "a.toml").write_text('problem.name = "quadratic"\n')
+    held = b"x" * (600 << 20)
+    done = subprocess.run([sys.executable, "-m", "mpidbo", "run", tmp_path / "a.toml", "--dry-run"], capture_output=True, text=True,
+                          timeout=60, preexec_fn=lambda: None)          # so that it is forked
+    assert held and int(re.search(r"memory +(\d+) MB a rank", done.stdout)[1]) < 400, done.stdout + done.stderr
