@@ -144,7 +144,7 @@ class Place:
         return vector if self.xp is np else jax.dlpack.from_dlpack(vector)
 
     def outside(self, vector: Any) -> Any:
-        array = vector.astype(self.dtype)
+        array = vector if vector.dtype == self.dtype else vector.astype(self.dtype)
         return np.asarray(array) if self.xp is np else self.xp.from_dlpack(array)
 
 
