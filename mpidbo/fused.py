@@ -11,6 +11,7 @@ from sys import modules
 from typing import Any
 
 import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
 
 Array = Any
 DEEP = 24
@@ -28,7 +29,7 @@ class Clock:
 TIME = Clock()
 
 
-class Rows:
+class Rows(NDArrayOperatorsMixin):
     """An array, or an operation on `Rows` and numbers that is still to be done; `array` is the array itself."""
 
     __slots__ = ("_array", "_depth", "_op", "_operands", "_recipe", "born", "dtype", "shape")
@@ -60,34 +61,13 @@ class Rows:
             return self.born
         return max(part.made() if part.known or part.shape == self.shape else TIME.now for part in self._operands if type(part) is Rows)
 
-    def __add__(self, other: Any) -> "Rows":
-        return noted("+", self, other)
-
-    def __radd__(self, other: Any) -> "Rows":
-        return noted("+", other, self)
-
-    def __sub__(self, other: Any) -> "Rows":
-        return noted("-", self, other)
-
-    def __rsub__(self, other: Any) -> "Rows":
-        return noted("-", other, self)
-
-    def __mul__(self, other: Any) -> "Rows":
-        return noted("*", self, other)
-
-    def __rmul__(self, other: Any) -> "Rows":
-        return noted("*", other, self)
-
-    def __truediv__(self, other: Any) -> "Rows":
-        return noted("/", self, other)
-
-    def __rtruediv__(self, other: Any) -> "Rows":
-        return noted("/", other, self)
-
-    def __neg__(self) -> "Rows":
-        return noted("neg", self)
+    # `x += y` makes new rows: what was noted of the old ones is still to be computed from them
+    __iadd__, __isub__ = NDArrayOperatorsMixin.__add__, NDArrayOperatorsMixin.__sub__
+    __imul__, __itruediv__ = NDArrayOperatorsMixin.__mul__, NDArrayOperatorsMixin.__truediv__
 
     def __array_ufunc__(self, ufunc: Any, method: str, *operands: Any, **options: Any) -> Any:
+        if "out" in options:
+            raise TypeError("rows of a device are not changed in place; take what the function returns")
         if method == "__call__" and ufunc in UFUNCS and not options:
             return noted(UFUNCS[ufunc], *operands)
         return done(getattr(ufunc, method), *operands, **options)
@@ -107,32 +87,11 @@ class Rows:
     def __getitem__(self, key: Any) -> Any:
         return wrapped(self.array[real(key)])
 
-    def __matmul__(self, other: Any) -> Any:
+    def __matmul__(self, other: Any) -> Any:             # CuPy's arrays take no generalised ufunc
         return wrapped(self.array @ real(other))
 
     def __rmatmul__(self, other: Any) -> Any:
         return wrapped(real(other) @ self.array)
-
-    def __abs__(self) -> Any:
-        return wrapped(abs(self.array))
-
-    def __invert__(self) -> Any:
-        return wrapped(~self.array)
-
-    def __pow__(self, power: Any) -> Any:
-        return wrapped(self.array**power)
-
-    def __lt__(self, other: Any) -> Any:
-        return wrapped(self.array < real(other))
-
-    def __le__(self, other: Any) -> Any:
-        return wrapped(self.array <= real(other))
-
-    def __gt__(self, other: Any) -> Any:
-        return wrapped(self.array > real(other))
-
-    def __ge__(self, other: Any) -> Any:
-        return wrapped(self.array >= real(other))
 
     def __len__(self) -> int:
         return int(self.shape[0])
@@ -230,7 +189,7 @@ def _compute(wanted: list[Rows], shape: tuple[int, ...], dtype: Any) -> None:
         assert rows._recipe is not None
         kept, place = rows._recipe
         kept.places.add(place)
-    places = sorted({found.nodes.index(rows) for rows in (*wanted, *found.again)} | found.kept.places)
+    places = sorted({found.place[id(rows)] for rows in (*wanted, *found.again)} | found.kept.places)
     out = [modules["cupy"].empty(shape, dtype) for _ in places]
     found.kept.kernel(found, places)(*found.arrays, *found.numbers, *out)
     for place, node in enumerate(found.nodes):
@@ -242,7 +201,7 @@ def _compute(wanted: list[Rows], shape: tuple[int, ...], dtype: Any) -> None:
 
 
 class Traced:
-    """What is to be done for the wanted rows: `nodes` in their order by a recipe from `arrays` and `numbers`.
+    """What is to be done for the wanted rows: `nodes` in their order, at the `place` of their id, by a recipe from `arrays` and `numbers`.
 
     `again` are those that an earlier kernel computed without anybody keeping them.
     """
@@ -250,7 +209,7 @@ class Traced:
     def __init__(self, wanted: list[Rows], shape: tuple[int, ...]) -> None:
         self.shape, self.nodes, self.again = shape, list[Rows](), list[Rows]()
         self.arrays, self.numbers = list[Array](), list[float]()
-        self._steps, self._names = list[tuple[str, ...]](), dict[int, str]()
+        self._steps, self._names, self.place = list[tuple[str, ...]](), dict[int, str](), dict[int, int]()
         for rows in wanted:
             self._name(rows, needed=True)
         self.recipe = tuple(self._steps)
@@ -272,8 +231,9 @@ class Traced:
                 self.again.append(part)
                 needed = False                           # what lies below would not be, had it been kept
             self._steps.append((part._op, *[self._name(operand, needed) for operand in part._operands]))
+            self.place[id(part)] = len(self.nodes)
+            name = f"t{len(self.nodes)}"
             self.nodes.append(part)
-            name = f"t{len(self.nodes) - 1}"
         self._names[id(part)] = name
         return name
 

@@ -167,6 +167,12 @@ def test_rows_behave_as_arrays_do(cupy):
     assert float(A.max()) == 6 and bool((A > 0).all()) and len(A) == 2 and A.ndim == 2
     with pytest.raises(TypeError, match=r"unasked: see mpidbo\.backend\.host"):
         np.asarray(A)
+    old, noted = A, 2 * A
+    A += B
+    assert A is not old and np.array_equal(noted.array.get(), 2 * a) and np.array_equal(A.array.get(), a + b)
+    with pytest.raises(TypeError, match=r"not changed in place"):
+        np.add(A, B, out=A)
+    A = old
     fused.TIME.now += 1
     assert (A + A).made() < fused.TIME.now == (A + B / B).made(), "a column of its own comes first"
     deep = A
