@@ -2,6 +2,8 @@
 
 import json
 
+import numpy as np
+
 from mpidbo import cli, files
 
 QUADRATIC = {"problem.name": "quadratic", "problem.noise": 0.3, "problem.p": 3, "problem.q": 4, "run.agents": 4, "run.iterations": 31,
@@ -42,3 +44,8 @@ def same(a, b):
 def kept(out):
     """The iterations of the checkpoints in a folder."""
     return sorted(int(path.name) for path in (out / "checkpoints").iterdir())
+
+
+def made(problem, agent=0, n=2, **options):
+    """One agent of a problem's class."""
+    return problem(agent, n, **{"xp": np, "seed": 0, **options})

@@ -202,12 +202,14 @@ def trajectory(plan: Plan, backend: Host, problem: tuple[str, dict[str, Any]]) -
     return found
 
 
-def compare(cp: Any, method: dict[str, Any], problem: tuple[str, dict[str, Any]], backend: Host) -> None:
+def has_bits_of_numpy(cp: Any, method: dict[str, Any], problem: tuple[str, dict[str, Any]], backend: Host) -> bool:
+    """Whether a method's trajectory on a backend is that on numpy's arrays."""
     plan = plan_of(problem, method)
     got, expected = trajectory(plan, backend, problem), trajectory(plan, HOST, problem)
     assert len(got) == len(expected) > ITERATIONS
     for mine, theirs in zip(got, expected, strict=True):
         same(cp, backend.array(mine), theirs)
+    return True
 
 
 METHOD_CASES = [({"name": name}, problem) for name in METHODS for problem in ([BELLMAN] if name == "dsgd" else ROWS)] + [
@@ -221,14 +223,14 @@ IDS = ["-".join(map(str, (*method.values(), problem[0]))) for method, problem in
 
 @pytest.mark.parametrize(("method", "problem"), METHOD_CASES, ids=IDS)
 def test_methods(cp, method, problem):
-    compare(cp, method, problem, Device(cp))
+    assert has_bits_of_numpy(cp, method, problem, Device(cp))
 
 
 @needs_compiler
 @pytest.mark.parametrize(("method", "problem"), [case for case in METHOD_CASES if case[1] is not ROWS[1]],
                          ids=[name for name, case in zip(IDS, METHOD_CASES, strict=True) if case[1] is not ROWS[1]])
 def test_methods_with_fused_updates(cp, method, problem):
-    compare(cp, method, problem, Cuda(cp, 0))
+    assert has_bits_of_numpy(cp, method, problem, Cuda(cp, 0))
 
 
 @pytest.mark.parametrize("name", ["sparkle", "sldbo", "adasdbo"])

@@ -1,4 +1,4 @@
-"""Losses in JAX: the oracles of every shipped problem, runs over ranks and restarts, types, data, mistakes."""
+"""Losses in JAX alone: types, data, threads, mistakes."""
 
 import re
 import subprocess
@@ -11,40 +11,13 @@ jax = pytest.importorskip("jax", reason="JAX is not installed: pip install 'mpid
 
 import jax.numpy as jnp  # noqa: E402
 
-import losses  # noqa: E402
 import losses_jax  # noqa: E402
 import mpidbo  # noqa: E402
-import written_losses  # noqa: E402
-from losses import made  # noqa: E402
+from launch import environment as environment_of  # noqa: E402
+from runs import made  # noqa: E402
 
 pytestmark = pytest.mark.jax
 SAMPLES = 10
-
-
-@pytest.mark.parametrize("name", written_losses.WRITTEN)
-def test_oracles_of_shipped_problems(name, australian):
-    written_losses.compare(written_losses.jax_words(), name, **(australian if name == "australian" else {}))
-
-
-@pytest.mark.slow
-def test_check():
-    losses.is_right("jax")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("ranks", [2, 4])
-def test_over_ranks(mpi, ranks, tmp_path):
-    losses.same_bits_on_ranks("jax", mpi, ranks, tmp_path)
-
-
-@pytest.mark.slow
-def test_page(tmp_path, monkeypatch):
-    losses.page_runs("jax", tmp_path, monkeypatch)
-
-
-@pytest.mark.slow
-def test_restart(tmp_path):
-    losses.same_bits_after_restart("jax", tmp_path)
 
 
 def f(x, y, batch):
@@ -198,7 +171,7 @@ def test_threads_are_heeded_or_a_warning_says_so(before, told):
             "problem(0, 1, xp=np, seed=0).f(np.ones(2), np.ones(2), None)\n"
             "names = [open(f'/proc/self/task/{task}/comm').read().strip() for task in os.listdir('/proc/self/task')]\n"
             "print(names.count('tf_XLAEigen'))\n")
-    environment = {key: value for key, value in losses.environment().items() if key != "PJRT_NPROC"}
+    environment = {key: value for key, value in environment_of({}).items() if key != "PJRT_NPROC"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
     if told:
         assert "call from_jax first, or set PJRT_NPROC=1" in done.stderr

@@ -1,4 +1,4 @@
-"""Losses in PyTorch: the oracles of every shipped problem, runs over ranks and restarts, modules, data, mistakes."""
+"""Losses in PyTorch alone: modules, data, what is kept, mistakes."""
 
 import re
 import subprocess
@@ -12,44 +12,17 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip insta
 from torch import nn  # noqa: E402
 from torch.utils.data import Subset, TensorDataset  # noqa: E402
 
-import losses  # noqa: E402
 import losses_torch  # noqa: E402
 import mpidbo  # noqa: E402
-import written_losses  # noqa: E402
-from losses import made  # noqa: E402
+from launch import environment as environment_of  # noqa: E402
 from mpidbo.agents import Agents  # noqa: E402
 from mpidbo.archive import read  # noqa: E402
 from mpidbo.losses.torch import TorchLosses  # noqa: E402
 from mpidbo.oracles import Oracle  # noqa: E402
-from runs import same  # noqa: E402
+from runs import made, same  # noqa: E402
 
 pytestmark = pytest.mark.torch
 SAMPLES = 10
-
-
-@pytest.mark.parametrize("name", written_losses.WRITTEN)
-def test_oracles_of_shipped_problems(name, australian):
-    written_losses.compare(written_losses.torch_words(), name, **(australian if name == "australian" else {}))
-
-
-def test_check():
-    losses.is_right("torch")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("ranks", [2, 4])
-def test_over_ranks(mpi, ranks, tmp_path):
-    losses.same_bits_on_ranks("torch", mpi, ranks, tmp_path)
-
-
-@pytest.mark.slow
-def test_page(tmp_path, monkeypatch):
-    losses.page_runs("torch", tmp_path, monkeypatch)
-
-
-@pytest.mark.slow
-def test_restart(tmp_path):
-    losses.same_bits_after_restart("torch", tmp_path)
 
 
 # two losses to vary: f = mean of (a'y - b)^2 over the batch, g the same plus a ridge
@@ -274,7 +247,7 @@ print(sorted(set(seen[-1])))
 @pytest.mark.parametrize("threads", [1, 2])
 def test_threads_of_the_run(threads):
     """Of PyTorch, OpenMP and MKL, whatever the environment says."""
-    environment = losses.environment() | {"MKL_NUM_THREADS": "3", "OMP_NUM_THREADS": "3"}
+    environment = environment_of({}) | {"MKL_NUM_THREADS": "3", "OMP_NUM_THREADS": "3"}
     done = subprocess.run([sys.executable, "-c", THREADS, str(threads)], env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [f"[{threads}]"]

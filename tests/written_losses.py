@@ -9,7 +9,7 @@ import numpy as np
 
 import mpidbo
 from mpidbo.loading import make_problems, problem_class
-from mpidbo.problems import ORACLES, PROBLEMS
+from mpidbo.problems import PROBLEMS
 
 
 def torch_words() -> Any:
@@ -217,20 +217,6 @@ def agent(words: Any, name: str, i: int = 1, n: int = 3, **more: Any) -> tuple[A
     problem, = make_problems(problem_class(name), options | more, range(i, i + 1), n, seed=3, dtype=np.dtype("float64"))
     f, g, data = write(words, problem)
     return problem, words.make(f, g, *problem.start(), lambda agent: {i: data}[agent])(i, n, xp=np, seed=3)
-
-
-def compare(words: Any, name: str, **more: Any) -> None:
-    """Assert that losses and all six oracles agree to rounding at a random point."""
-    rng = np.random.default_rng(7)
-    problem, ours = agent(words, name, **more)
-    x, y = (part + rng.standard_normal(part.size) / 3 for part in problem.start())
-    v = rng.standard_normal(y.size)
-    assert ours.dims == problem.dims
-    for oracle in ORACLES:
-        point = (x, y, v) if oracle in ("g_yy", "g_xy") else (x, y)
-        found, expected = (getattr(one, oracle)(*point, None) for one in (ours, problem))
-        assert np.shape(found) == np.shape(expected) and np.asarray(found).dtype == np.float64
-        np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10, err_msg=oracle)
 
 
 assert set(WRITTEN) == set(PROBLEMS)

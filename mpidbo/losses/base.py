@@ -2,6 +2,7 @@
 
 import inspect
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -35,7 +36,7 @@ class Given:
     project_x: Callable[..., Any] | None
 
 
-class Losses(Problem):
+class Losses(Problem, ABC):
     """An agent whose losses are the user's functions of trees; the derivatives are the framework's.
 
     batch, val_batch : instead of the numbers that `from_torch` or `from_jax` was given.
@@ -70,26 +71,29 @@ class Losses(Problem):
 
     # What a framework brings
 
+    @abstractmethod
     def _framework(self) -> Framework:
         """The framework's part of the constructor: what it does with data."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _value(self, loss: str, x: Any, y: Any, batch: Any) -> float:
-        raise NotImplementedError
+        """The loss, f or g, of vectors x (p,) and y (q,)."""
 
+    @abstractmethod
     def _gradient(self, loss: str, level: str, x: Any, y: Any, sample: Any) -> Any:
-        raise NotImplementedError
+        """Its gradient in x or y, (p,) or (q,)."""
 
+    @abstractmethod
     def _product(self, level: str, x: Any, y: Any, v: Any, sample: Any) -> Any:
-        """d/dlevel <g_y(x, y), v>."""
-        raise NotImplementedError
+        """d/dlevel <g_y(x, y), v>, for v (q,)."""
 
+    @abstractmethod
     def _projected(self, x: Any) -> Any:
-        raise NotImplementedError
+        """`project_x` of a vector (p,)."""
 
+    @abstractmethod
     def _look(self, loss: str, batch: Any) -> tuple[Any, dict[str, bool]]:
         """What the loss returns at the start, and whether that depends on x and on y."""
-        raise NotImplementedError
 
     # Data
 
