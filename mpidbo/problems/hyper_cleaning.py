@@ -13,7 +13,41 @@ from .supervised import Supervised
 BLOCK = 1 << 16
 
 
-class HyperCleaning(Supervised):
+class Cleaning:
+    """The oracles, of one agent or of several at once: these differ in where samples, weights and places are."""
+
+    xp: Any
+    ridge: float
+    classifier: Any
+    _trained: Any
+    _weights: Any
+    _in_block: Any
+
+    def g_x(self, x: Any, y: Any, sample: Any) -> Any:
+        part, (_, slopes) = self._trained(sample), self._weights(x, sample)
+        return self._in_block(x, sample, slopes * self.classifier.losses(y, part.X, part.labels))
+
+    def g_y(self, x: Any, y: Any, sample: Any) -> Any:
+        part, (weights, _) = self._trained(sample), self._weights(x, sample)
+        return self._with_ridge(self.classifier.grad(y, part.X, part.labels, weights), y)
+
+    def g_yy(self, x: Any, y: Any, v: Any, sample: Any) -> Any:
+        part, (weights, _) = self._trained(sample), self._weights(x, sample)
+        return self._with_ridge(self.classifier.hvp(y, part.X, part.labels, weights, v), v)
+
+    def g_xy(self, x: Any, y: Any, v: Any, sample: Any) -> Any:
+        part, (_, slopes) = self._trained(sample), self._weights(x, sample)
+        return self._in_block(x, sample, slopes * self.classifier.jvp(y, part.X, part.labels, v))
+
+    def _with_ridge(self, total: Any, v: Any) -> Any:
+        """total + 2 C v, in place; on a CPU by blocks, since one temporary of y's size may cost a third of a gradient."""
+        block = BLOCK if self.xp is np else v.size
+        for at in range(0, v.shape[-1], block):
+            total[..., at:at + block] += 2 * self.ridge * v[..., at:at + block]
+        return total
+
+
+class HyperCleaning(Cleaning, Supervised):
     """One weight per training sample, chosen so that what they train does well on clean validation samples.
 
         f_i = mean of CE_e(y) over own validation samples
@@ -77,29 +111,6 @@ class HyperCleaning(Supervised):
         part, (weights, _) = self._trained(sample), self._weights(x, sample)
         return float(weights @ self.classifier.losses(y, part.X, part.labels) + self.ridge * (y @ y))
 
-    def g_x(self, x: Any, y: Any, sample: Any) -> Any:
-        part, (_, slopes) = self._trained(sample), self._weights(x, sample)
-        return self._in_block(x, sample, slopes * self.classifier.losses(y, part.X, part.labels))
-
-    def g_y(self, x: Any, y: Any, sample: Any) -> Any:
-        part, (weights, _) = self._trained(sample), self._weights(x, sample)
-        return self.with_ridge(self.classifier.grad(y, part.X, part.labels, weights), y)
-
-    def g_yy(self, x: Any, y: Any, v: Any, sample: Any) -> Any:
-        part, (weights, _) = self._trained(sample), self._weights(x, sample)
-        return self.with_ridge(self.classifier.hvp(y, part.X, part.labels, weights, v), v)
-
-    def g_xy(self, x: Any, y: Any, v: Any, sample: Any) -> Any:
-        part, (_, slopes) = self._trained(sample), self._weights(x, sample)
-        return self._in_block(x, sample, slopes * self.classifier.jvp(y, part.X, part.labels, v))
-
-    def with_ridge(self, total: Any, v: Any) -> Any:
-        """total + 2 C v, in place; on a CPU by blocks, since one temporary of y's size may cost a third of a gradient."""
-        block = BLOCK if self.xp is np else v.size
-        for at in range(0, v.shape[-1], block):
-            total[..., at:at + block] += 2 * self.ridge * v[..., at:at + block]
-        return total
-
     def _places(self, sample: Any) -> Any:
         """What of the own block the sample touches."""
         return slice(None) if sample is None or sample[0] is None else sample[0]
@@ -134,49 +145,29 @@ class HyperCleaning(Supervised):
         return Together(agents) if agents[0].xp is not np and alike else None
 
 
-class Together:
+class Together(Cleaning):
     """The oracles of several agents: samples are gathered from all agents' at once, and matrix products are batched."""
 
     def __init__(self, agents: list[HyperCleaning]) -> None:
-        self.one, self.xp = agents[0], agents[0].xp
+        one = agents[0]
+        self.xp, self.classifier, self.ridge = one.xp, one.classifier, one.ridge
         train, validation = (Pool(self.xp, part, [getattr(agent, name) for agent in agents])
                              for part, name in enumerate(("train", "validation")))
         for agent, *parts in zip(agents, train.parts, validation.parts, strict=True):
             agent.train, agent.validation = parts                # views now, not a second copy
-        own = np.array([agent.own.start for agent in agents]) + agents[0].dims[0] * np.arange(len(agents))
-        self.trained, self.validated = PerDraw(train.batch), PerDraw(validation.batch)
-        self.places = PerDraw(lambda samples: self.xp.asarray(own[:, None] + train.indices(samples)))
+        own = np.array([agent.own.start for agent in agents]) + one.dims[0] * np.arange(len(agents))
+        self._trained, self._validated = PerDraw(train.batch), PerDraw(validation.batch)
+        self._places = PerDraw(lambda samples: self.xp.asarray(own[:, None] + train.indices(samples)))
         """Of the training samples, (m, B), among the entries of all rows of x."""
 
-    def f_x(self, x: Any, y: Any, samples: list[Any]) -> Any:
-        return self.xp.zeros_like(x)
-
-    def f_y(self, x: Any, y: Any, samples: list[Any]) -> Any:
-        part = self.validated(samples)
-        return self.one.classifier.grad(y, part.X, part.labels, 1 / part.labels.shape[1])
-
-    def g_x(self, x: Any, y: Any, samples: list[Any]) -> Any:
-        part, (_, slopes) = self.trained(samples), self._weights(x, samples)
-        return self._put(x, samples, slopes * self.one.classifier.losses(y, part.X, part.labels))
-
-    def g_y(self, x: Any, y: Any, samples: list[Any]) -> Any:
-        part, (weights, _) = self.trained(samples), self._weights(x, samples)
-        return self.one.with_ridge(self.one.classifier.grad(y, part.X, part.labels, weights), y)
-
-    def g_yy(self, x: Any, y: Any, v: Any, samples: list[Any]) -> Any:
-        part, (weights, _) = self.trained(samples), self._weights(x, samples)
-        return self.one.with_ridge(self.one.classifier.hvp(y, part.X, part.labels, weights, v), v)
-
-    def g_xy(self, x: Any, y: Any, v: Any, samples: list[Any]) -> Any:
-        part, (_, slopes) = self.trained(samples), self._weights(x, samples)
-        return self._put(x, samples, slopes * self.one.classifier.jvp(y, part.X, part.labels, v))
+    f_x, f_y = Supervised.f_x, Supervised.f_y
 
     def _weights(self, x: Any, samples: list[Any]) -> tuple[Any, Any]:
-        return logistic(self.xp, x.reshape(-1)[self.places(samples)])
+        return logistic(self.xp, x.reshape(-1)[self._places(samples)])
 
-    def _put(self, x: Any, samples: list[Any], values: Any) -> Any:
+    def _in_block(self, x: Any, samples: list[Any], values: Any) -> Any:
         out = self.xp.zeros_like(x)
-        out.reshape(-1)[self.places(samples)] = values
+        out.reshape(-1)[self._places(samples)] = values
         return out
 
 

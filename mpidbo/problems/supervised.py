@@ -62,7 +62,7 @@ class Supervised(Sampled):
 
     def f_y(self, x: Any, y: Any, sample: Any) -> Any:
         part = self._validated(sample)
-        return self.classifier.grad(y, part.X, part.labels, 1 / len(part))
+        return self.classifier.grad(y, part.X, part.labels, 1 / part.labels.shape[-1])
 
     def metrics(self, x: Any, y: Any) -> Mapping[str, float]:
         """test_accuracy: on the agent's equal part of the common test set."""
