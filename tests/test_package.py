@@ -13,7 +13,7 @@ import launch
 ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted((ROOT / "mpidbo").rglob("*.py"))
 HEAVY = ["mpi4py", "cupy", "matplotlib", "pandas", "sklearn", "torch", "jax"]
-LONGEST = 300
+LONGEST = 400
 
 
 def test_import_is_light():
