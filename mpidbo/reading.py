@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from . import contents
 from .config import plain
 from .errors import UserError
 
@@ -14,14 +15,13 @@ from .errors import UserError
 def load(path: Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
     """The tables of a TOML file, with `--set` overrides such as `steps.alpha=0.1`; paths are made absolute."""
     try:
-        tables = tomllib.loads(path.read_text())
+        tables = tomllib.loads(contents.decoded(path.read_bytes()))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; give the path of a configuration in TOML") from None
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise UserError(f"{path}: cannot be read ({why}); give the path of a configuration in TOML") from None
     except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{path}: not valid TOML: {error}; mend that line") from None
+        raise UserError(f"{path}: not valid TOML: {error}; fix that line") from None
+    except contents.FAULTS as error:
+        raise UserError(f"{path}: cannot be read ({contents.why(error)}); give the path of a configuration in TOML") from None
     tables = with_absolute_paths(tables, path.parent)
     return merged(tables, with_absolute_paths(parse_overrides(overrides), Path()))
 
@@ -30,6 +30,7 @@ def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
     """{"steps": {"alpha": 0.1}} from "steps.alpha=0.1"; the value is TOML, or else a plain string."""
     tables: dict[str, Any] = {}
     for text in overrides:
+        text = text.removeprefix("\ufeff")
         key, equals, value = text.partition("=")
         path = [part.strip() for part in key.split(".")]
         if not equals or len(path) < 2 or not all(path):

@@ -15,7 +15,7 @@ LAYERS = [
     "algorithms",
     "problems losses oracles strategies schedules check data",
     "failing gossip networks exchange staging topologies graphs",
-    "agents background memory threads job backend fused state errors layout _version",
+    "agents background memory threads job backend fused state errors layout contents _version",
 ]
 HEIGHT = {name: len(LAYERS) - i for i, layer in enumerate(LAYERS) for name in layer.split()}
 USES_MPI4PY = {"gossip", "cli"}

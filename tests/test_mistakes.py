@@ -165,7 +165,7 @@ OTHERS = {
     "nowhere.toml": "nowhere.toml: no such file; give the path of a configuration in TOML",
     "foreign": "foreign: cannot be read (Is a directory)",
     "invalid.toml": "invalid.toml: not valid TOML: ",
-    "bytes.toml": "bytes.toml: cannot be read (it is no text)",
+    "bytes.toml": "bytes.toml: cannot be read (it is ",
     "empty.toml": "problem.name: missing; name the problem, such as",
     "flat.toml": "steps: 3 is not a table; write [steps] and its keys below it",
     "base.toml --set steps.alpha": "--set steps.alpha: not of the form section.key=value; write for example --set steps.alpha=0.1",

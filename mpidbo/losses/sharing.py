@@ -1,12 +1,15 @@
 """Data sets split over the agents."""
 
+import re
 from collections.abc import Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import contents
 from ..errors import UserError
 from ..problems.shares import Tag, generator
 from ..problems.splits import split as split_by_rule
@@ -20,26 +23,29 @@ def split(labels: Any, agents: int, rule: str = "iid", *, concentration: float =
 
     labels : of all samples, shape (N,), an array, a tensor or a list; or N, where the rule does not ask for them.
     rule : "iid": at random, in parts of equal size up to one; "dirichlet": each class in proportions drawn from
-        Dirichlet(concentration, ...), small ones being heterogeneous; "class": two shards of the sorted labels for each agent.
+        Dirichlet(concentration, ...), small ones being heterogeneous, inf being "iid"; "class": two shards of the sorted
+        labels for each agent.
     seed : the same seed gives the same split. Two sets of labels that are split with one seed and rule have the same
         mixture of classes on each agent, which training and validation data should have.
 
     UserError: an unknown rule, a concentration that is not positive, fewer samples than agents, labels that are missing.
     """
-    if isinstance(labels, int):
+    if isinstance(labels, Integral):
         if rule in ("dirichlet", "class"):
             raise UserError(f"split: {rule} goes by the labels, not by their number {labels}; give the labels")
-        labels = np.zeros(labels, np.int64)
+        labels = np.zeros(max(0, int(labels)), np.int64)
     labels = np.asarray(labels)
     if labels.ndim != 1:
         raise UserError(f"split: labels of shape {labels.shape}, expected one for each sample, (N,)")
-    return split_by_rule(rule, labels, agents, generator(seed, Tag.SPLIT), concentration)
+    return split_by_rule(rule, labels, agents, generator(seed, Tag.SPLIT), concentration, where="")
 
 
 def split_files(paths: Sequence[Any]) -> list[NDArray[np.int64]]:
-    """The split that files give, one for each agent: indices in a .npy file or as text, separated by white space.
+    """The split that files give, one for each agent: indices in a .npy file, or as text.
 
-    UserError: a file that cannot be read or holds no indices, a sample that two agents have.
+    In text they are separated by white space or commas, # begins a comment.
+
+    UserError: a file that cannot be read or holds no indices, a sample that is given twice.
     """
     parts = [_indices(Path(path)) for path in paths]
     everyone = np.sort(np.concatenate([np.zeros(0, np.int64), *parts]))
@@ -50,13 +56,29 @@ def split_files(paths: Sequence[Any]) -> list[NDArray[np.int64]]:
 
 
 def _indices(path: Path) -> NDArray[np.int64]:
+    remedy = "give whole numbers from 0 on"
     try:
-        found = np.load(path, allow_pickle=False) if path.suffix == SUFFIX else np.array(path.read_text().split(), np.int64)
-    except (OSError, ValueError) as error:
-        raise UserError(f"split_files: {path} cannot be read as indices ({error}); give whole numbers from 0 on") from None
+        is_array_file = path.suffix in (SUFFIX, ".npz")
+        found = contents.array(path) if is_array_file else _listed(contents.read(path))
+    except contents.FAULTS as error:
+        raise UserError(f"split_files: {path} cannot be read as indices ({contents.why(error)}); {remedy}") from None
     if found.dtype.kind not in "iu" or found.ndim != 1 or not len(found) or found.min() < 0:
-        raise UserError(f"split_files: {path} holds no indices; give whole numbers from 0 on, at least one")
+        what = f"{found.dtype} of shape {found.shape}" if found.size else "nothing"
+        raise UserError(f"split_files: {path} holds no indices, but {what}; {remedy}, at least one")
+    if found.max() > np.iinfo(np.int64).max:
+        raise UserError(f"split_files: {path} holds {found.max()}, which is no index; {remedy}")
     return found.astype(np.int64)
+
+
+def _listed(text: str) -> NDArray[np.int64]:
+    """The indices of a text. ValueError, with the line, for anything else."""
+    found = []
+    for number, line in contents.lines(text):
+        for word in (line.split(",") if "," in line else line.split()):
+            if not re.fullmatch(r"\d{1,18}", word.strip(), re.ASCII):
+                raise ValueError(f"line {number}: {contents.excerpt(word.strip())} is no index")
+            found.append(int(word))
+    return np.array(found, np.int64)
 
 
 class Subset:

@@ -5,15 +5,19 @@ agents first, so that two sets split with equally seeded generators give an agen
 """
 
 from collections.abc import Callable
+from math import inf
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UserError, did_you_mean
+from ..errors import UserError, did_you_mean, shown
 
 Rule = Callable[[NDArray[Any], int, np.random.Generator, float], NDArray[np.int64]]
 
+LARGEST = 1e100
+"""A concentration from which on the proportions are equal to the last bit; numpy's sums overflow at 1e308."""
 FEWEST = 5
 """Samples that every agent gets at least, as far as there are as many."""
 
@@ -26,11 +30,13 @@ def iid(labels: NDArray[Any], n: int, rng: np.random.Generator, concentration: f
 def dirichlet(labels: NDArray[Any], n: int, rng: np.random.Generator, concentration: float) -> NDArray[np.int64]:
     """Each class in proportions of its own, drawn from Dirichlet(concentration, ..., concentration).
 
-    Small concentrations give agents few classes and unequal numbers of samples, large ones approach `iid`
-    (Yurochkin et al., ICML 2019).
+    Small concentrations give agents few classes and unequal numbers of samples, large ones approach `iid`, which an
+    infinite one is (Yurochkin et al., ICML 2019).
     """
+    if concentration == inf:
+        return iid(labels, n, rng, concentration)
     classes = np.unique(labels)
-    bounds = np.cumsum(rng.dirichlet(np.full(n, concentration), size=len(classes)), axis=1)[:, :-1]
+    bounds = np.cumsum(rng.dirichlet(np.full(n, min(concentration, LARGEST)), size=len(classes)), axis=1)[:, :-1]
     owner = np.empty(len(labels), dtype=np.int64)
     for label, bound in zip(classes, bounds, strict=True):
         rows = rng.permutation(np.flatnonzero(labels == label))
@@ -51,16 +57,16 @@ SPLITS: dict[str, Rule] = {"iid": iid, "dirichlet": dirichlet, "class": by_class
 
 
 def split(name: str, labels: NDArray[Any], n: int, rng: np.random.Generator,
-          concentration: float = 1.0) -> list[NDArray[np.int64]]:
+          concentration: float = 1.0, where: str = "problem.") -> list[NDArray[np.int64]]:
     """The samples of each of n agents, ascending: n index arrays that cover range(len(labels)) once.
 
-    Agents left with fewer than `FEWEST` samples get some of the largest. UserError: unknown name, a concentration
-    that is not positive, fewer samples than agents.
+    Agents left with fewer than `FEWEST` samples get some of the largest. UserError, which begins with `where`: unknown name, a
+    concentration that is not positive, fewer samples than agents.
     """
-    if name not in SPLITS:
-        raise UserError(f'problem.split: "{name}" is unknown; {did_you_mean(name, SPLITS)}')
-    if not concentration > 0:
-        raise UserError(f"problem.concentration: {concentration} must be positive")
+    if name not in list(SPLITS):
+        raise UserError(f"{where}split: {shown(name)} is unknown; {did_you_mean(name, SPLITS)}")
+    if not isinstance(concentration, Real) or isinstance(concentration, bool) or not concentration > 0:
+        raise UserError(f"{where}concentration: {shown(concentration)} must be positive; give a number above 0, or inf for parts alike")
     if len(labels) < n:
         raise UserError(f"{len(labels)} samples cannot be split over {n} agents; take more samples or fewer agents")
     owner = SPLITS[name](labels, n, rng, concentration)
