@@ -15,7 +15,7 @@ from mpidbo.graphs import TOPOLOGIES
 from mpidbo.loading import RESERVED, problem_class
 from mpidbo.problems import ORACLES, PROBLEMS
 from mpidbo.strategies import STRATEGIES
-from mpidbo.topologies import RULES
+from mpidbo.topology_table import RULES
 from mpidbo.traffic import formula
 
 NAMES = re.compile(r"[\w, ]+ : ")

@@ -14,7 +14,7 @@ from .layout import aligned, plural
 from .loading import problem_class
 from .problems import PROBLEMS
 from .strategies import STRATEGIES
-from .topologies import RULES
+from .topology_table import RULES, options
 from .traffic import formula
 
 
@@ -97,8 +97,8 @@ def topologies() -> str:
     """Every named topology with its options."""
     entries = []
     for name, graph in TOPOLOGIES.items():
-        options = [f"{key}: {RULES[key][1]}" for key in list(inspect.signature(graph).parameters)[1:]]
-        entries.append(_entry(name, "" if graph.__name__ == "<lambda>" else _summary(graph), "; ".join(options)))
+        own = [f"{key}: {RULES[key][1]}" if key in RULES else key for key in options(name)]
+        entries.append(_entry(name, "" if graph.__name__ == "<lambda>" else _summary(graph), "; ".join(own)))
     common = [("lazy", "true or false: W <- (I + W)/2; true unless said, for a file false"),
               ("weights", '"metropolis": 1/(1 + max(d_i, d_j)), or "uniform": 1/(1 + max_k d_k), for an edge between degrees d_i and d_j'),
               ("drop", f"{RULES['drop'][1]}: each edge fails at each iteration with this probability")]

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from . import schedules
+from . import schedules, topology_table
 from .algorithms import METHODS, Method
 from .errors import UserError, did_you_mean, shown
 from .metrics import ON_REQUEST
@@ -104,11 +104,16 @@ def check(tables: Mapping[str, Any]) -> Config:
     problem, method, steps, topology, run, checkpoint = (plain(tables.get(section, {})) for section in SECTIONS)
     if "name" not in problem:
         raise UserError('problem.name: missing; name the problem, such as name = "hyper-cleaning" or name = "my_file.py:MyProblem"')
-    if not topology.keys() & {"name", "file"} and not ("upper" in topology and "lower" in topology):
-        topology = {"name": "ring", **topology}
+    topology = topology_table.with_default(topology)
     checked = _run(run)
     chosen = _method(method, steps, checked)
+    levels(topology, rule_of(*chosen, n=1, horizon=checked.iterations), chosen[0]["name"])
     return Config(problem, *chosen, topology, checked, _checkpoint(checkpoint), tuple(key for key in chosen[1] if key not in steps))
+
+
+def levels(topology: Mapping[str, Any], rule: Method, method: str) -> dict[str, tuple[str, topology_table.Spec]]:
+    """Of each level of a method: where its topology stands, and its table; see `topology_table.of_levels`. Raises UserError."""
+    return topology_table.of_levels(topology, {level: row.name for level, row in rule.strategies().items()}, method)
 
 
 def with_steps_of(problem: type[Any], config: Config) -> Config:

@@ -10,15 +10,24 @@ and w_ii is what is missing to one; a doubled edge (a torus with a side of two) 
 
 import math
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, TypeAlias
 
-import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 
 from .errors import UserError
 
+
+class _Networkx:
+    """networkx, imported at its first use: the ranks that make no graph do without."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(import_module("networkx"), name)
+
+
+nx: Any = _Networkx()
 TRIES = 100
 """Random graphs drawn in search of a connected one."""
 

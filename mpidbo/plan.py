@@ -15,7 +15,7 @@ from .agents import Agents, agreed
 from .algorithms import Method
 from .backend import chosen, host
 from .config import Config
-from .errors import UserError, out_of_memory, shown
+from .errors import UserError, out_of_memory
 from .files import read_arrays
 from .gossip import Gossip, Levels
 from .loading import dimensions, make_problems, problem_class
@@ -29,12 +29,12 @@ from .stall import Watch
 from .state import mapped
 from .stopping import Stopping
 from .threads import announce, limited
+from .topology_table import Spec
 
 if TYPE_CHECKING:
     from .topologies import Topology
 
 Array = Any
-Spec = Mapping[str, Any] | None
 OFTEN = 0.4
 """Failures of links up to which ed and extra are known to be stable, where they are without any."""
 
@@ -79,7 +79,7 @@ class Plan:
             self.agents = Agents(n, comm)
             self.config = configuration.with_steps_of(cls, replace(config, run=replace(run, agents=n)))
             self.method: Method = configuration.rule_of(config.method, self.config.steps, n=n, horizon=run.iterations)
-            self._specs = _specs(config.topology, self.method)
+            self._specs = configuration.levels(config.topology, self.method, config.method["name"])
             self.levels = _topologies(self._specs, self.method, n) if self.agents.rank == 0 else {}
             self._heed_rounding()
             self._heed_failing()
@@ -233,22 +233,6 @@ class Plan:
         x, y = self.agents.mean(host(state.x)), None if self.method.apart() else self.agents.mean(host(state.y))
         with agreed(self.agents.comm):
             return trees.of(self.problems[0], x, y)
-
-
-def _specs(table: Mapping[str, Any], method: Method) -> dict[str, tuple[str, Spec]]:
-    """Of each level of the method: where its topology stands, and its table; None for the average over all agents."""
-    common = {key: value for key, value in table.items() if key not in ("upper", "lower")}
-    found: dict[str, tuple[str, Spec]] = {}
-    for level, row in method.strategies().items():
-        side = "upper" if level == "x" else "lower"
-        where, spec = (f"topology.{side}", table[side]) if side in table else ("topology", common)
-        if not isinstance(spec, Mapping):
-            raise UserError(f"{where}: {shown(spec)} is not a table; write [{where}] and its keys below it")
-        if row.name == "centralized" and spec.get("drop"):
-            raise UserError(f"{where}.drop: centralized averages over all agents and has no links that fail; leave the key out, or take "
-                            'another strategy, over a star for example: topology.name = "star"')
-        found[level] = ("centralized", None) if row.name == "centralized" else (where, spec)
-    return found
 
 
 def _key(spec: Spec) -> str:

@@ -6,12 +6,10 @@ With `drop` each edge fails at each iteration with that probability (failing.py)
 """
 
 import hashlib
-import inspect
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +20,9 @@ from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import LinearOperator, eigs, eigsh, svds
 
-from .errors import UserError, did_you_mean
+from .errors import UserError
 from .graphs import TOPOLOGIES, Graph, matrix, weigh
+from .topology_table import check_table, options
 
 DENSE = 1000  # agents up to which all eigenvalues are computed
 ROUNDING = 1e-12  # of an eigenvalue, and of w_ij - w_ji
@@ -156,8 +155,10 @@ def make(spec: str | Mapping[str, Any], n: int, *, where: str = "topology", fold
     """
     if n < 1 or not isinstance(spec, str | Mapping):
         raise UserError(f"{where}: {spec!r} is no topology of {n} agents; give a name or a table, and at least 1 agent")
+    table = {"name": spec} if isinstance(spec, str) else spec
+    kind = check_table(table, where)
     try:
-        return _make({"name": spec} if isinstance(spec, str) else spec, n, Path(folder))
+        return _make(table, kind, n, Path(folder))
     except UserError as error:
         raise UserError(f"{where}.{error}") from None
 
@@ -185,46 +186,9 @@ def suits(topology: Topology, strategy_name: str, *, needs_symmetric: bool, wher
 # From a table to W. A sentence starts with its key; `make` puts the place before it.
 
 
-def _is(kind: type, value: Any, least: float = 0) -> bool:
-    real = isinstance(value, kind) and not isinstance(value, bool)
-    return real and bool(value >= least)
-
-
-RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "name": (lambda v: isinstance(v, str), "a text"),
-    "file": (lambda v: isinstance(v, str | Path), "the path of a file"),
-    "weights": (lambda v: v in ("metropolis", "uniform"), '"metropolis" or "uniform"'),
-    "lazy": (lambda v: isinstance(v, bool), "true or false"),
-    "drop": (lambda v: _is(Real, v) and v < 1, "a number from 0 up to, but below, 1"),
-    "directed": (lambda v: isinstance(v, bool), "true or false"),
-    "p": (lambda v: _is(Real, v) and v <= 1, "a number from 0 to 1"),
-    "self_weight": (lambda v: _is(Real, v) and 0 < v < 1, "a number between 0 and 1, both excluded"),
-    "degree": (lambda v: _is(Integral, v), "a whole number, 0 or more"),
-    "seed": (lambda v: _is(Integral, v), "a whole number, 0 or more"),
-    "shape": (
-        lambda v: isinstance(v, list | tuple) and len(v) == 2 and all(_is(Integral, side, 1) for side in v),
-        "two whole numbers, [rows, columns]",
-    ),
-}
-
-
-def _make(table: Mapping[str, Any], n: int, folder: Path) -> Topology:
-    if ("name" in table) == ("file" in table):
-        raise UserError(f"name: a topology has either a name or a file; give one, a name is {', '.join(TOPOLOGIES)}")
-    kind = "name" if "name" in table else "file"
-    name, options = str(table[kind]), []
-    if kind == "name":
-        if name not in TOPOLOGIES:
-            raise UserError(f"name: no topology is called {name!r}; {did_you_mean(name, TOPOLOGIES)}")
-        options = list(inspect.signature(TOPOLOGIES[name]).parameters)[1:]
-    known = [kind, "weights", "lazy", "drop", *options]
-    for key, value in table.items():
-        if key not in known:
-            raise UserError(f"{key}: unknown key of {name}; {did_you_mean(key, known)}")
-        if not RULES[key][0](value):
-            raise UserError(f"{key}: {value!r} does not fit; give {RULES[key][1]}")
-    own = {key: table[key] for key in options if key in table}
-    drawn = TOPOLOGIES[name](n, **own) if kind == "name" else _read(folder / name, n)
+def _make(table: Mapping[str, Any], kind: str, n: int, folder: Path) -> Topology:
+    name = str(table[kind])
+    drawn = _read(folder / name, n) if kind == "file" else TOPOLOGIES[name](n, **{key: table[key] for key in options(name) if key in table})
     if isinstance(drawn, csr_array) and "weights" in table:
         raise UserError(f"weights: {name} brings its own; leave the key out")
     W = drawn if isinstance(drawn, csr_array) else weigh(drawn, table.get("weights", "metropolis"))

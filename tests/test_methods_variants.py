@@ -159,7 +159,8 @@ def test_adasdbo(R, topology, n, problem, tmp_path):
     *(({"name": f"lopa-{row}"}, row) for row in POWERS if row not in ("gt", "dgd"))], ids=str)
 @pytest.mark.parametrize(("topology", "n"), PLACES)
 def test_lopa(table, row, topology, n, tmp_path):
-    trial = Trial(TWISTED, table, n, GRAPHS[topology], tmp_path)
+    graph = GRAPHS["two"]["upper"] if topology == "two" else GRAPHS[topology]   # y is the agent's own
+    trial = Trial(TWISTED, table, n, graph, tmp_path)
     assert trial.deviation(lopa(trial, row), ["x", "y", "z"]) < 1e-10
 
 
