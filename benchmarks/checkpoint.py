@@ -83,6 +83,7 @@ class Bench:
             os.fsync(file.fileno())
 
     def begin(self):
+        self.k += 1                                     # a checkpoint that is there is not written again
         self.checkpoints.begin(Snapshot(self.k, self.state, {}, HISTORY))
 
     def steps(self, count):

@@ -85,7 +85,7 @@ def attempt(path: Path, out: Path, dice: random.Random, kill: bool) -> tuple[boo
             launch.end(process, mark)
             for segment in segments:                   # killed ranks cannot remove them
                 segment.unlink(missing_ok=True)
-    if "damaged" in said or "missing" in said or (before >= 0 and "starting from the beginning" in said):
+    if "damaged" in said or "missing" in said or (before >= 0 and "STARTING FROM ITERATION 0" in said):
         raise Fault(f"a vouched checkpoint was passed over: {said}")
     if before >= 0 and "going on" in said and f"going on from iteration {before}\n" not in said:
         raise Fault(f"not from the newest checkpoint, {before}: {said}")

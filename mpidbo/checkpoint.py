@@ -1,11 +1,12 @@
-"""Checkpoints: a file per rank with the rows of its agents, a history, and last of all a manifest that vouches for them.
+"""Checkpoints: a file per rank with the rows of its agents, a history, and last of all a manifest with their digests.
 
     checkpoints/ITERATION/agents-FIRST-LAST.h5    the state's arrays under their own paths, rows FIRST to LAST
     checkpoints/ITERATION/history.h5              what was evaluated until then
     checkpoints/ITERATION/manifest.json           iteration, version, config, W, counts, SHA-256 of each file and of itself
 
-A folder without a manifest is a checkpoint that was not finished. Rows belong to agents, not to ranks, so any number of
-ranks can go on from them. docs/checkpoint.md has the format.
+A checkpoint is complete once it has a manifest, and verified once all digests are those of its files. Only content can be
+damaged: what the operating system refuses to read ends the run, and nothing is removed. Rows belong to agents, not to ranks,
+so any number of ranks can go on from them. docs/checkpoint.md has the format.
 """
 
 import json
@@ -18,7 +19,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from . import files
@@ -26,6 +26,7 @@ from ._version import __version__
 from .agents import Agents, agreed
 from .background import Background, Stages
 from .errors import UserError
+from .files import Damaged
 from .state import leaves, rebuilt
 
 FOLDER, MANIFEST = "checkpoints", "manifest.json"
@@ -33,11 +34,7 @@ FORMAT = 1
 
 
 class Foreign(UserError):
-    """A checkpoint that is whole, but of another run or version: no damage to be passed over."""
-
-
-class Damaged(UserError):
-    """A checkpoint that is not whole: the one before it is used."""
+    """A checkpoint of another run or version: no damage to be passed over."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +51,15 @@ class Checkpoints:
     """The checkpoints of a run in its folder, the `keep` newest of them; every method is collective.
 
     `topologies` are the fingerprints of W by level. Raises UserError when the disk refuses; older ones are then still there.
+    None is removed before a newer one is committed, and a verified one is not written again.
     """
 
-    def __init__(self, folder: Path, agents: Agents, *, keep: int, topologies: Mapping[str, str], tables: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, agents: Agents, *, keep: int, topologies: Mapping[str, str],
+                 tables: Mapping[str, Any]) -> None:
         self.folder, self.agents, self.keep = folder / FOLDER, agents, keep
         self.topologies, self.tables = dict(topologies), tables
         self.writing = Background(agents)
+        self.verified, self.damaged = set[str](), set[str]()
 
     def begin(self, snapshot: Snapshot) -> None:
         """Begin to write a checkpoint, once the one before is written; `writing` goes on with it beside the loop.
@@ -70,21 +70,38 @@ class Checkpoints:
 
     def _stages(self, snapshot: Snapshot) -> Stages:
         agents, place = self.agents, self.folder / str(snapshot.iteration)
+        if self._is_there(place):
+            return
         name = f"agents-{agents.first}-{agents.last - 1}.h5"
         with agreed(agents.comm):
-            try:
-                if agents.rank == 0:
-                    self._clear(place)
-            except OSError as error:
-                raise UserError(f"{place}: cannot be made ({error.strerror}); make room or choose another run.out") from None
+            if agents.rank == 0:
+                self._clear(place)
         try:
             digest = yield partial(self._write, place / name, snapshot)
             lines = agents.texts(f"{name} {agents.first} {agents.last - 1} {digest}")
-            yield partial(self._vouch, place, snapshot, lines)
+            yield partial(self._commit, place, snapshot, lines)
         except UserError:
-            if agents.rank == 0 and not (place / MANIFEST).exists():    # the disk is full: leave what room there was
-                shutil.rmtree(place, ignore_errors=True)
+            if agents.rank == 0:                        # the disk is full: leave what room there was
+                _remove(place)
             raise
+        self.verified.add(place.name)
+        self.damaged.discard(place.name)
+
+    def _is_there(self, place: Path) -> bool:
+        """Whether this checkpoint has been written and verified before."""
+        if place.name in self.verified | self.damaged:
+            return place.name in self.verified
+        with agreed(self.agents.comm):
+            there = self.agents.rank == 0 and files.is_there(place / MANIFEST)
+        if not self.agents.told(place.name if there else ""):
+            return False
+        try:
+            self._verify(place)
+        except Damaged:
+            self.damaged.add(place.name)
+            return False
+        self.verified.add(place.name)
+        return True
 
     def _write(self, path: Path, snapshot: Snapshot) -> str:
         """The digest of the file of this rank's rows, written."""
@@ -95,16 +112,16 @@ class Checkpoints:
         return _digest(path)
 
     def _clear(self, place: Path) -> None:
-        """An empty folder for a new checkpoint; what is left of unfinished ones goes."""
-        if place.exists():
-            _remove(place)
-        place.mkdir(parents=True)
-        for left in self.folder.iterdir():
-            if left != place and left.is_dir() and not (left / MANIFEST).exists():
-                _remove(left)
+        """An empty folder for a new checkpoint; unfinished ones are removed."""
+        for left in (place, *_listed(self.folder)[1]):
+            _remove(left)
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{place}: cannot be made ({error.strerror}); make room or choose another run.out") from None
 
-    def _vouch(self, place: Path, snapshot: Snapshot, lines: list[str]) -> None:
-        """History and manifest, by rank 0; then the oldest checkpoints go."""
+    def _commit(self, place: Path, snapshot: Snapshot, lines: list[str]) -> None:
+        """History and manifest, by rank 0; then what the new checkpoint replaces is removed."""
         if self.agents.rank > 0:
             return
         files.write_arrays(place / files.HISTORY, snapshot.history, {}, checksums=False)
@@ -113,68 +130,84 @@ class Checkpoints:
         manifest = {"format": FORMAT, "iteration": snapshot.iteration, "version": __version__, "config": self.tables,
                     "W": self.topologies, "counts": dict(snapshot.counts), "agents": parts,
                     "history": {"name": files.HISTORY, "sha256": _digest(place / files.HISTORY), "columns": [*snapshot.history]}}
-        files.synced(place, self.folder)
+        files.synced(place, self.folder, self.folder.parent)
         files.write_text(place / MANIFEST, json.dumps({**manifest, "sha256": _seal(manifest)}, indent=1, default=str))
         files.synced(place)
-        found = _vouched_for(self.folder)
-        here = found.index(place)
-        for old in found[:here] + found[here + self.keep:]:    # what is newer was damaged, or the run would not be here
-            _remove(old)
+        with suppress(UserError):                       # what cannot be listed now stays
+            self._prune(place)
+
+    def _prune(self, place: Path) -> None:
+        """Remove damaged checkpoints, and older ones than this, which is committed, beyond the number to keep."""
+        others = [path for path in complete(self.folder) if path != place]
+        older = [path for path in others if int(path.name) < int(place.name) and path.name not in self.damaged]
+        for path in [path for path in others if path.name in self.damaged] + older[self.keep - 1:]:
+            _remove(path)
 
     def newest(self, like: Any) -> tuple[Snapshot | None, list[str]]:
-        """(the newest checkpoint that is whole, for a state of the form of `like`; what is wrong with newer ones)."""
-        agents, wrong = self.agents, list[str]()
-        found = [path.name for path in _vouched_for(self.folder)] if agents.rank == 0 else []
-        for name in agents.told(" ".join(found)).split():
+        """(the newest checkpoint that is verified, for a state of the form of `like`; what is wrong with newer ones).
+
+        Raises UserError where one cannot be read, or is another run's.
+        """
+        agents, wrong, found, unfinished = self.agents, list[str](), list[Path](), list[Path]()
+        with agreed(agents.comm):
+            if agents.rank == 0:
+                found, unfinished = _listed(self.folder)
+        for name in agents.told(" ".join(path.name for path in found)).split():
             try:
-                return self._read(self.folder / name, like), wrong
+                snapshot = self._read(self.folder / name, like)
             except Damaged as damage:
+                self.damaged.add(name)
                 wrong.append(str(damage))
-        return None, wrong
+            else:
+                self.verified.add(name)
+                return snapshot, wrong
+        return None, wrong + [f"{path}: not complete, it has no {MANIFEST}" for path in unfinished]
 
     def _read(self, place: Path, like: Any) -> Snapshot:
-        """Rank 0 alone reads manifest and history; each rank file is verified by one rank, and read by those that host its agents."""
+        """A checkpoint, verified; each rank reads the rows of its agents."""
+        manifest = self._verify(place)
+        with self._together(place):
+            state = self._state(place, manifest["agents"], like)
+        return Snapshot(manifest["iteration"], state, manifest["counts"], manifest["history"])
+
+    def _verify(self, place: Path) -> dict[str, Any]:
+        """What all ranks need of a manifest, once every file is verified: each rank file by one rank, the rest by rank 0."""
         agents, text = self.agents, ""
-        with self._sound(place):
+        with self._together(place):
             if agents.rank == 0:
-                text = json.dumps(self._vouched(place))
-        vouched = json.loads(agents.told(text))
-        with self._sound(place):
-            for part in vouched["agents"]:
+                text = json.dumps(self._checked(place))
+        manifest: dict[str, Any] = json.loads(agents.told(text))
+        with self._together(place):
+            for part in manifest["agents"]:
                 if agents.first <= part["first"] < agents.last:
                     _verify(place / part["name"], part["sha256"])
-        with self._sound(place):
-            state = self._state(place, vouched["agents"], like)
-        return Snapshot(vouched["iteration"], state, vouched["counts"], vouched["history"])
+        return manifest
 
     @contextmanager
-    def _sound(self, place: Path) -> Iterator[None]:
-        """What any rank finds wrong in the block is raised on all: UserError for another run's checkpoint, else Damaged."""
-        foreign = damage = ""
-        try:
-            yield
-        except Foreign as error:
-            foreign = f"{place}: {error}; choose another run.out, or --resume never to set it aside"
-        except UserError as error:
-            damage = f"{place}: {error}"
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-            damage = f"{place}: damaged ({error})"
+    def _together(self, place: Path) -> Iterator[None]:
+        """What any rank finds wrong in the block is raised on all: Damaged if that is the worst, else another UserError."""
+        damage = ""
         with agreed(self.agents.comm):
-            if foreign:
-                raise UserError(foreign)
+            try:
+                with _reading(place):
+                    yield
+            except Damaged as error:
+                damage = str(error)
+            except Foreign as error:
+                raise UserError(f"{place}: {error}; choose another run.out, or --resume never to set it aside") from None
         if first := next(filter(None, self.agents.texts(damage)), ""):
             raise Damaged(first)
 
-    def _vouched(self, place: Path) -> dict[str, Any]:
-        """What all ranks need of a manifest that is whole, and the history that it vouches for."""
+    def _checked(self, place: Path) -> dict[str, Any]:
+        """What all ranks need of a manifest of this run, with the history."""
         manifest = _manifest(place)
         if manifest["W"] != self.topologies:
             raise Foreign("written with other mixing matrices")
-        told = manifest["history"]
-        _verify(place / told["name"], told["sha256"])
-        history, _ = files.read_arrays(place / told["name"])
+        about = manifest["history"]
+        _verify(place / about["name"], about["sha256"])
+        history, _ = files.read_arrays(place / about["name"])
         return {**{key: manifest[key] for key in ("iteration", "counts", "agents")},
-                "history": {name: history[name].tolist() for name in told["columns"]}}
+                "history": {name: history[name].tolist() for name in about["columns"]}}
 
     def _state(self, place: Path, parts: Iterable[Mapping[str, Any]], like: Any) -> Any:
         """This rank's rows of a state of the form of `like`."""
@@ -186,70 +219,98 @@ class Checkpoints:
             if a >= b:
                 continue
             here, there = slice(a - agents.first, b - agents.first), slice(a - part["first"], b - part["first"])
-            with h5py.File(place / part["name"], "r") as stored:
+            with files.stored_hdf5(place / part["name"]) as stored:
                 for path, target in rows.items():
                     if path not in stored or stored[path].dtype != target.dtype or stored[path].shape[1:] != target.shape[1:]:
                         raise Foreign(f"{part['name']} holds no {path} of this run's shape and type")
                     target[here] = stored[path][there]
             seen[here] = True
         if not seen.all():
-            raise UserError(f"agent {agents.first + int((~seen).argmax())} is in no file")
+            raise Damaged(f"agent {agents.first + int((~seen).argmax())} is in no file")
         return rebuilt(like, rows)
 
 
 def newest_rows(run: Path, names: Iterable[str]) -> tuple[int, dict[str, np.ndarray]]:
-    """(iteration, {name: all agents' rows}) of the newest checkpoint of a run's folder that is whole; (-1, {}) where it has none.
+    """(iteration, {name: all agents' rows}) of the newest checkpoint of a run's folder that is verified; (-1, {}) where it has none.
 
-    Raises UserError, in the words of the newest, where all are damaged.
+    Raises UserError where one cannot be read, or, in the words of the newest, where all are damaged.
     """
     wrong = ""
-    for place in _vouched_for(run / FOLDER):
+    for place in complete(run / FOLDER):
         try:
-            manifest, rows = _manifest(place), dict[str, list[np.ndarray]]()
-            for part in manifest["agents"]:
-                _verify(place / part["name"], part["sha256"])
-                for name, found in files.read_arrays(place / part["name"])[0].items():
-                    rows.setdefault(name, []).append(found)
-            return manifest["iteration"], {name: np.concatenate(parts) for name, parts in rows.items() if name in names}
-        except UserError as error:
+            with _reading(place):
+                manifest, rows = _manifest(place), dict[str, list[np.ndarray]]()
+                for part in manifest["agents"]:
+                    _verify(place / part["name"], part["sha256"])
+                    for name, found in files.read_arrays(place / part["name"])[0].items():
+                        rows.setdefault(name, []).append(found)
+                return manifest["iteration"], {name: np.concatenate(parts) for name, parts in rows.items() if name in names}
+        except Damaged as error:
+            wrong = wrong or str(error)
+        except Foreign as error:
             wrong = wrong or f"{place}: {error}"
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            wrong = wrong or f"{place}: damaged ({error})"
     if wrong:
         raise UserError(f"{wrong}; no checkpoint of this run is whole, mpidbo show {run} --history prints what was evaluated")
     return -1, {}
 
 
-def _vouched_for(folder: Path) -> list[Path]:
-    """The folders with a manifest, newest first."""
-    if not folder.is_dir():
-        return []
-    return sorted((path for path in folder.iterdir() if path.name.isdigit() and (path / MANIFEST).is_file()),
-                  key=lambda path: -int(path.name))
+def complete(folder: Path) -> list[Path]:
+    """The checkpoints that have a manifest, newest first; their content is not verified. Raises UserError."""
+    return _listed(folder)[0]
+
+
+def newest_complete(run: Path) -> int | None:
+    """The iteration of the newest checkpoint of a run's folder that has a manifest; None too where it cannot be read."""
+    with suppress(UserError):
+        return next((int(path.name) for path in complete(run / FOLDER)), None)
+    return None
+
+
+def _listed(folder: Path) -> tuple[list[Path], list[Path]]:
+    """(the checkpoints that have a manifest, newest first; the unfinished ones). Raises UserError."""
+    try:
+        places = [path for path in folder.iterdir() if path.name.isascii() and path.name.isdigit()]
+    except FileNotFoundError as error:
+        if folder.is_symlink():
+            raise files.unreadable(folder, error, "it is a link that leads nowhere") from None
+        return [], []
+    except OSError as error:
+        raise files.unreadable(folder, error, "it must be a folder, move it away") from None
+    found = {path: files.is_there(path / MANIFEST) for path in sorted(places, key=lambda path: -int(path.name))}
+    return [path for path in found if found[path]], [path for path in found if not found[path]]
+
+
+@contextmanager
+def _reading(place: Path) -> Iterator[None]:
+    """Damaged, in a sentence that begins with the checkpoint's folder, where its content is at fault."""
+    try:
+        yield
+    except Damaged as error:
+        raise Damaged(f"{place}: {error}") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Damaged(f"{place}: damaged ({error})") from None
 
 
 def _manifest(place: Path) -> dict[str, Any]:
     """The entries of a manifest that is whole, and of this version's format. Raises UserError."""
-    manifest = json.loads((place / MANIFEST).read_text())
+    manifest = json.loads(files.read_text(place / MANIFEST))
     if manifest.pop("sha256") != _seal(manifest) or manifest["iteration"] != int(place.name):
-        raise UserError(f"{MANIFEST} is damaged")
+        raise Damaged(f"{MANIFEST} is damaged")
     if manifest["format"] != FORMAT:
         raise Foreign(f"format {manifest['format']} is not this version's, {FORMAT}")
     return dict(manifest)
 
 
 def _verify(file: Path, digest: str) -> None:
-    if not file.is_file():
-        raise UserError(f"{file.name} is missing")
     if _digest(file) != digest:
-        raise UserError(f"{file.name} is damaged")
+        raise Damaged(f"{file.name} is damaged")
 
 
 def _remove(place: Path) -> None:
     """Its manifest first: from then on it is no checkpoint, however far the rest gets."""
     with suppress(OSError):
         (place / MANIFEST).unlink(missing_ok=True)
-    shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def _seal(manifest: Mapping[str, Any]) -> str:
@@ -258,10 +319,16 @@ def _seal(manifest: Mapping[str, Any]) -> str:
 
 
 def _digest(file: Path) -> str:
+    """The SHA-256 of a file. Raises Damaged where it is missing, Unreadable where the operating system refuses."""
     state = sha256()
-    with file.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            state.update(block)
+    try:
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                state.update(block)
+    except FileNotFoundError:
+        raise Damaged(f"{file.name} is missing") from None
+    except OSError as error:
+        raise files.unreadable(file, error) from None
     return state.hexdigest()
 
 

@@ -4,18 +4,33 @@ import os
 import platform
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from errno import EISDIR, ENOENT, ENOTDIR
 from importlib import metadata
 from io import FileIO
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 import h5py
 import numpy as np
 
+from . import contents
 from ._version import __version__
 from .errors import UserError
 
 CONFIG, RESULT, TREES, HISTORY, DONE = "config.toml", "result.h5", "trees.h5", "history.h5", "done"
+LATER = "start again once it can be read; nothing was removed"
+"""What to do where the operating system refuses to read."""
+FAULTS = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError)
+"""What h5py may raise where the content of a file is not what was written."""
+
+
+class Unreadable(UserError):
+    """The operating system refuses to read a file, which says nothing about its content."""
+
+
+class Damaged(UserError):
+    """The content of a file is not what was written, or the file is missing where others need it."""
 
 
 @contextmanager
@@ -51,35 +66,76 @@ def synced(*folders: Path) -> None:
 @contextmanager
 def whole_hdf5(path: Path) -> Iterator[h5py.File]:
     """A new HDF5 file, which takes the place of `path` as with `whole`."""
-    with whole(path) as temporary, open(temporary, "w+b", buffering=0) as disk:
-        sink = _Sink(disk)
-        with h5py.File(sink, "w") as file:
-            yield file
-        if sink.refusal is not None:
-            raise sink.refusal
+    with whole(path) as temporary, open(temporary, "w+b", buffering=0) as raw:
+        disk = _Disk(raw)
+        try:
+            with h5py.File(disk, "w") as file:
+                yield file
+        except FAULTS:
+            if disk.refusal is None:
+                raise
+        if disk.refusal is not None:
+            raise disk.refusal
 
 
-class _Sink:
-    """A file as h5py wants it, which keeps the disk's refusal to itself: HDF5 crashes when a write fails."""
+@contextmanager
+def stored_hdf5(path: Path, remedy: str = "", where: str = "") -> Iterator[h5py.File]:
+    """An HDF5 file to read; no file system needs locks for it.
 
-    def __init__(self, disk: FileIO) -> None:
-        self.disk = disk
+    Raises Unreadable or Damaged, as `unreadable` has it, also for what the block does with the file.
+    """
+    disk = None
+    try:
+        with open(path, "rb", buffering=0) as raw:
+            disk = _Disk(raw)
+            with h5py.File(disk, "r") as file:
+                yield file
+            if disk.refusal is not None:
+                raise disk.refusal
+    except (UserError, *FAULTS) as error:
+        cause = error if disk is None or disk.refusal is None else disk.refusal
+        if isinstance(cause, UserError):
+            raise
+        raise unreadable(path, cause, remedy, where) from None
+
+
+class _Disk:
+    """A file as h5py wants it, which keeps the operating system's refusal to itself: HDF5 may crash on it, or hide its number.
+
+    HDF5's own driver would lock the file, which some network file systems refuse.
+    """
+
+    def __init__(self, raw: FileIO) -> None:
+        self.raw = raw
         self.refusal: OSError | None = None
-        self.seek, self.tell, self.read, self.readinto, self.flush = disk.seek, disk.tell, disk.read, disk.readinto, disk.flush
+        self.tell, self.read = raw.tell, raw.read
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._tried(self.raw.seek, offset, whence)
+
+    def readinto(self, data: memoryview) -> int:
+        done = 0
+        while done < len(data) and (more := self._tried(self.raw.readinto, data[done:])):
+            done += more
+        data[done:] = bytes(len(data) - done)
+        return done
 
     def write(self, data: memoryview) -> int:
         done = 0
         while done < len(data):
-            done += self._tried(self.disk.write, data[done:]) or len(data)
+            done += self._tried(self.raw.write, data[done:]) or len(data)
         return len(data)
 
     def truncate(self, size: int) -> None:
-        self._tried(self.disk.truncate, size)
+        self._tried(self.raw.truncate, size)
 
-    def _tried(self, call: Callable[[Any], int], given: Any) -> int:
-        """What the call returns; 0 when the disk refuses it, or has refused before."""
+    def flush(self) -> None:
+        pass
+
+    def _tried(self, call: Callable[..., int | None], *given: Any) -> int:
+        """What the call returns; 0 when the operating system refuses it, or has refused before."""
         try:
-            return 0 if self.refusal else call(given)
+            return 0 if self.refusal else call(*given) or 0
         except OSError as error:
             self.refusal = error
             return 0
@@ -87,7 +143,40 @@ class _Sink:
 
 def write_text(path: Path, text: str) -> None:
     with whole(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
+
+
+def read_text(path: Path, remedy: str = "") -> str:
+    """The text of a file. Raises Unreadable or Damaged."""
+    try:
+        return contents.decoded(path.read_bytes())
+    except ValueError as error:
+        raise Damaged(f"{path}: damaged ({error}){remedy and '; '}{remedy}") from None
+    except OSError as error:
+        raise unreadable(path, error, remedy) from None
+
+
+def is_there(path: Path) -> bool:
+    """Whether a file exists. Raises Unreadable where the operating system does not say."""
+    try:
+        return S_ISREG(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise unreadable(path, error) from None
+
+
+def unreadable(path: Path, error: Exception, remedy: str = "", where: str = "") -> Unreadable | Damaged:
+    """The error of a file that cannot be read: Unreadable in the words of the operating system, else Damaged.
+
+    `remedy` ends the sentence where the file is damaged or missing; `where` begins it.
+    """
+    begin = f"{where}: " if where else ""
+    if not (number := getattr(error, "errno", None)):
+        return Damaged(f"{begin}{path}: cannot be read (it is no HDF5 file or it is damaged){remedy and '; '}{remedy}")
+    if number not in (ENOENT, ENOTDIR, EISDIR):
+        remedy = LATER
+    return Unreadable(f"{begin}{path}: cannot be read ({os.strerror(number)}){remedy and '; '}{remedy}")
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any], attributes: Mapping[str, Any],
@@ -105,19 +194,9 @@ def write_arrays(path: Path, arrays: Mapping[str, Any], attributes: Mapping[str,
 
 
 def read_arrays(path: Path, where: str = "") -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """(datasets, attributes) of a result or history; UserError, which begins with `where`, when it is missing or damaged."""
-    try:
-        with h5py.File(path, "r") as file:
-            return {name: item[()] for name, item in file.items() if isinstance(item, h5py.Dataset)}, dict(file.attrs)
-    except (OSError, RuntimeError) as error:
-        begin = f"{where}: " if where else ""
-        raise UserError(f"{begin}{path}: cannot be read ({why(error)}); give a run's {RESULT} or {HISTORY}") from None
-
-
-def why(error: Exception) -> str:
-    """Why an HDF5 file could not be read."""
-    number = getattr(error, "errno", None)
-    return os.strerror(number) if number else "it is no HDF5 file or it is damaged"
+    """(datasets, attributes) of a result or history; Unreadable or Damaged in a sentence that begins with `where`."""
+    with stored_hdf5(path, f"give a run's {RESULT} or {HISTORY}", where) as file:
+        return {name: item[()] for name, item in file.items() if isinstance(item, h5py.Dataset)}, dict(file.attrs)
 
 
 def provenance(comm: Any, hosts: list[str], threads: int) -> dict[str, Any]:

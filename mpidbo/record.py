@@ -101,7 +101,8 @@ class Folder:
         if self.resume == "never":
             return None
         snapshot, wrong = self.checkpoints.newest(start)
-        going_on = f"going on from iteration {snapshot.iteration}" if snapshot else "starting from the beginning"
+        going_on = (f"going on from iteration {snapshot.iteration}" if snapshot else
+                    f"STARTING FROM ITERATION 0: NO CHECKPOINT IN {self.path} IS COMPLETE AND UNDAMAGED")
         if self.agents.rank == 0:
             for sentence in (*wrong, *([going_on] if wrong or snapshot else [])):
                 self.told(sentence)

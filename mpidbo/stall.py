@@ -19,6 +19,7 @@ from time import sleep
 from typing import Any
 
 from .agents import Agents
+from .checkpoint import newest_complete
 from .errors import Stalled
 from .files import whole
 from .job import abort
@@ -135,9 +136,9 @@ class Watch:
         return f"{said}; rank {first} ({note['host']}) waits at iteration {note['iteration']}, {note['place']}"
 
     def _remedy(self) -> str:
-        places = self.folder.glob("checkpoints/*/manifest.json") if self.folder else ()
-        newest = max((int(path.parent.name) for path in places if path.parent.name.isdigit()), default=None)
-        kept = "" if newest is None else f"the checkpoint of iteration {newest} is intact and the same command goes on from it; "
+        newest = newest_complete(self.folder) if self.folder else None
+        kept = "" if newest is None else (f"the newest complete checkpoint is of iteration {newest} (not verified), and the same "
+                                          "command verifies it and goes on from there; ")
         return f"{kept}if a rank may take so long, raise run.stall_timeout"
 
     def _named(self, ranks: Iterable[int]) -> str:

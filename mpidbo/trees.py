@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 
 from .errors import UserError, shown
-from .files import DONE, whole_hdf5, why
+from .files import DONE, stored_hdf5, whole_hdf5
 
 LISTS: dict[str, type[Any]] = {"list": list, "tuple": tuple}
 REMEDY = f"remove {DONE} beside it, and the command that ran it writes it anew from the last checkpoint"
@@ -90,11 +90,8 @@ def _write(place: h5py.Group, name: str, tree: Any) -> None:
 
 def read(path: Path) -> tuple[dict[str, Any], int]:
     """(trees, iteration) of a file. Raises UserError where it is missing or damaged."""
-    try:
-        with h5py.File(path, "r") as file:
-            return {name: _read(part) for name, part in file.items()}, int(file.attrs["iteration"])
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-        raise UserError(f"{path}: cannot be read ({why(error)}); {REMEDY}") from None
+    with stored_hdf5(path, REMEDY) as file:
+        return {name: _read(part) for name, part in file.items()}, int(file.attrs["iteration"])
 
 
 def _read(item: Any) -> Any:

@@ -1,8 +1,11 @@
 """Checkpoints and restart: a run that was cut is, to the bit, the run that was not; damage, full disks and other runs are named."""
 
+import errno
 import json
 import os
+from contextlib import contextmanager
 from dataclasses import fields
+from pathlib import Path
 from typing import NamedTuple
 
 import h5py
@@ -13,7 +16,7 @@ import launch
 from mpidbo import config, files, solve
 from mpidbo.agents import Agents
 from mpidbo.algorithms import METHODS
-from mpidbo.checkpoint import Checkpoints, Snapshot
+from mpidbo.checkpoint import MANIFEST, Checkpoints, Snapshot
 from mpidbo.errors import UserError
 from mpidbo.problems.quadratic import Quadratic
 from mpidbo.state import leaves, rebuilt
@@ -301,7 +304,7 @@ def test_all_damaged(path, whole, tmp_path, capsys):
     assert "holds no checkpoint that is whole" in capsys.readouterr().err
     run(path, out)
     said = capsys.readouterr().out
-    assert said.count(f"{RANK} is damaged") == 2 and "starting from the beginning" in said and same(whole, out)
+    assert said.count(f"{RANK} is damaged") == 2 and "STARTING FROM ITERATION 0: NO CHECKPOINT IN" in said and same(whole, out)
 
 
 def test_must_insists(path, tmp_path, capsys):
@@ -325,6 +328,127 @@ def test_older_ones_go_only_after_the_new_one_is_vouched_for(path, tmp_path, mon
     monkeypatch.setattr(files, "write_text", write_text)
     run(path, out, checkpoint__keep=1)
     assert seen == [[], [7], [14], [21], [28]]
+
+
+# nothing good goes before its successor is there
+
+
+def complete(out):
+    """The iterations of the checkpoints that have a manifest."""
+    return [at for at in kept(out) if (out / "checkpoints" / str(at) / MANIFEST).exists()]
+
+
+def marks(out, at):
+    """What changes when a checkpoint is written again."""
+    return {file.name: (file.stat().st_ino, file.stat().st_mtime_ns) for file in (out / "checkpoints" / str(at)).iterdir()}
+
+
+@pytest.fixture
+def killed_at_a_manifest(monkeypatch):
+    """As a context: the run ends without a word when it is about to write its next manifest."""
+    usual = files.write_text
+
+    def write_text(file, text):
+        if file.name == MANIFEST:
+            raise Killed
+        usual(file, text)
+
+    @contextmanager
+    def armed():
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr(files, "write_text", write_text)
+            yield
+    return armed
+
+
+@pytest.mark.parametrize("keep", [1, 2])
+@pytest.mark.parametrize("every", [2, 7, 5])
+def test_a_kill_in_the_first_checkpoint_of_a_restart_loses_none(keep, every, path, whole, tmp_path, killed_at_a_manifest, capsys):
+    """Also where the checkpoint that it starts from is due at once."""
+    out = tmp_path / "out"
+    run(path, out, run__iterations=14, checkpoint__keep=keep)
+    before = complete(out)
+    assert before == [7, 14][-keep:]
+    for _ in range(2):
+        with killed_at_a_manifest():
+            run(path, out, checkpoint__keep=keep, checkpoint__every=every)
+        assert complete(out) == before and "going on from iteration 14" in capsys.readouterr().out
+    run(path, out, checkpoint__keep=keep)
+    assert same(whole, out)
+
+
+@pytest.mark.parametrize("given", [{"run__iterations": 17}, {"run__iterations": 17, "checkpoint__every": 17}, {"run__max_seconds": 1e-9}],
+                         ids=["at the end", "when due", "on request"])
+def test_a_verified_checkpoint_is_not_written_again(given, path, tmp_path, capsys):
+    out = tmp_path / "out"
+    run(path, out, run__iterations=17)
+    (out / files.DONE).unlink()
+    before = marks(out, 17)
+    run(path, out, **given, code=85 if "run__max_seconds" in given else 0)
+    assert "going on from iteration 17" in capsys.readouterr().out and marks(out, 17) == before
+
+
+def test_one_object_writes_a_checkpoint_once(tmp_path):
+    """Another one too, which has to verify it first; a damaged one is written again."""
+    def write_5():
+        made = Checkpoints(tmp_path, Agents(2), keep=1, topologies={}, tables={})
+        for _ in range(2):
+            write(made, Snapshot(5, Outer(np.ones((2, 3)), ()), {}, {"iteration": [0]}))
+    write_5()
+    before = marks(tmp_path, 5)
+    write_5()
+    assert marks(tmp_path, 5) == before
+    flip(tmp_path / "checkpoints" / "5" / "agents-0-1.h5")
+    write_5()
+    assert marks(tmp_path, 5) != before
+    assert Checkpoints(tmp_path, Agents(2), keep=1, topologies={}, tables={}).newest(Outer(np.empty((2, 3)), ()))[0].iteration == 5
+
+
+@pytest.mark.parametrize("keep", [1, 2])
+def test_damaged_ones_do_not_count_and_go_last(keep, path, tmp_path, killed_at_a_manifest, capsys):
+    """7 is good; 14 and 17 are damaged, and go once a newer one is committed; with two to keep, 7 stays beside it."""
+    out = tmp_path / "out"
+    run(path, out, run__iterations=17, checkpoint__keep=3)
+    for at in (14, 17):
+        flip(out / "checkpoints" / str(at) / RANK)
+    damaged = marks(out, 17)
+    with killed_at_a_manifest():
+        run(path, out, checkpoint__keep=keep, checkpoint__every=9)
+    assert complete(out) == [7, 14, 17] and marks(out, 17) == damaged
+    run(path, out, checkpoint__keep=keep, checkpoint__every=9, run__iterations=9)
+    assert capsys.readouterr().out.count("going on from iteration 7") == 2 and complete(out) == [7, 9][-keep:]
+
+
+def test_a_newer_one_of_unknown_origin_stays(tmp_path):
+    """It is not this object that found it damaged."""
+    made = Checkpoints(tmp_path, Agents(2), keep=1, topologies={}, tables={})
+    for at in (9, 5):
+        write(made, Snapshot(at, Outer(np.ones((2, 3)), ()), {}, {"iteration": [0]}))
+    assert complete(tmp_path) == [5, 9]
+
+
+def test_a_manifest_that_cannot_be_removed_keeps_its_files(path, tmp_path, monkeypatch):
+    usual = Path.unlink
+
+    def unlink(self, **options):
+        if self.name == MANIFEST and self.parent.name == "7":
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(self))
+        usual(self, **options)
+    monkeypatch.setattr(Path, "unlink", unlink)
+    run(path, tmp_path / "out", run__iterations=17, checkpoint__keep=1)
+    assert complete(tmp_path / "out") == [7, 17] and (tmp_path / "out" / "checkpoints" / "7" / RANK).exists()
+
+
+def test_only_unfinished_ones_are_said_to_be_none(path, whole, tmp_path, capsys):
+    out = tmp_path / "out"
+    run(path, out, run__iterations=7)
+    (out / "checkpoints" / "7" / MANIFEST).unlink()
+    (out / files.DONE).unlink()
+    capsys.readouterr()
+    run(path, out)
+    said = capsys.readouterr().out
+    assert f"{out}/checkpoints/7: not complete, it has no manifest.json\nSTARTING FROM ITERATION 0: NO CHECKPOINT IN {out}" in said
+    assert same(whole, out)
 
 
 def test_a_full_disk_is_a_sentence_and_the_older_checkpoint_stays(tmp_path):
@@ -420,4 +544,4 @@ def test_a_damaged_rank_file_is_named_on_other_ranks(mpi, tmp_path):
     assert mpi(2, [*words, "--resume", "must"]).returncode == 2
     done = mpi(2, words)
     assert done.returncode == 0 and "agents-2-2.h5 is damaged" in done.stdout and "agents-3-3.h5 is missing" in done.stdout
-    assert "starting from the beginning" in done.stdout and same(tmp_path / "whole", out)
+    assert "STARTING FROM ITERATION 0" in done.stdout and same(tmp_path / "whole", out)
