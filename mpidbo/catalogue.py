@@ -99,12 +99,13 @@ def topologies() -> str:
     for name, graph in TOPOLOGIES.items():
         own = [f"{key}: {RULES[key][1]}" if key in RULES else key for key in options(name)]
         entries.append(_entry(name, "" if graph.__name__ == "<lambda>" else _summary(graph), "; ".join(own)))
-    common = [("lazy", "true or false: W <- (I + W)/2; true unless said, for a file false"),
+    common = [("lazy", "true or false: W <- (I + W)/2; true unless said, for a file or edges false"),
               ("weights", '"metropolis": 1/(1 + max(d_i, d_j)), or "uniform": 1/(1 + max_k d_k), for an edge between degrees d_i and d_j'),
               ("drop", f"{RULES['drop'][1]}: each edge fails at each iteration with this probability")]
     return "\n".join([*entries, "", "Options of all, but that W.npy and self_weight bring their weights:",
                       aligned(common, indent="    "), "",
-                      "A file may stand for the name: W.npy with W itself, or an edge list, two agents 0..n-1 on a line.",
+                      "A file in place of the name: W itself in .npy, .npz, .mtx or as text, a row on a line, or an edge list, two agents",
+                      "0..n-1 on a line; in Python also a graph of networkx or a matrix.",
                       "mpidbo topology NAME -n N --set KEY=VALUE shows one; --picture FILE.png draws it."])
 
 

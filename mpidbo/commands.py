@@ -259,7 +259,7 @@ def add(verb: Callable[..., argparse.ArgumentParser]) -> None:
     made.add_argument("--history", action="store_true", help="print the history as a table")
 
     made = verb("topology", topology, "Tell degrees and spectrum of a topology, and which strategies it suits; without a name: list them.")
-    made.add_argument("name", nargs="?", metavar="NAME", help="a name, or a file: W.npy, or an edge list")
+    made.add_argument("name", nargs="?", metavar="NAME", help="a name, or a file: W itself, or an edge list")
     made.add_argument("-n", type=int, help="the number of agents; a file knows it")
     made.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="options",
                       help="a key of [topology], such as lazy=false")

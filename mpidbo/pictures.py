@@ -12,6 +12,7 @@ import numpy as np
 from .errors import UserError
 from .graphs import TOPOLOGIES
 from .layout import aligned, plural
+from .matrices import agents_of
 from .plots import matplotlib
 from .strategies import STRATEGIES
 from .topologies import Topology, make, suits
@@ -31,17 +32,7 @@ def named(name: str, n: int | None, options: Mapping[str, Any]) -> Topology:
         raise UserError(f"-n: missing; give the number of agents, such as mpidbo topology {name} -n 8")
     if n is not None and n < 1:
         raise UserError(f"-n: {n} is no number of agents; give at least 1")
-    return make({"file" if is_file else "name": name, **options}, n or _agents(Path(name)))
-
-
-def _agents(file: Path) -> int:
-    """How many agents a file is for; 1 where that cannot be seen: `make` says what is wrong with it."""
-    try:
-        if file.suffix == ".npy":
-            return max(1, len(np.load(file, mmap_mode="r", allow_pickle=False)))
-        return max(1, len(nx.read_edgelist(file, nodetype=int)))
-    except (OSError, EOFError, TypeError, ValueError):
-        return 1
+    return make({"file" if is_file else "name": name, **options}, n or agents_of(Path(name)))
 
 
 def report(topology: Topology) -> str:

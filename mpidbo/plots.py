@@ -152,7 +152,7 @@ def labels(runs: Sequence[Archive]) -> list[str]:
 def title(run: Archive) -> str:
     """"sparkle-ed-gt on quadratic: ring of 8 agents", as far as it is known."""
     topology = run.config.get("topology", {})
-    where = Path(str(topology.get("name", topology.get("file", "")))).name
+    where = Path(str(topology.get("name", topology.get("file", "a graph" if "edges" in topology else "")))).name
     agents = run.config.get("run", {}).get("agents")
     problem = str(run.config.get("problem", {}).get("name", "")).rpartition("/")[2]
     text = run.method + (f" on {problem}" if problem else "")

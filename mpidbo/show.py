@@ -53,7 +53,9 @@ def _what(run: Archive) -> list[tuple[str, str]]:
     for section in ("problem", "topology"):
         table = dict(config.get(section, {}))
         if table:
-            name = str(table.pop("name", table.pop("file", "a topology for each level")))
+            edges = table.pop("edges", None)
+            unnamed = "a topology for each level" if edges is None else plural(len(edges), "edge")
+            name = str(table.pop("name", table.pop("file", unnamed)))
             lines.append((section, name + _keys(flat(table))))
     if config.get("steps"):
         lines.append(("steps", _keys(flat(config["steps"])).removeprefix("  ")))
@@ -65,7 +67,11 @@ def _what(run: Archive) -> list[tuple[str, str]]:
 
 
 def _keys(table: dict[str, object]) -> str:
-    return "".join(f"  {key} = {str(value).lower() if isinstance(value, bool) else value}" for key, value in table.items())
+    return "".join(f"  {key} = {_short(str(value).lower() if isinstance(value, bool) else str(value))}" for key, value in table.items())
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:60]}..."
 
 
 def _metrics(run: Archive) -> list[str]:

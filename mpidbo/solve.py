@@ -7,6 +7,7 @@ from typing import Any
 from . import config as configuration
 from .agents import agreed
 from .job import guarded, same_launcher
+from .matrices import tabled
 from .plan import Plan, Result
 from .reading import with_absolute_paths
 from .record import Folder
@@ -20,7 +21,9 @@ def solve(problem: Any, method: Any = "sparkle", topology: Any = "ring", agents:
     Parameters
     ----------
     problem : name of a shipped problem, `"file.py:Class"`, a subclass of `Problem`, or a table {"name": one of these, option: value}.
-    method, topology : name, or table {"name": ..., key: value} as `[method]` and `[topology]` of a configuration.
+    method, topology : name, or table {"name": ..., key: value} as `[method]` and `[topology]` of a configuration. A topology may also
+        be W, a matrix of numpy or scipy.sparse, or an undirected graph of networkx without weights, whose nodes are the agents: 0..n-1,
+        or, where they are no whole numbers, in the graph's order. {"edges": W or graph, key: value} takes further keys.
     agents : number of agents n; default: the number of ranks.
     steps : {"alpha": ..., "beta": ..., "gamma": ..., "theta": ...}: numbers or tables of schedules.
     comm : an mpi4py communicator over whose ranks the agents are spread; None: all in this process, without MPI.
@@ -39,12 +42,13 @@ def solve(problem: Any, method: Any = "sparkle", topology: Any = "ring", agents:
         return dict(value) if isinstance(value, Mapping) else {"name": value}
 
     given = {"agents": agents, "iterations": iterations, "out": out, **run}
-    tables = {"problem": table(problem), "method": table(method), "topology": table(topology), "steps": {} if steps is None else steps,
+    tables = {"problem": table(problem), "method": table(method), "steps": {} if steps is None else steps,
               "run": given}
     if comm is not None:
         same_launcher(comm)
     with guarded(comm):
         with agreed(comm):
+            tables["topology"] = tabled(topology, kept=out is not None)
             checked = configuration.check(with_absolute_paths(tables, Path()))
         with Plan(checked, comm) as plan:
             folder = Folder(Path(checked.run.out), plan.config.tables(), plan.agents, "never") if checked.run.out else None

@@ -13,15 +13,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array, csr_array
+from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import LinearOperator, eigs, eigsh, svds
 
+from . import matrices
 from .errors import UserError
-from .graphs import TOPOLOGIES, Graph, matrix, weigh
+from .graphs import TOPOLOGIES, Graph, weigh
 from .topology_table import check_table, options
 
 DENSE = 1000  # agents up to which all eigenvalues are computed
@@ -146,8 +146,8 @@ def centralized(n: int) -> Topology:
 def make(spec: str | Mapping[str, Any], n: int, *, where: str = "topology", folder: Path = Path(".")) -> Topology:
     """The topology of n agents that a name or a table describes.
 
-    A table has `name`, one of TOPOLOGIES, or `file`, relative to `folder`: a `.npy` with W itself, or an edge list, two
-    agents 0..n-1 on a line. It takes `lazy` (default: true for a name, false for a file), `weights` ("metropolis" or
+    A table has `name`, one of TOPOLOGIES; or `file`, relative to `folder`, W itself or an edge list (matrices.py); or `edges`, pairs
+    of agents or entries (i, j, w_ij) of W. It takes `lazy` (default: true for a name, else false), `weights` ("metropolis" or
     "uniform") unless W or a `self_weight` brings its own, `drop` (default 0), for a symmetric W, and with a name the keywords of its
     function in TOPOLOGIES.
     Raises UserError, a sentence that starts with the place, `where`, and the key; also for a W that is not of size
@@ -187,8 +187,8 @@ def suits(topology: Topology, strategy_name: str, *, needs_symmetric: bool, wher
 
 
 def _make(table: Mapping[str, Any], kind: str, n: int, folder: Path) -> Topology:
-    name = str(table[kind])
-    drawn = _read(folder / name, n) if kind == "file" else TOPOLOGIES[name](n, **{key: table[key] for key in options(name) if key in table})
+    drawn = _drawn(table, kind, n, folder)
+    name = Path(str(table[kind])).name if kind != "edges" else kind
     if isinstance(drawn, csr_array) and "weights" in table:
         raise UserError(f"weights: {name} brings its own; leave the key out")
     W = drawn if isinstance(drawn, csr_array) else weigh(drawn, table.get("weights", "metropolis"))
@@ -198,39 +198,21 @@ def _make(table: Mapping[str, Any], kind: str, n: int, folder: Path) -> Topology
         W.setdiag(W.diagonal() + 1 / 2)
     elif not W.diagonal().all() and connected_components(W.T @ W)[0] > 1:  # never so with a positive diagonal
         raise UserError(f"{kind}: W exchanges rows without mixing them, ||W - 11'/n|| = 1; set lazy = true")
-    made = Topology(Path(name).name, W, float(table.get("drop", 0)))
+    made = Topology(name, W, float(table.get("drop", 0)))
     if made.drop and not made.symmetric:
         raise UserError(f"drop: a link fails in both directions, and W of {made.name} is not symmetric; take an undirected graph "
                         "(directed = false), or leave the key out")
     return made
 
 
-def _read(file: Path, n: int) -> Graph | csr_array:
-    """W of a .npy file, the graph of any other."""
-    form = "a real matrix saved by numpy.save" if file.suffix == ".npy" else "an edge list, two whole numbers on a line"
-    try:
-        if file.suffix != ".npy":
-            graph = nx.read_edgelist(file, nodetype=int)
-        else:
-            with file.open("rb") as stream:
-                dense = np.lib.format.read_array(stream, allow_pickle=False)
-    except (OSError, EOFError, TypeError, ValueError) as error:
-        raise UserError(f"file: {file} cannot be read ({error}); give {form}") from None
-    if file.suffix != ".npy":
-        if odd := set(graph) ^ set(range(n)):
-            wrong = "occurs" if min(odd) in graph else "does not occur"
-            raise UserError(f"file: agent {min(odd)} {wrong} in {file}; use each of 0..{n - 1}, or set run.agents")
-        if any(data for *_, data in graph.edges(data=True)):
-            raise UserError(f"file: {file} has weights, which an edge list cannot give; save W itself as a .npy file")
-        return graph
-    if dense.shape != (n, n) or dense.dtype.kind not in "biuf":
-        found = f"{dense.dtype} array of shape {dense.shape}"
-        raise UserError(f"file: {file} holds a {found}; give real numbers of shape ({n}, {n}), or set run.agents")
-    dense = dense.astype(np.float64)
-    diagonal = dense.diagonal().copy()
-    np.fill_diagonal(dense, 0)
-    links = coo_array(dense)
-    return matrix(links, links.data, diagonal)
+def _drawn(table: Mapping[str, Any], kind: str, n: int, folder: Path) -> Graph | csr_array:
+    """The graph, its links, or W."""
+    if kind == "file":
+        return matrices.read(folder / table["file"], n)
+    if kind == "edges":
+        return matrices.linked(table["edges"], n)
+    name = table["name"]
+    return TOPOLOGIES[name](n, **{key: table[key] for key in options(name) if key in table})
 
 
 def _check(W: csr_array, key: str) -> None:

@@ -10,7 +10,7 @@ from .errors import UserError, did_you_mean, shown
 from .graphs import TOPOLOGIES
 
 Spec = Mapping[str, Any] | None
-SOURCES = ("name", "file")
+SOURCES = ("name", "file", "edges")
 """The keys of which a table has one."""
 SIDES = ("upper", "lower")
 DEFAULT = {"name": "ring"}
@@ -21,9 +21,18 @@ def _is(kind: type, value: Any, least: float = 0) -> bool:
     return real and bool(value >= least)
 
 
+def _edges(value: Any) -> bool:
+    """Whether these are pairs of agents, or all of them entries of W."""
+    if not isinstance(value, list | tuple) or not all(isinstance(edge, list | tuple) for edge in value):
+        return False
+    return {len(edge) for edge in value} in (set(), {2}, {3}) and all(
+        _is(Integral, i) and _is(Integral, j) and max(i, j) < 2**31 and all(isinstance(w, Real) for w in weight) for i, j, *weight in value)
+
+
 RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "name": (lambda v: isinstance(v, str), "a text"),
     "file": (lambda v: isinstance(v, str | Path), "the path of a file"),
+    "edges": (lambda v: _edges(v), "pairs of agents, [[0, 1], [1, 2]], or entries of W, [[0, 0, 0.5], [0, 1, 0.5]]"),
     "weights": (lambda v: isinstance(v, str) and v in ("metropolis", "uniform"), '"metropolis" or "uniform"'),
     "lazy": (lambda v: isinstance(v, bool), "true or false"),
     "drop": (lambda v: _is(Real, v) and v < 1, "a number from 0 up to, but below, 1"),
@@ -49,12 +58,14 @@ def check_table(table: Mapping[str, Any], where: str) -> str:
     """Which of SOURCES the table has. UserError, which begins with `where` and the key, for a key or value that does not fit."""
     given = [key for key in SOURCES if key in table]
     if len(given) != 1:
-        raise UserError(f"{where}.name: a topology has either a name or a file; give one, a name is {', '.join(TOPOLOGIES)}")
+        raise UserError(f"{where}.name: a topology has either a name or a file, or edges; give one, a name is {', '.join(TOPOLOGIES)}")
     source, = given
     value = table[source]
     if source == "name" and not (isinstance(value, str) and value in TOPOLOGIES):
-        raise UserError(f"{where}.name: no topology is called {_said(value)}; {did_you_mean(value, TOPOLOGIES)}")
-    name = str(value)[:80]
+        is_file = isinstance(value, str) and "." in value
+        remedy = f"a file is file = {shown(value[:80])}" if is_file else did_you_mean(value, TOPOLOGIES)
+        raise UserError(f"{where}.name: no topology is called {_said(value)}; {remedy}")
+    name = "edges" if source == "edges" else str(value)[:80]
     known = [source, "weights", "lazy", "drop", *(options(value) if source == "name" else [])]
     for key, value in table.items():
         if key not in known:

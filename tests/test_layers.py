@@ -14,7 +14,7 @@ LAYERS = [
     "runner metrics averaged checkpoint stopping stall curvature files trees progress traffic",
     "algorithms",
     "problems losses oracles strategies schedules check data",
-    "failing gossip networks exchange staging topologies topology_table graphs",
+    "failing gossip networks exchange staging topologies topology_table matrices graphs",
     "agents background memory threads job backend fused state errors layout contents _version",
 ]
 HEIGHT = {name: len(LAYERS) - i for i, layer in enumerate(LAYERS) for name in layer.split()}

@@ -14,6 +14,15 @@ RING, STAR = {"name": "ring"}, {"name": "star"}
 BOTH = {"upper": RING, "lower": STAR}
 
 REFUSED = [
+    ("soba", {"name": "W.npy"}, r'topology\.name: .*a file is file = "W\.npy"'),
+    ("soba", {"edges": [[0, 1], [1]]}, r"topology\.edges: \[\[0, 1\], \[1\]\] does not fit; give pairs"),
+    ("soba", {"edges": [[0, 1], [1, 2, 0.5]]}, r"topology\.edges: .*does not fit"),
+    ("soba", {"edges": [[0, -1]]}, r"topology\.edges: .*does not fit"),
+    ("soba", {"edges": [[0, 0.5]]}, r"topology\.edges: .*does not fit"),
+    ("soba", {"edges": [[0, 2**70]]}, r"topology\.edges: .*does not fit"),
+    ("soba", {"edges": "W.npy"}, r"topology\.edges: 'W\.npy' does not fit"),
+    ("soba", {"edges": [[0, 1]], "p": 0.5}, r"topology\.p: unknown key of edges"),
+    ("sparkle", {"name": "ring", "edges": [[0, 1]]}, "either a name or a file"),
     ("soba", {"name": "rnig"}, r"topology\.name: .*'rnig'; did you mean ring"),
     ("soba", {"name": "ring", "lasy": True}, r"topology\.lasy: unknown key of ring; did you mean lazy"),
     ("soba", {"lazy": 1}, r"topology\.lazy: 1 does not fit"),
