@@ -1,7 +1,7 @@
 """The one call in Python: what plain gossip leaves over, and Exact Diffusion does not.
 
-    python examples/solve.py                 on a laptop: all agents in this process, no MPI needed
-    mpiexec -n 4 python examples/solve.py    the agents spread over ranks; the same numbers, to the bit
+    python examples/solve.py                           on a laptop: all agents in this process, no MPI needed
+    mpiexec -n 4 python -m mpi4py examples/solve.py    the agents spread over ranks; the same numbers, to the bit
 
 A number behind it is that of the iterations.
 """

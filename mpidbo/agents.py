@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from sys import modules
-from time import sleep
 from typing import Any
 
 import numpy as np
 
+from .collectives import allgather, allgatherv, barrier, bcast, gatherv, iallreduce, patient_barrier
 from .errors import UserError, out_of_memory
 
 BLOCK = 1 << 22
@@ -19,7 +19,7 @@ class Agents:
 
     `comm` is an mpi4py communicator, or None for one process. Every method but `owner` is collective over the ranks
     and gives the same answer on all of them, unless it says otherwise; sums run in agent order, so that the answer does not
-    depend on the number of ranks. `calls` counts those that wait for other ranks. Raises UserError when there are more ranks than agents.
+    depend on the number of ranks. Raises UserError when there are more ranks than agents.
     """
 
     def __init__(self, n: int, comm: Any = None) -> None:
@@ -32,7 +32,6 @@ class Agents:
         self.bounds = [n * r // self.size for r in range(self.size + 1)]
         self.first, self.last = self.bounds[self.rank], self.bounds[self.rank + 1]
         self.m = self.last - self.first
-        self.calls = 0
 
     def owner(self, agent: int) -> int:
         """The rank that hosts `agent`."""
@@ -40,7 +39,6 @@ class Agents:
 
     def gather(self, rows: np.ndarray, everywhere: bool = True) -> np.ndarray:
         """All agents' rows (n, d), in agent order, from this rank's (m, d); unless `everywhere`, (0, d) on all ranks but the first."""
-        self.calls += 1
         if self.comm is None:
             return rows
         rows = np.ascontiguousarray(rows)
@@ -49,9 +47,9 @@ class Agents:
         width = rows[:1].size
         counts = [width * (b - a) for a, b in zip(self.bounds, self.bounds[1:], strict=False)]
         if everywhere:
-            self.comm.Allgatherv(rows, [everyone, counts])
+            allgatherv(self.comm, rows, [everyone, counts])
         else:
-            self.comm.Gatherv(rows, [everyone, counts] if here else None)
+            gatherv(self.comm, rows, [everyone, counts] if here else None)
         return everyone
 
     def mean(self, rows: np.ndarray) -> np.ndarray:
@@ -71,11 +69,10 @@ class Agents:
 
     def total(self, values: np.ndarray) -> np.ndarray:
         """The sum over ranks of a small vector."""
-        self.calls += 1
         if self.comm is None:
             return values
         everyone = np.empty((self.size, *values.shape), values.dtype)
-        self.comm.Allgather(np.ascontiguousarray(values), everyone)
+        allgather(self.comm, np.ascontiguousarray(values), everyone)
         return everyone.sum(axis=0)
 
     def start_max(self, mine: np.ndarray, largest: np.ndarray) -> Any:
@@ -83,29 +80,26 @@ class Agents:
         if self.comm is None:
             largest[:] = mine
             return None
-        return self.comm.Iallreduce(mine, largest, op=modules["mpi4py.MPI"].MAX)
+        return iallreduce(self.comm, mine, largest, op=modules["mpi4py.MPI"].MAX)
 
     def told(self, text: str) -> str:
         """Rank 0's text."""
-        self.calls += 1
         if self.comm is None:
             return text
         size = np.array([len(data := np.frombuffer(text.encode(), np.uint8))])
-        self.comm.Bcast(size)
+        bcast(self.comm, size)
         if self.rank > 0:
             data = np.empty(size[0], np.uint8)
-        self.comm.Bcast(data)
+        bcast(self.comm, data)
         return data.tobytes().decode()
 
     def texts(self, text: str) -> list[str]:
         """Every rank's text."""
-        self.calls += 1
         return texts(self.comm, text)
 
     def barrier(self) -> None:
-        self.calls += 1
         if self.comm is not None:
-            self.comm.Barrier()
+            barrier(self.comm)
 
 
 def texts(comm: Any, text: str) -> list[str]:
@@ -114,11 +108,11 @@ def texts(comm: Any, text: str) -> list[str]:
         return [text]
     mine = np.frombuffer(text.encode(), np.uint8)
     counts = np.empty(comm.size, np.int64)
-    comm.Allgather(np.array([mine.size]), counts)
+    allgather(comm, np.array([mine.size]), counts)
     if not counts.any():                    # the usual case: nobody has anything to say
         return [""] * comm.size
     everyone = np.empty(int(counts.sum()), np.uint8)
-    comm.Allgatherv(mine, [everyone, counts.tolist()])
+    allgatherv(comm, mine, [everyone, counts.tolist()])
     ends = np.cumsum(counts)
     return [everyone[e - c:e].tobytes().decode() for c, e in zip(counts, ends, strict=True)]
 
@@ -137,9 +131,7 @@ def agreed(comm: Any, patient: bool = False) -> Iterator[None]:
     except MemoryError as error:
         mistake = str(out_of_memory(error))
     if patient and comm is not None:
-        everyone = comm.Ibarrier()
-        while not everyone.Test():
-            sleep(0.005)
+        patient_barrier(comm)
     first = next(filter(None, texts(comm, mistake)), None)
     if first is not None:
         mistake_of_all = UserError(first)

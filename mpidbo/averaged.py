@@ -11,6 +11,7 @@ import numpy as np
 
 from .agents import Agents
 from .backend import host
+from .collectives import bcast
 from .oracles import Oracle
 
 Array = Any
@@ -47,26 +48,26 @@ class Averaged:
         if comm is None:
             return result
         if comm.rank == 0:
-            comm.Bcast(np.array([DONE]))
+            bcast(comm, np.array([DONE]))
         else:
             self._serve()
-        comm.Bcast(result)
+        bcast(comm, result)
         return result
 
     def _ask(self, name: str, x: Array, y: Array, v: Array | None = None) -> Array:
         comm = self.agents.comm
-        comm.Bcast(np.array([ASKS.index(name)]))
+        bcast(comm, np.array([ASKS.index(name)]))
         point = np.concatenate([x, y, np.zeros(self.q) if v is None else v]).astype(np.float64)
-        comm.Bcast(point)
+        bcast(comm, point)
         return self(name, x, y, v)
 
     def _serve(self) -> None:
         comm, code, point = self.agents.comm, np.empty(1, np.int64), np.empty(self.p + 2 * self.q)
         while True:
-            comm.Bcast(code)
+            bcast(comm, code)
             if code[0] == DONE:
                 return
-            comm.Bcast(point)
+            bcast(comm, point)
             x, y, v = np.split(point, [self.p, self.p + self.q])
             name = ASKS[code[0]]
             self(name, x, y, v if name in ("g_yy", "g_xy") else None)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .agents import agreed, texts
+from .collectives import free, split_type
 from .errors import UserError
 from .fused import TIME, Rows, compute, real, written
 
@@ -124,11 +125,11 @@ def chosen(device: str, comm: Any, buffers: str = "host", environment: Mapping[s
     cupy = import_module("cupy")
     if comm is None or comm.size == 1:
         return Cuda(cupy, _launched(environment) % cupy.cuda.runtime.getDeviceCount(), buffers=buffers)
-    node = comm.Split_type(modules["mpi4py.MPI"].COMM_TYPE_SHARED)
+    node = split_type(comm, modules["mpi4py.MPI"].COMM_TYPE_SHARED)
     mine = node.rank % cupy.cuda.runtime.getDeviceCount()
     address = cupy.cuda.Device(mine).pci_bus_id          # a launcher may show each rank another device as its only one
     sharing = texts(node, address).count(address)
-    node.Free()
+    free(node)
     return Cuda(cupy, mine, sharing, buffers)
 
 

@@ -5,6 +5,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,26 +22,38 @@ from .loading import make_problems, problem_class
 from .plan import Plan
 from .problems import ORACLES
 from .progress import COUNTS, Log, Progress
+from .ranks import compare as compare_ranks
+from .ranks import limit
 from .reading import folder, load, parse_overrides, with_absolute_paths
 from .record import Folder, adopted
 from .show import show as shown
 from .show import table
+from .stall import Watch
 from .threads import announce
 
+SAME_FILES = "start every rank with the same command line and the same files"
 STOPPED = 85
 """The exit code of a run that was asked to stop: a checkpoint is written, and the same command goes on from it."""
 
 
 def run(args: argparse.Namespace, comm: Any) -> int:
     """Run a configuration, into its folder."""
+    read = cache(partial(load, args.config, args.overrides))
+    with Watch(comm, limit(read), "mpidbo run"):
+        return _run(args, comm, read)
+
+
+def _run(args: argparse.Namespace, comm: Any, read: Callable[[], dict[str, Any]]) -> int:
     root = comm is None or comm.rank == 0
     with agreed(comm):
-        tables = load(args.config, args.overrides)
+        tables = read()
         config = configuration.check(tables)
         out = folder(args.config, args.out, config.run.out)
         if args.resume != "never":
             config = configuration.check(adopted(tables, out))
-    with Plan(replace(config, run=replace(config.run, out=str(out))), comm) as plan:
+        config = replace(config, run=replace(config.run, out=str(out)))
+    compare_ranks(comm, "mpidbo run", {**config.tables(), "--resume": args.resume, "--dry-run": args.dry_run}, SAME_FILES)
+    with Plan(config, comm) as plan:
         if args.dry_run:
             from .describe import describe
             text = describe(plan)
@@ -174,10 +187,12 @@ def doctor(args: argparse.Namespace, comm: Any) -> int:
 def compare(args: argparse.Namespace, comm: Any) -> int:
     """The runs of a study, and its table and figure."""
     from . import studies
-    root = comm is None or comm.rank == 0
-    with agreed(comm):
-        study = studies.load(args.study, args.overrides, args.out)
-        groups = study.groups if args.part is None else study.part(args.part)
+    root, read = comm is None or comm.rank == 0, cache(partial(load, args.study, args.overrides))
+    with Watch(comm, limit(read), "mpidbo compare"):
+        with agreed(comm):
+            study = studies.load(args.study, args.overrides, args.out)
+            groups = study.groups if args.part is None else study.part(args.part)
+        compare_ranks(comm, "mpidbo compare", {**study.tables(), "--part": args.part, "--report": args.report}, SAME_FILES)
     if not args.report and not studies.execute(study, groups, comm, print if root else lambda line: None):
         return STOPPED
     with agreed(comm):
@@ -197,6 +212,8 @@ def reproduce(args: argparse.Namespace, comm: Any) -> int:
     if args.name not in claims.CLAIMS:
         with agreed(comm):
             raise UserError(f"reproduce: no claim is called {quoted(args.name)}; {did_you_mean(args.name, claims.CLAIMS)}")
+    with Watch(comm, limit(dict), "mpidbo reproduce"):
+        compare_ranks(comm, "mpidbo reproduce", {"name": args.name, "--full": args.full, "--out": str(args.out)}, SAME_FILES)
     out = (args.out or Path("runs", "claims", args.name)) / ("full" if args.full else "quick")
     found = claims.judged(args.name, claims.claim(args.name), args.full, out.resolve(), comm, print if root else lambda line: None)
     if found is None:

@@ -9,6 +9,7 @@ from scipy.sparse import csr_array
 
 from .agents import Agents
 from .backend import Host, host
+from .collectives import Exchange, neighbor_alltoallv, scatter, scatterv
 from .memory import Pool, aligned
 
 try:  # the kernel behind csr_array @, into a kept buffer and without its checks
@@ -134,7 +135,7 @@ class Wide(Route):
                 own[:, slot] = a
         if self.packed is not None:
             np.take(own, self.links.rows, axis=0, out=self.packed, mode="clip")
-        self.graph.Neighbor_alltoallv([own if self.packed is None else self.packed, self.counts], self.incoming)
+        neighbor_alltoallv(self.graph, [own if self.packed is None else self.packed, self.counts], self.incoming)
         return tuple([self._sum([*own[:, slot], *self.received[:, slot]]) for slot in self.slots])
 
     def _sum(self, rows: list[Array]) -> Array:
@@ -151,28 +152,6 @@ class Wide(Route):
                     np.multiply(rows[j][a:b], w, out=work)
                     np.add(block, work, out=block)
         return mixed
-
-
-class Exchange:
-    """One planned Neighbor_alltoallv between kept buffers: persistent where the MPI library has it."""
-
-    def __init__(self, graph: Any, send: Any, receive: Any) -> None:
-        self.graph, self.send, self.receive = graph, send, receive
-        try:
-            self.request = graph.Neighbor_alltoallv_init(send, receive)
-        except NotImplementedError:
-            self.request = None
-
-    def __call__(self) -> None:
-        if self.request is None:
-            self.graph.Neighbor_alltoallv(self.send, self.receive)
-        else:
-            self.request.Start()
-            self.request.Wait()
-
-    def close(self) -> None:
-        if self.request is not None:
-            self.request.Free()
 
 
 @dataclass(frozen=True)
@@ -220,9 +199,9 @@ def spread(W: csr_array | None, agents: Agents) -> csr_array:
             parts.append(np.stack([np.concatenate(part) for part in (
                 (own.row + first, other.row[far]), (own.col, other.col[far] + first), (own.data, other.data[far]))], axis=1))
     size = np.empty(1, np.int64)
-    comm.Scatter(np.array([part.size for part in parts]) if parts else None, size)
+    scatter(comm, np.array([part.size for part in parts]) if parts else None, size)
     mine = np.empty((size[0] // 3, 3))
-    comm.Scatterv([np.concatenate(parts), [part.size for part in parts]] if parts else None, mine)
+    scatterv(comm, [np.concatenate(parts), [part.size for part in parts]] if parts else None, mine)
     i, j = mine[:, :2].T.astype(np.int32)
     return csr_array((mine[:, 2], (i, j)), shape=(agents.n, agents.n))
 

@@ -17,6 +17,7 @@ from scipy.sparse import csr_array
 from . import staging
 from .agents import Agents
 from .backend import HOST, Cuda, Host
+from .collectives import create_graph, free
 from .errors import UserError
 from .exchange import WIDE, Central, Narrow, Route, Wide, links, spread
 
@@ -52,8 +53,7 @@ class Gossip:
         W = topology.W if topology else None
         if agents.comm is not None:
             self._links = links(spread(W, agents), agents)
-            self._graph = agents.comm.Create_dist_graph_adjacent(
-                self._links.sources, self._links.destinations, reorder=False)
+            self._graph = create_graph(agents.comm, self._links.sources, self._links.destinations, reorder=False)
             W = self._links.W
         assert W is not None
         self._W = csr_array((W.data.astype(self.dtype), W.indices, W.indptr), shape=W.shape)
@@ -151,7 +151,7 @@ class Gossip:
             route.close()
         self._routes.clear()
         if self._graph is not None:
-            self._graph.Free()
+            free(self._graph)
             self._graph = None
 
 

@@ -192,7 +192,7 @@ class Plan:
             told: Callable[[Mapping[str, float]], None] = lambda row: None) -> Result:
         """Run to the end, or to the stop rule; collective."""
         loop = Loop(self.method, self.oracle, self.W)
-        with Watch(self.agents, loop, self.config.run.stall_timeout, folder.path if folder else None):
+        with Watch(self.agents.comm, self.config.run.stall_timeout, loop=loop, folder=folder.path if folder else None):
             try:
                 return self._run(loop, folder, observers, gather, told)
             except MemoryError as error:

@@ -1,16 +1,20 @@
 """The one-call Python face."""
 
+import warnings
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from . import config as configuration
 from .agents import agreed
-from .job import guarded, same_launcher
+from .job import guarded, launched, same_launcher
 from .matrices import tabled
 from .plan import Plan, Result
+from .ranks import compare, limit
 from .reading import with_absolute_paths
 from .record import Folder
+from .stall import Watch
 
 
 def solve(problem: Any, method: Any = "sparkle", topology: Any = "ring", agents: int | None = None,
@@ -26,7 +30,8 @@ def solve(problem: Any, method: Any = "sparkle", topology: Any = "ring", agents:
         or, where they are no whole numbers, in the graph's order. {"edges": W or graph, key: value} takes further keys.
     agents : number of agents n; default: the number of ranks.
     steps : {"alpha": ..., "beta": ..., "gamma": ..., "theta": ...}: numbers or tables of schedules.
-    comm : an mpi4py communicator over whose ranks the agents are spread; None: all in this process, without MPI.
+    comm : an mpi4py communicator over whose ranks the agents are spread; None: all in this process, without MPI. Every rank calls
+        `solve` with the same arguments.
     gather : whether every rank gets all agents' rows.
     out : a folder for the run's files; None: no files.
     run : the other keys of `[run]`: seed, dtype, device, buffers, batched, evaluate_every, stop, start, threads, metrics, max_seconds,
@@ -36,7 +41,9 @@ def solve(problem: Any, method: Any = "sparkle", topology: Any = "ring", agents:
     ------
     UserError : a mistake in the arguments, in a sentence, on every rank.
     Diverged : an iterate is no longer finite.
-    Under several ranks any other exception prints its traceback and aborts the job, so that no rank is left waiting.
+    Under several ranks any other exception prints its traceback and aborts the job, so that no rank is left waiting. A rank that
+    fails before it calls `solve` ends the job if the script is started with `mpiexec -n N python -m mpi4py script.py`; else the
+    others wait `stall_timeout` seconds for it, and then end the job with exit code 4.
     """
     def table(value: Any) -> dict[str, Any]:
         return dict(value) if isinstance(value, Mapping) else {"name": value}
@@ -44,12 +51,24 @@ def solve(problem: Any, method: Any = "sparkle", topology: Any = "ring", agents:
     given = {"agents": agents, "iterations": iterations, "out": out, **run}
     tables = {"problem": table(problem), "method": table(method), "steps": {} if steps is None else steps,
               "run": given}
-    if comm is not None:
+    if comm is None:
+        _warn_of_copies()
+    else:
         same_launcher(comm)
-    with guarded(comm):
+    with guarded(comm), Watch(comm, limit(lambda: tables), "solve"):
         with agreed(comm):
             tables["topology"] = tabled(topology, kept=out is not None)
             checked = configuration.check(with_absolute_paths(tables, Path()))
+        compare(comm, "solve", {**checked.tables(), "gather": gather}, "pass the same arguments on every rank")
         with Plan(checked, comm) as plan:
             folder = Folder(Path(checked.run.out), plan.config.tables(), plan.agents, "never") if checked.run.out else None
             return plan.run(folder=folder, gather=gather)
+
+
+@cache
+def _warn_of_copies() -> None:
+    """Once: a launcher started several processes, and each solves all of it."""
+    size, rank, variable = launched()
+    if size > 1 and rank == 0:
+        warnings.warn(f"solve: the launcher started {size} processes ({variable}), and without comm= each of them solves the same by "
+                      "itself; to share the agents among them pass comm=MPI.COMM_WORLD (from mpi4py import MPI)", stacklevel=3)

@@ -15,8 +15,9 @@ from scipy.sparse import csr_array
 
 from .agents import agreed
 from .backend import Cuda, host
+from .collectives import Exchange, neighbor_alltoallv
 from .errors import UserError
-from .exchange import Exchange, Links, Route
+from .exchange import Links, Route
 from .fused import Rows, compute
 
 Array = Any
@@ -150,7 +151,7 @@ class Direct(Crossing):
             if self.order is not None:
                 rows = self.xp.take(rows, self.order, axis=0)
         stream.synchronize()
-        self.graph.Neighbor_alltoallv([rows, self.counts], self.incoming)
+        neighbor_alltoallv(self.graph, [rows, self.counts], self.incoming)
 
 
 def route(widths: list[int], W: csr_array, backend: Cuda, links: Links | None, graph: Any) -> Route:

@@ -8,18 +8,21 @@ import json
 import re
 import shutil
 import sys
-import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from itertools import dropwhile
+from linecache import getline
 from pathlib import Path
 from socket import gethostname
 from sysconfig import get_paths
 from threading import Event, Thread, get_ident
 from time import sleep
-from typing import Any
+from traceback import walk_stack
+from typing import Any, NamedTuple
 
-from .agents import Agents
+from . import agents, background, collectives, exchange, stopping
 from .checkpoint import newest_complete
+from .collectives import MARK, barrier
 from .errors import Stalled
 from .files import whole
 from .job import abort
@@ -27,77 +30,111 @@ from .runner import Loop
 
 NOTES = "stall"
 """The folder of the notes, in the run's folder."""
-WAITING = {"agents.py", "exchange.py", "stopping.py"}
-"""The files of this package from which a rank waits for others."""
+PACKAGE = __name__.partition(".")[0]
+BETWEEN_RANKS = {module.__name__ for module in (agents, background, collectives, exchange, stopping)}
+"""The modules that wait for others, or run a block and then wait: the place to report is the caller's."""
 LIBRARIES = tuple(get_paths()[key] for key in ("stdlib", "purelib", "platlib"))
 LEVEL = re.compile(r"\bW(?:\.([xyz]))? @")
+MAX_NAMED = 4
+"""More ranks than these are counted rather than listed."""
+
+
+class Frame(NamedTuple):
+    """A frame of the main thread; `own` where it is of this package, `between` where of `BETWEEN_RANKS`."""
+
+    file: str
+    number: int
+    line: str
+    own: bool
+    between: bool
 
 
 class Watch:
     """Ends the job with exit code 4 once a rank has waited for the others for `timeout` seconds; 0: never. As a context.
 
-    The time that a rank computes is not counted, nor is the time for which all of it was suspended. `folder` is the run's, or None:
-    then each rank can tell only for whom it waits itself. Entering is collective.
+    The time that a rank computes is not counted, nor is the time for which all of it was suspended. Inside a watch another may
+    begin, which takes its place until it ends: one of `call`, from the first collective on, and in it one of the `loop`.
+
+    Parameters
+    ----------
+    comm : the communicator, or None for one process.
+    timeout : seconds of waiting.
+    call : what every rank has to call, such as "solve"; the ranks may not yet have met.
+    loop : the loop of a run. Entering is collective then.
+    folder : the run's, or None: then each rank can tell only for whom it waits itself.
     """
 
-    def __init__(self, agents: Agents, loop: Loop, timeout: float, folder: Path | None = None) -> None:
-        self.agents, self.loop, self.timeout = agents, loop, timeout
+    _inside: "list[Watch]" = []  # noqa: RUF012  # of this process, the one that counts last
+
+    def __init__(self, comm: Any, timeout: float, call: str = "", *, loop: Loop | None = None, folder: Path | None = None) -> None:
+        self.comm, self.timeout, self.call, self.loop = comm, timeout, call, loop
         self.folder, self.notes = folder, folder / NOTES if folder else None
+        self.hosts: list[str] = []
         self.tick, self.grace = min(timeout / 20, 15.0), min(max(1.0, timeout / 5), 60.0)
-        self._over, self._main = Event(), get_ident()
+        self._on = comm is not None and comm.size > 1 and timeout > 0
+        self._over, self._main, self._first = Event(), get_ident(), 0
+        self._told = False
         self._thread = Thread(target=self._watch, name="stall watch", daemon=True)
 
     def __enter__(self) -> "Watch":
-        if self.agents.comm is not None and self.timeout > 0:
-            self.hosts = self.agents.texts(gethostname())
-            if self.agents.rank == 0 and self.notes:
-                shutil.rmtree(self.notes, ignore_errors=True)
-            self.agents.barrier()
+        if self._on:
+            if self.loop is not None:
+                self.hosts = agents.texts(self.comm, gethostname())
+                if self.comm.rank == 0 and self.notes:
+                    shutil.rmtree(self.notes, ignore_errors=True)
+                barrier(self.comm)
+            self._first = MARK.entered
+            Watch._inside.append(self)
             self._thread.start()
         return self
 
     def __exit__(self, *error: Any) -> None:
         self._over.set()
+        if self._on:
+            Watch._inside.remove(self)
 
     def _watch(self) -> None:
-        waited, seen = 0.0, -1
+        waited, worked, seen = 0.0, 0.0, -1
         while not self._over.wait(self.tick):
-            waiting, place = self._place()
-            done = self._exchanges()
-            waited, seen = (waited + self.tick if waiting and done == seen else 0.0), done
-            stalled = waited >= self.timeout
+            if Watch._inside[-1:] != [self]:
+                waited, worked = 0.0, 0.0
+                continue
+            done, waiting, place = MARK.entered, MARK.waiting, self._place()
+            waited, worked = ((waited + self.tick, 0.0) if waiting and done == seen else
+                              (0.0, worked + self.tick) if done == seen else (0.0, 0.0))
+            seen, stalled = done, waited >= self.timeout
             if stalled or (self.notes and self.notes.is_dir()):
-                self._note({"waiting": waiting, "exchanges": done, "iteration": self.loop.k, "place": place,
-                            "neighbours": self._neighbours()})
-            if stalled and not self._over.wait(self.grace) and self._exchanges() == done:
-                self._end(waiting_for=self._neighbours(), place=place)
-
-    def _exchanges(self) -> int:
-        """How many this rank has entered; while it waits in one, the number stays."""
-        return self.loop.W.sent.rounds + self.agents.calls
+                self._note({"waiting": waiting, "exchanges": done - self._first, "iteration": self.loop.k if self.loop else 0,
+                            "place": place, "neighbours": self._neighbours()})
+            if worked >= self.timeout and not self.notes and not self._told:
+                self._tell_busy(place)
+            if stalled and not self._over.wait(self.grace) and MARK.entered == done:
+                self._end(place)
 
     def _neighbours(self) -> list[int]:
         """The ranks for which this one may wait."""
+        if self.loop is None:
+            return [rank for rank in range(self.comm.size) if rank != self.comm.rank]
         return sorted({rank for gossip in self.loop.W.distinct for rank in gossip.neighbours})
 
-    def _place(self) -> tuple[bool, str]:
-        """(whether the main thread waits for other ranks; the level, or else the line of the program, at which it is)."""
-        stack = traceback.extract_stack(sys._current_frames()[self._main])
-        here = Path(__file__).parent
-        waiting = Path(stack[-1].filename).parent == here and Path(stack[-1].filename).name in WAITING
-        for frame in reversed(stack):
-            if Path(frame.filename).parent == here / "algorithms" and (found := LEVEL.search(frame.line or "")):
-                return waiting, f"level {found[1]}" if found[1] else "all levels"
-        own = [frame for frame in stack if Path(frame.filename).parent == here or not frame.filename.startswith(LIBRARIES)]
-        last = next((frame for frame in reversed(own) if not waiting or Path(frame.filename).name not in WAITING), stack[-1])
-        return waiting, f"{Path(last.filename).name}, line {last.lineno}: {last.line}"
+    def _place(self) -> str:
+        """The level, or else the line of the program, at which the main thread is or waits."""
+        stack = list(_frames(sys._current_frames()[self._main]))
+        for frame in stack:
+            if frame.own and not frame.between and (found := LEVEL.search(frame.line)):
+                return f"level {found[1]}" if found[1] else "all levels"
+        ours = [frame for frame in stack if frame.own or not frame.file.startswith(LIBRARIES)]
+        if MARK.waiting:                                 # its caller, not the call itself
+            ours = [*dropwhile(lambda frame: frame.between, dropwhile(lambda frame: not frame.between, ours))] or ours
+        last = ours[0] if ours else stack[0]
+        return f"{Path(last.file).name}, line {last.number}: {last.line}"
 
     def _note(self, note: Mapping[str, Any]) -> None:
         if self.notes:
             with suppress(Exception):                    # a full disk must not keep the job from ending
                 self.notes.mkdir(exist_ok=True)
-                with whole(self.notes / f"rank-{self.agents.rank}.json") as path:
-                    path.write_text(json.dumps({"rank": self.agents.rank, "host": gethostname(), **note}) + "\n")
+                with whole(self.notes / f"rank-{self.comm.rank}.json") as path:
+                    path.write_text(json.dumps({"rank": self.comm.rank, "host": gethostname(), **note}) + "\n")
 
     def _read(self) -> dict[int, Any]:
         """The note of each rank that left one."""
@@ -108,19 +145,37 @@ class Watch:
                 found[int(note["rank"])] = note
         return found
 
-    def _end(self, waiting_for: list[int], place: str) -> None:
+    def _tell_busy(self, place: str) -> None:
+        """Without a folder for notes, a rank that has computed so long says so itself: others may be about to end the job."""
+        self._told = True
+        with suppress(Exception):
+            sys.stderr.write(f"rank {self.comm.rank}: mpidbo: busy for {self.timeout:g} s at {place}\n")
+            sys.stderr.flush()
+
+    def _end(self, place: str) -> None:
         """Say who is silent and end the job; one rank speaks, the first of those that wait."""
-        notes, rank = self._read(), self.agents.rank
+        notes, rank = self._read(), self.comm.rank
         speaker = min([other for other, note in notes.items() if note["waiting"]], default=rank)
         if speaker != rank:
             sleep(self.grace)                            # then the speaker cannot
-        about = (self._diagnosis(notes) if rank in notes else
-                 f"rank {rank} waits for {self._named(waiting_for)} at iteration {self.loop.k}, {place}")
+        if rank in notes:
+            about = self._diagnosis(notes)
+        elif self.loop is not None:
+            about = f"rank {rank} waits for {self._named(self._neighbours())} at iteration {self.loop.k}, {place}"
+        else:
+            sleep(self.grace * rank / (rank + 1))        # all wait for each other: the first of them speaks
+            about = f"rank {rank} ({gethostname()}) waits for {self._others()} {self._at_the_start(place)}"
         said = f"mpidbo: stalled: no exchange completed for {self.timeout:g} s: {about}; {self._remedy()}"
-        abort(self.agents.comm, said, Stalled.exit_code)
+        abort(self.comm, said, Stalled.exit_code)
+
+    def _at_the_start(self, place: str) -> str:
+        if MARK.entered - self._first > 1:               # all ranks have completed the first collective
+            return f"at the start of {self.call}, {place}"
+        return (f"to call {self.call}; call it on every rank, and start scripts with python -m mpi4py, which ends the job when a "
+                "rank fails")
 
     def _diagnosis(self, notes: Mapping[int, Any]) -> str:
-        silent = [rank for rank in range(self.agents.size) if rank not in notes]
+        silent = [rank for rank in range(self.comm.size) if rank not in notes]
         busy = [rank for rank, note in notes.items() if not note["waiting"]]
         waiting = {rank: note for rank, note in sorted(notes.items()) if note["waiting"]}
         first = min(waiting, key=lambda rank: waiting[rank]["exchanges"])
@@ -143,3 +198,16 @@ class Watch:
 
     def _named(self, ranks: Iterable[int]) -> str:
         return " and ".join(f"rank {rank} ({self.hosts[rank]})" for rank in ranks)
+
+    def _others(self) -> str:
+        """All ranks but this one."""
+        ranks = self._neighbours()
+        return " and ".join(f"rank {rank}" for rank in ranks) if len(ranks) <= MAX_NAMED else f"the other {len(ranks)} ranks"
+
+
+def _frames(top: Any) -> Iterator[Frame]:
+    """From the innermost frame of a thread outwards."""
+    for frame, number in walk_stack(top):
+        module, file = str(frame.f_globals.get("__name__", "")), frame.f_code.co_filename
+        yield Frame(file, number, getline(file, number, frame.f_globals).strip(), module.partition(".")[0] == PACKAGE,
+                    module in BETWEEN_RANKS)

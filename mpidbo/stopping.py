@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .agents import Agents
+from .collectives import wait
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 BETWEEN = 0.01
@@ -58,7 +59,7 @@ class Stopping(Held):
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if self._pending is not None and (error is None or getattr(error, "agreed", False)):
-            self._pending.Wait()
+            wait(self._pending)
         super().__exit__(kind, error, trace)
         if self.asked and not self.reason:              # too late for this run; who held the signals before hears of it
             holder = getattr(self._kept.get(signal.SIGTERM), "__self__", None)
@@ -70,7 +71,7 @@ class Stopping(Held):
 
     def look(self, k: int, state: Any, last: bool) -> str | None:
         if self._pending is not None:
-            self._pending.Wait()
+            wait(self._pending)
             self._pending = None
         wished, seconds = self._all
         if last:

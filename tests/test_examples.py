@@ -57,7 +57,7 @@ def test_my_problem_is_right(repo):
 
 
 def test_solve_on_ranks_as_alone(mpi, repo):
-    alone, ranks = (mpi(n, [repo / "examples" / "solve.py", "600"]) for n in (0, 2))
+    alone, ranks = (mpi(n, [*(["-m", "mpi4py"] if n else []), repo / "examples" / "solve.py", "600"]) for n in (0, 2))
     assert alone.returncode == 0, alone.stderr
     assert ranks.returncode == 0, ranks.stderr
     assert alone.stdout == ranks.stdout

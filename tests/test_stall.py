@@ -1,6 +1,7 @@
 """No silent hang: a rank that falls silent ends the job with exit code 4 and its name; the same command resumes."""
 
 import json
+import os
 import re
 import time
 from pathlib import Path
@@ -74,3 +75,84 @@ def test_a_rank_that_comes_back_in_time_is_none_the_worse(mpi, whole, tmp_path):
         done = mpi(3, ["-m", "mpidbo", "run", toml(tmp_path, TABLES), "--out", out, "--set", f"run.stall_timeout={timeout}"],
                    env={"MPIDBO_TEST_DRAW": "0.003"})
         assert done.returncode == 0 and not (out / "stall").exists() and same(whole, out)
+
+
+# From the first collective on, without a folder
+
+LATE = """
+import sys, time
+from mpi4py import MPI
+from mpidbo import cli, solve
+from slow_quadratic import Slow
+what, comm = sys.argv[1], MPI.COMM_WORLD
+if what == "raise" and comm.rank == 1:
+    raise ZeroDivisionError("before solve")
+if what == "leave" and comm.rank > 0:
+    sys.exit()
+if what == "leave first" and comm.rank == 0:
+    sys.exit()
+if what == "twice":
+    solve("quadratic", agents=4, iterations=5, comm=comm, stall_timeout=2)
+    if comm.rank == 0:
+        sys.exit()
+if what == "sleep":
+    class Slow(Slow):
+        def __init__(self, agent, n_agents, **options):
+            super().__init__(agent, n_agents, **options)
+            if agent == n_agents - 1:
+                time.sleep(600)
+if what == "solver" and comm.rank == 0:
+    import scipy.optimize
+    scipy.optimize.minimize = lambda *_, **__: time.sleep(600)
+solve(Slow, agents=4, iterations=5, comm=comm, stall_timeout=2, metrics=["hypergradient_norm"] if what == "solver" else [])
+"""
+
+
+def with_tests(repo):
+    """An environment in which slow_quadratic is imported."""
+    return {"PYTHONPATH": os.pathsep.join([str(repo / "tests"), os.environ.get("PYTHONPATH", "")])}
+
+
+WAITS = r"rank {} \(.+\) waits for {} to call solve; call it on every rank, and start scripts with python -m mpi4py, which ends the job"
+STARTS = {
+    "raise": (2, [WAITS.format(0, "rank 1"), "ZeroDivisionError: before solve"]),
+    "leave": (3, [WAITS.format(0, "rank 1 and rank 2")]),
+    "leave first": (2, [WAITS.format(1, "rank 0")]),
+    "twice": (2, [WAITS.format(1, "rank 0")]),
+    "sleep": (2, [r"rank 1: mpidbo: busy for 2 s at .+time\.sleep\(600\)",
+                  r"rank 0 \(.+\) waits for rank 1 at the start of solve, plan\.py, line \d+: with agreed\("]),
+    "solver": (2, [r"rank 0: mpidbo: busy for 2 s at .+time\.sleep\(600\)",
+                   r"rank 1 waits for rank 0 \(.+\) at iteration 0, averaged\.py, line \d+: bcast"]),
+}
+
+
+@pytest.mark.parametrize("what", ["raise", *(pytest.param(what, marks=pytest.mark.slow) for what in STARTS if what != "raise")])
+def test_a_rank_that_does_not_come_ends_the_job(what, mpi, repo, tmp_path):
+    """Not to `solve`, not out of its problem's constructor, not out of a solver of scipy whose questions the others answer."""
+    ranks, sentences = STARTS[what]
+    (tmp_path / "late.py").write_text(LATE)
+    done = mpi(ranks, [tmp_path / "late.py", what], env=with_tests(repo))
+    assert done.returncode == 4, done.stdout + done.stderr
+    for sentence in sentences:
+        assert re.search(sentence, done.stderr), done.stderr
+    assert done.stderr.count("stalled: no exchange completed for 2 s") == 1 and "raise run.stall_timeout" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_command_that_one_rank_does_not_start(mpi, tmp_path):
+    """`mpidbo run`, `compare` and `reproduce`, where rank 1 does something else."""
+    config = toml(tmp_path, {**QUADRATIC, "run.stall_timeout": 2, "study.seeds": 2})
+    code = "import sys, time; from mpidbo import cli; comm = cli.world(); sys.exit(time.sleep(60) if comm.rank else cli.main(sys.argv[1:]))"
+    for command in ("run", "compare"):
+        done = mpi(2, ["-c", code, command, config, "--out", tmp_path / "out"])
+        assert done.returncode == 4 and f"waits for rank 1 to call mpidbo {command}; " in done.stderr, done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_start_that_takes_its_time_is_none_the_worse(mpi, repo):
+    """Ranks that come late by less than the limit, and one that makes its problem for longer than the others."""
+    code = ("import time\nfrom mpidbo import cli, solve\nfrom slow_quadratic import Slow\ncomm = cli.world()\n"
+            "class Late(Slow):\n    def __init__(self, *a, **k):\n        super().__init__(*a, **k)\n        time.sleep(self.agent)\n"
+            "time.sleep(comm.rank)\nprint(solve(Late, agents=2, iterations=3, comm=comm, stall_timeout=20).iteration)")
+    done = mpi(2, ["-c", code], env=with_tests(repo))
+    assert done.returncode == 0 and done.stdout.split() == ["3", "3"] and "mpidbo" not in done.stderr, done.stdout + done.stderr

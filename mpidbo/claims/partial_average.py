@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import config as configuration
 from ..agents import Agents, agreed
+from ..collectives import allreduce, barrier, free, split
 from ..errors import UserError
 from ..exchange import Central
 from ..gossip import Average, Levels
@@ -69,11 +70,11 @@ class PartialAverage(Claim):
         found: dict[str, Any] = {"timed": {}}
         for n, (key, study) in zip(sizes, studies.items(), strict=True):
             found[key] = Outcome(study)
-            group = comm.Split(int(comm.rank < n), comm.rank)
+            group = split(comm, int(comm.rank < n), comm.rank)
             with agreed(comm, patient=True):
                 if comm.rank < n:
                     found["timed"][key] = timed(study, group)
-            group.Free()
+            free(group)
         return found
 
     def judge(self, found: Mapping[str, Any]) -> Iterable[Finding]:
@@ -115,7 +116,7 @@ def timed(study: Any, comm: Any) -> dict[str, tuple[Array, Array]]:
     for repetition in range(-1, REPETITIONS):                       # the first is for warming up
         for i, plan in enumerate(plans):
             loop, first = Loop(plan.method, plan.oracle, plan.W), (repetition + 1) * BLOCK
-            comm.Barrier()
+            barrier(comm)
             before, began = sent(), perf_counter()
             states[i] = loop.steps(states[i], first, first + BLOCK)
             took = np.array([[perf_counter() - began, sent() - before]]) / BLOCK
@@ -137,7 +138,7 @@ class Sum(Central):
     def mix(self, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
         rows = np.concatenate(arrays, axis=1)
         total = np.empty_like(rows)
-        self.agents.comm.Allreduce(rows, total)
+        allreduce(self.agents.comm, rows, total)
         total /= self.agents.n
         return tuple([total[:, slot] for slot in self.slots])
 

@@ -14,7 +14,9 @@ from ..agents import agreed
 from ..config import Run
 from ..errors import Diverged, UserError, did_you_mean
 from ..plan import Plan
+from ..ranks import compare, limit
 from ..record import Folder, adopted
+from ..stall import Watch
 from ..stopping import Held
 from .study import Group, Study
 from .tune import tuned
@@ -50,9 +52,16 @@ def run(tables: Mapping[str, Any], out: Path, metric: str, comm: Any, held: Held
 
     With a `share`, averaged over that share of the regular evaluations, the last ones; a run that has gone further counts as far as asked.
     """
+    with Watch(comm, limit(lambda: tables), "run of a study"):
+        return _run(tables, out, metric, comm, held, share)
+
+
+def _run(tables: Mapping[str, Any], out: Path, metric: str, comm: Any, held: Held, share: float) -> float | None:
     with agreed(comm):
         config = configuration.check(adopted(tables, out))
-    with Plan(replace(config, run=replace(config.run, out=str(out))), comm) as plan:
+        config = replace(config, run=replace(config.run, out=str(out)))
+    compare(comm, "run of a study", config.tables(), "start every rank with the same command line and the same files")
+    with Plan(config, comm) as plan:
         folder = Folder(out, plan.config.tables(), plan.agents, "auto")
         marker, value = out / DIVERGED, ""
         if plan.agents.rank == 0 and (folder.finished or marker.is_file()):

@@ -53,6 +53,12 @@ class Study:
     out: Path
     tune: Mapping[str, Any] | None
 
+    def tables(self) -> dict[str, Any]:
+        """All of it as plain tables."""
+        own = ("name", "seeds", "metric", "higher", "target", "out", "tune")
+        return {"study": configuration.plain({name: getattr(self, name) for name in own}),
+                **{f"{group.method} on {group.topology}": configuration.plain(group.tables) for group in self.groups}}
+
     def part(self, text: str) -> tuple[Group, ...]:
         """The groups of part "I/N", I from 0: every N-th. Raises UserError."""
         found = re.fullmatch(r"(\d+)/(\d+)", text)
