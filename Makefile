@@ -3,6 +3,7 @@
 # make test-openmpi   the tests that launch MPI, under Open MPI in a second environment
 # make test-slurm   the job scripts on a Slurm cluster made for it on this machine;  make test-slurm-openmpi: under Open MPI
 # make test-losses   losses in PyTorch and JAX, which it adds to .venv where pip finds them (a CPU build, 200 MB)
+# make dist      a source distribution and a wheel in dist/, built and checked
 # make docs      the site, in docs/_build/docs/index.html
 # make bench     the benchmarks;  make soak: 50 runs killed at random (RUNS=, SEED=);  make clean: removes what make made
 #
@@ -18,11 +19,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 MPICH = .venv/.installed
 OPENMPI = .venv-openmpi/.installed
 
-.PHONY: help setup demo lint test test-slow test-all test-openmpi test-slurm test-slurm-openmpi test-losses jobscripts docs bench soak clean
+.PHONY: help setup demo lint test test-slow test-all test-openmpi test-slurm test-slurm-openmpi test-losses jobscripts docs dist bench soak clean
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n 's/^# //p' Makefile | head -7
+	@sed -n 's/^# //p' Makefile | head -8
 
 setup: $(MPICH)
 
@@ -32,6 +33,7 @@ demo: $(MPICH)
 lint: $(MPICH)
 	.venv/bin/ruff check
 	.venv/bin/mypy
+	.venv/bin/codespell
 
 test: lint
 	.venv/bin/python -m pytest -n $(WORKERS) -m "not slow"
@@ -71,6 +73,13 @@ docs: $(MPICH)
 	.venv/bin/python -m sphinx --fail-on-warning --keep-going --nitpicky --quiet -c docs . docs/_build
 	@echo docs/_build/docs/index.html
 
+# In an environment of its own: a build must not depend on what is installed beside it.
+dist:
+	rm -rf dist .venv-dist && $(PYTHON) -m venv .venv-dist
+	.venv-dist/bin/python -m pip install --quiet build twine
+	.venv-dist/bin/python -m build --quiet
+	.venv-dist/bin/python -m twine check --strict dist/*
+
 bench: $(MPICH)
 	.venv/bin/python benchmarks/run.py
 
@@ -102,5 +111,5 @@ endef
 
 clean:
 	for v in .venv .venv-openmpi; do if [ -e $$v/.made-by-make ]; then rm -rf $$v; else rm -f $$v/.installed; fi; done
-	rm -rf .pytest_cache .mypy_cache .ruff_cache build docs/_build mpidbo.egg-info
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .venv-dist build dist docs/_build mpidbo.egg-info
 	find $(wildcard mpidbo tests examples benchmarks) -name __pycache__ -type d -prune -exec rm -rf {} +

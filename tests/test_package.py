@@ -53,3 +53,8 @@ def test_no_path_of_a_machine():
             continue
         found += [f"{name}: {word}" for word in forbidden if word in text]
     assert not found
+
+
+def test_the_citation_names_this_version():
+    text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {version('mpidbo')}\n" in text
