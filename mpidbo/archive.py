@@ -32,6 +32,8 @@ class Archive:
     provenance: Mapping[str, Any]
     iteration: int
     finished: bool
+    diverged: str = ""
+    """Why the run ended, if it diverged."""
 
 
 def read(path: Path) -> Archive:
@@ -55,7 +57,16 @@ def read(path: Path) -> Archive:
     tables = _tables(config, parts[files.CONFIG])
     method = attributes.get("method") or about.get("method") or tables.get("method", {}).get("name", "")
     return Archive(folder, str(method), tables, history, shapes, provenance, int(attributes.get("iteration", -1)),
-                   files.is_there(folder / files.DONE))
+                   files.is_there(folder / files.DONE), _diverged(folder / files.DIVERGED))
+
+
+def _diverged(marker: Path) -> str:
+    try:
+        return marker.read_text().strip() or "diverged"
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError):
+        return "diverged"
 
 
 def _alone(path: Path) -> Archive:

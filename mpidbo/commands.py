@@ -191,9 +191,9 @@ def compare(args: argparse.Namespace, comm: Any) -> int:
     with Watch(comm, limit(read), "mpidbo compare"):
         with agreed(comm):
             study = studies.load(args.study, args.overrides, args.out)
-            groups = study.groups if args.part is None else study.part(args.part)
+            work = study.work if args.part is None else study.part(args.part)
         compare_ranks(comm, "mpidbo compare", {**study.tables(), "--part": args.part, "--report": args.report}, SAME_FILES)
-    if not args.report and not studies.execute(study, groups, comm, print if root else lambda line: None):
+    if not args.report and not studies.execute(study, work, comm, print if root else lambda line: None):
         return STOPPED
     with agreed(comm):
         if root and args.part is None:
@@ -263,7 +263,7 @@ def add(verb: Callable[..., argparse.ArgumentParser]) -> None:
     made.add_argument("study", type=Path, help="a TOML file with a section [study]")
     made.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", dest="overrides", help="override a key")
     made.add_argument("--out", type=Path, metavar="DIR", help="the study's folder; default: study.out, else runs/NAME-OF-STUDY")
-    made.add_argument("--part", metavar="I/N", help="only every N-th pair of method and topology, from the I-th on, I from 0")
+    made.add_argument("--part", metavar="I/N", help="only every N-th run (method, topology and seed), from the I-th on, I from 0")
     made.add_argument("--report", action="store_true", help="only write table and figure of the runs that are there")
 
     made = verb("reproduce", reproduce, "Run a claim of the papers and say whether it holds; without a name: list them.", alone=False)

@@ -29,6 +29,8 @@ STEP_OF = {"x": "alpha", "y": "beta", "z": "gamma", "t": "gamma"}
 """The variables of the methods, and what scales their steps."""
 OWN = ("iteration", "upper_loss", "lower_loss", "consensus_", "calls_", "seconds_", "floats", "messages", "rounds")
 """How the names of an evaluation's own figures begin."""
+RESERVED = {"distance", "residual", "consensus", *ON_REQUEST}
+"""Further names of an evaluation's own figures."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,7 @@ class Evaluation:
             found = [_checked(p, p.metrics(x, y if y.ndim == 1 else y[i])) for i, p in enumerate(self.problems) if hasattr(p, "metrics")]
         mine = "\n".join({name for row in found for name in row})
         names = sorted({name for text in self.agents.texts(mine) for name in text.split("\n") if name})
-        if taken := [name for name in names if name.startswith(OWN)]:
+        if taken := [name for name in names if name.startswith(OWN) or name in RESERVED]:
             with agreed(self.agents.comm):
                 raise UserError(f"problem {type(self.problems[0]).__name__}.metrics: {taken[0]} is a name of mpidbo's own; choose another")
         row = {}
@@ -179,7 +181,7 @@ class Evaluation:
         *totals, floats, messages = self.agents.total(np.array([*(loop.oracle.calls[name] for name in ORACLES), *lost[:2]])).tolist()
         sent = sent._replace(floats=sent.floats - floats, messages=sent.messages - messages)
         seconds = self.agents.total(np.array([
-            loop.oracle.seconds, loop.W.seconds, loop.seconds - loop.oracle.seconds - loop.W.seconds, self.seconds])) / self.agents.size
+            loop.oracle.seconds, loop.W.seconds, loop.seconds_of_updates, self.seconds])) / self.agents.size
         return (sent._asdict() | {f"calls_{name}": count for name, count in zip(ORACLES, totals, strict=True) if name not in "fg"}
                 | {f"seconds_{part}": value for part, value in
                    zip(("oracle", "exchange", "update", "evaluation"), seconds.tolist(), strict=True)})

@@ -215,7 +215,7 @@ class Plan:
                 state, k, reason = loop.run(state, k, run.iterations, watchers)
             except BaseException as error:
                 if folder:
-                    folder.leave(evaluation, together=getattr(error, "agreed", False))
+                    folder.leave(evaluation, error)
                 raise
         found = {name: host(getattr(state, name)) for name in ("x", "y", "z", "t") if hasattr(state, name)}
         stopped = bool(stopping.reason) and reason == stopping.reason

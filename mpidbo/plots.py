@@ -1,6 +1,6 @@
 """Curves of one or several runs, from their histories."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import BytesIO
 from itertools import cycle
 from pathlib import Path
@@ -10,6 +10,7 @@ import numpy as np
 
 from .archive import Archive
 from .errors import UserError, did_you_mean
+from .files import flat
 from .progress import COUNTS
 
 Figure = Any  # matplotlib's; an optional part, imported where it is used
@@ -28,6 +29,8 @@ LABELS = {
     "test_accuracy": "test accuracy", "auc": "AUC", "curvature": "curvature along z",
 }
 MOST = 6
+FEW = 25
+"""Points of a curve up to which each has a marker."""
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
 """Told apart by the colour-blind too (Okabe and Ito; the last one Tol's in place of their yellow)."""
 STYLES = {"x": "-", "y": "--", "z": ":", "t": ":"}
@@ -74,9 +77,14 @@ def _legend(figure: Figure, free: Any, runs: Sequence[Archive], columns: int) ->
 
 
 def _pens(runs: Sequence[Archive]) -> Iterator[tuple[str, float, Archive]]:
-    """(color, width, run): later lines are thinner and on top, so that lines that coincide are all seen."""
-    for i, (color, run) in enumerate(zip(cycle(COLORS), runs, strict=False)):
-        yield color, 1.3 + 1.6 * (len(runs) - 1 - i) / max(2, len(runs) - 1), run
+    """(color, width, run): later lines are thinner and on top, so that lines that coincide are all seen.
+
+    Colors go by the folders' names: a run has the same one in whatever order the runs are named.
+    """
+    by_name = sorted(range(len(runs)), key=lambda i: (str(runs[i].path), i))
+    colors = dict(zip(by_name, cycle(COLORS), strict=False))
+    for i, run in enumerate(runs):
+        yield colors[i], 1.3 + 1.6 * (len(runs) - 1 - i) / max(2, len(runs) - 1), run
 
 
 def _line(**how: Any) -> Any:
@@ -107,7 +115,8 @@ def _panel(ax: Any, runs: Sequence[Archive], name: str, against: str) -> None:
             x, y = abscissa(run, against), np.asarray(run.history[key], float)
             how = {"color": color if several else shade, "linestyle": STYLES.get(level, "-"), "linewidth": width}
             seen = np.isfinite(y) & (y != 0)             # a zero has no place on a logarithmic ordinate
-            ax.plot(x, np.where(np.isfinite(y), y, np.nan), marker="o" if seen.sum() == 1 else "", label=label if several else level, **how)
+            ax.plot(x, np.where(np.isfinite(y), y, np.nan), marker="o" if seen.sum() <= FEW else "", markersize=3,
+                    label=label if several else level, **how)
             styles[level] = _line(**how | ({"color": "0.2", "linewidth": 1.4} if several else {}))
     ax.set_ylabel(LABELS.get(name, name))
     if logarithmic([line.get_ydata() for line in ax.lines]):
@@ -141,12 +150,64 @@ def logarithmic(columns: Iterable[np.ndarray]) -> bool:
 
 
 def labels(runs: Sequence[Archive]) -> list[str]:
-    """What tells the runs apart: the method; else the folder's name; else its path."""
-    for way in (lambda run: run.method, lambda run: run.path.resolve().name, lambda run: str(run.path)):
-        found = [way(run) for run in runs]
+    """What tells the runs apart: everything in which their configurations differ; else the folder's name, else its path."""
+    named = [_differences(run, runs) for run in runs]
+    for found in (named, [run.path.resolve().name for run in runs], [str(run.path) for run in runs]):
         if all(found) and len(set(found)) == len(found):
             return found
     return [f"{run.path} ({i})" for i, run in enumerate(runs, 1)]
+
+
+NAMED = ("method", "topology", "problem")
+"""Sections with a name: their other keys are compared between runs of the same name."""
+
+
+def _differences(run: Archive, runs: Sequence[Archive]) -> str:
+    """"sparkle-ed, torus, alpha = 0.1": where the runs differ, as this one has it; its method where one has no configuration."""
+    if not all(other.config for other in runs):
+        return run.method
+    tables = [_told_apart(other) for other in runs]
+    own = _told_apart(run)
+    parts = []
+    for key in dict.fromkeys(key for table in tables for key in table):
+        if key in own and _distinguishes(key, tables):
+            parts.append(own[key] if key in NAMED else f"{key.rpartition('.')[2]} = {_short(own[key])}")
+    return ", ".join(filter(None, parts)) or (run.method if len(runs) == 1 else "")
+
+
+def _distinguishes(key: str, tables: Sequence[Mapping[str, Any]]) -> bool:
+    section = key.partition(".")[0]
+    if section == "steps" and not all(key in table for table in tables):
+        section = "method"                                  # a step that not every method has
+    by = section if section in NAMED and key != section else ""
+    values: dict[str, set[str]] = {}
+    for table in tables:
+        values.setdefault(table.get(by, ""), set()).add(repr(table.get(key)))
+    return any(len(found) > 1 for found in values.values())
+
+
+def _told_apart(run: Archive) -> dict[str, Any]:
+    """The keys of a configuration by which runs are told apart in a legend, flat: all but where their files go."""
+    config = {section: dict(table) for section, table in run.config.items() if isinstance(table, Mapping)}
+    method = config.pop("method", {})
+    for key in ("name", "lower", "upper"):
+        method.pop(key, None)
+    problem, topology = config.pop("problem", {}), config.pop("topology", {})
+    names = {"method": run.method, "problem": _name(problem), "topology": _name(topology)}
+    rest = {"steps": config.pop("steps", {}), "method": method, "topology": topology, "problem": problem, **config}
+    rest.get("run", {}).pop("out", None)
+    rest.pop("checkpoint", None)
+    return names | flat(rest)
+
+
+def _name(table: dict[str, Any]) -> str:
+    """A table's name or file, taken out of it."""
+    found = [table.pop(key, None) for key in ("name", "file")]
+    return Path(str(next((value for value in found if value), ""))).name
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def title(run: Archive) -> str:

@@ -17,7 +17,7 @@ from .agents import Agents, agreed
 from .backend import host
 from .checkpoint import Checkpoints, Snapshot
 from .config import FREE
-from .errors import UserError
+from .errors import Diverged, UserError
 from .metrics import Evaluation
 from .state import mapped
 
@@ -98,6 +98,9 @@ class Folder:
         """Where to go on from, for a state of the form of `start` and rank 0's topologies; collective."""
         self.checkpoints = Checkpoints(self.path, self.agents, keep=self.tables["checkpoint"]["keep"], tables=self.tables,
                                        topologies={level: topology.fingerprint for level, topology in levels.items()})
+        if self.agents.rank == 0:
+            with suppress(OSError):
+                (self.path / files.DIVERGED).unlink(missing_ok=True)
         if self.resume == "never":
             return None
         snapshot, wrong = self.checkpoints.newest(start)
@@ -150,11 +153,14 @@ class Folder:
         self.checkpoints.begin(Snapshot(k, mapped(host, state), evaluation.counts(), history))
         self.saved, self._due = k, k + 1
 
-    def leave(self, evaluation: Evaluation, together: bool) -> None:
-        """Keep what can be kept of a run that ends with an error; `together`: every rank is here."""
+    def leave(self, evaluation: Evaluation, error: BaseException) -> None:
+        """Keep what can be kept of a run that ends with this error, and that it diverged."""
         with suppress(UserError):
-            if together or self.agents.comm is None:
+            if self.agents.comm is None or getattr(error, "agreed", False):    # every rank is here
                 self.checkpoints.writing.advance(wait=True)
+        with suppress(UserError):
+            if isinstance(error, Diverged) and self.agents.rank == 0:
+                files.write_text(self.path / files.DIVERGED, f"{error}\n")
         with suppress(UserError):
             self.write_history(evaluation)
 

@@ -27,6 +27,7 @@ class Loop:
     def __init__(self, method: Method, oracle: Oracle, W: Levels) -> None:
         self.method, self.oracle, self.W = method, oracle, W
         self.seconds, self.k = 0.0, 0
+        self.seconds_of_updates = 0.0
 
     def run(self, state: Any, k: int, iterations: int, observers: Sequence[Observer]) -> tuple[Any, int, str]:
         """(state, iterations done, why it stopped); collective over the ranks."""
@@ -49,11 +50,15 @@ class Loop:
         """The state after iterations first, ..., until - 1; after each, x is put back into the set in which the problem keeps it."""
         step, oracle, W, constrained = self.method.step, self.oracle, self.W, self.oracle.constrained
         began, at = perf_counter(), W.at if W.failing else None
+        elsewhere = oracle.seconds + W.seconds
         for self.k in range(first, until):
             if at is not None:
                 at(self.k)
             state = step(self.k, oracle, W, state)
             if constrained:
                 state = state._replace(x=oracle.project(state.x))
-        self.seconds += perf_counter() - began
+        taken = perf_counter() - began
+        self.seconds += taken
+        # The parts are timed one by one: rounding must not make their rest negative.
+        self.seconds_of_updates += max(0.0, taken - (oracle.seconds + W.seconds - elsewhere))
         return state

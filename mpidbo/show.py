@@ -33,6 +33,8 @@ def show(run: Archive) -> str:
 
 
 def _state(run: Archive) -> str:
+    if run.diverged:
+        return run.diverged if run.diverged.startswith("diverged") else f"diverged: {run.diverged}"
     if run.finished:
         return f"finished, {plural(run.iteration, 'iteration')}" if run.iteration >= 0 else "finished"
     if run.iteration >= 0:
@@ -41,7 +43,7 @@ def _state(run: Archive) -> str:
     if run.path.is_file():
         return f"a history, {seen}"
     if seen:
-        return f"no {RESULT}: it is running, was stopped or diverged; {seen}"
+        return f"no {RESULT}: it is running or was stopped; {seen}"
     return "started, nothing written yet"
 
 

@@ -62,7 +62,7 @@ def test_the_worst_finding_decides():
 def test_a_diverged_seed_counts_as_the_worst(tmp_path):
     from mpidbo.studies import checked, execute
     study = checked({**STUDY, "steps": {"alpha": 40.0}}, "s", out=tmp_path)
-    assert execute(study, study.groups, None, print)
+    assert execute(study, study.work, None, print)
     assert np.isinf(Outcome(study).end("d-soba", "ring")).all() and np.isinf(Outcome(study).reached("d-soba", "ring", 1.0)).all()
 
 

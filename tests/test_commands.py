@@ -73,8 +73,27 @@ def test_several_runs_in_a_figure(runs):
     assert {"sparkle-ed-gt", "sun-dsbo-semi-gt-semi-gt", "x", "y"} == set(legend)
 
 
-def test_runs_of_one_method_are_told_apart_by_folder(runs):
-    assert plots.labels([archive.read(runs / name) for name in "ac"]) == ["a", "c"]
+def test_a_legend_names_everything_in_which_runs_differ(runs, tmp_path):
+    assert plots.labels([archive.read(runs / name) for name in "ac"]) == ["ring", "complete"]
+    assert plots.labels([archive.read(runs / name) for name in "abc"]) == [
+        "sparkle-ed-gt, ring", "sun-dsbo-semi-gt-semi-gt, ring", "sparkle-ed-gt, complete"]
+    mpidbo.solve({"name": "quadratic", "noise": 0.2}, method="sparkle-ed-gt", topology={"name": "ring", "drop": 0.1}, agents=4,
+                 iterations=60, evaluate_every=10, seed=3, steps={"alpha": 0.001}, metrics=["hypergradient_norm"], out=tmp_path / "d")
+    assert plots.labels([archive.read(runs / "a"), archive.read(tmp_path / "d")]) == [
+        "alpha = 0.002, noise = 0.1, seed = 0", "alpha = 0.001, noise = 0.2, seed = 3, drop = 0.1"]
+
+
+def test_a_run_has_its_color_in_any_order(runs):
+    colors = {}
+    for names in ("ab", "ba"):
+        figure = plots.curves([archive.read(runs / name) for name in names], ["distance"])
+        for name, line in zip(names, figure.axes[0].lines, strict=True):
+            assert colors.setdefault(name, line.get_color()) == line.get_color() and line.get_marker() == "o"
+
+
+def test_equal_runs_are_told_apart_by_folder(runs, tmp_path):
+    shutil.copytree(runs / "a", tmp_path / "copy")
+    assert plots.labels([archive.read(runs / "a"), archive.read(tmp_path / "copy")]) == ["a", "copy"]
     assert len(plots.curves([archive.read(runs / name) for name in "ac"], ["distance"]).legends) == 1
 
 
@@ -132,6 +151,23 @@ def test_show(runs, capsys):
     shares = text.split("seconds")[1].split("\n")[0]
     assert 98 <= sum(int(word) for word in shares.split() if word.isdigit()) <= 102
     assert said(capsys, "show", runs / "a" / "result.h5") == text
+
+
+def test_show_of_a_run_that_diverged(tmp_path, capsys):
+    wild = {"name": "quadratic"}
+    with pytest.raises(mpidbo.Diverged) as error:
+        mpidbo.solve(wild, steps={"alpha": 1e3, "beta": 1e3}, agents=4, iterations=200, out=tmp_path / "run")
+    head = said(capsys, "show", tmp_path / "run").splitlines()[0]
+    assert head == f"{tmp_path / 'run'}: {error.value}"
+    mpidbo.solve(wild, agents=4, iterations=2, out=tmp_path / "run")
+    assert "diverged" not in said(capsys, "show", tmp_path / "run")
+
+
+def test_no_part_of_the_seconds_is_negative(tmp_path):
+    for method in ("mdbo", "sparkle-gt"):                # mdbo asks its oracles before the first iteration
+        history = mpidbo.solve("quadratic", method, agents=4, iterations=20, evaluate_every=1).history
+        for part in ("oracle", "exchange", "update", "evaluation"):
+            assert (history[f"seconds_{part}"] >= 0).all() and history["seconds_update"][0] == 0
 
 
 def test_history_as_a_table(runs, capsys):

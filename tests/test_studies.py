@@ -2,15 +2,18 @@
 
 import csv
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import mpidbo
 from mpidbo import archive, cli, files
 from mpidbo.errors import UserError
-from mpidbo.studies import execute, load, running
-from mpidbo.studies.curves import reached
+from mpidbo.studies import execute, figure, load, running
+from mpidbo.studies.curves import curves, reached
+from mpidbo.studies.reporting import table
 from mpidbo.studies.study import checked
 from mpidbo.studies.tune import affordable, candidates, lengths
 from runs import same
@@ -44,7 +47,7 @@ def test_every_combination_runs_and_is_told(tmp_path, capsys):
     for row in found:
         folders = [out / row["method"] / row["topology"] / f"seed-{seed}" for seed in (0, 1)]
         ends = [archive.read(folder).history["distance"][-1] for folder in folders]
-        assert float(row["distance"]) == pytest.approx(np.mean(ends), rel=1e-3) and row["seeds"] == "2" and row["iterations"] == "40"
+        assert float(row["distance"]) == pytest.approx(np.mean(ends), rel=1e-12) and row["seeds"] == "2" and float(row["iterations"]) == 40
         assert archive.read(folders[1]).config["run"]["seed"] == 1
     assert (out / "curves.png").stat().st_size > 10000 and (out / "table.md").read_text().startswith("| topology | method | distance |")
 
@@ -102,7 +105,7 @@ def test_a_signal_between_two_runs_is_not_lost(when, tmp_path, monkeypatch):
     if when == "late":
         monkeypatch.setattr(running.Plan, "run", lambda self, **how: usual(self, **how, observers=(Late(),)))
     told = [] if when == "late" else Signalling()
-    assert not execute(study, study.groups, None, told.append)
+    assert not execute(study, study.work, None, told.append)
     assert len(told) == len(list(tmp_path.rglob("done"))) == 1 and signal.getsignal(signal.SIGUSR1) == before
 
 
@@ -115,9 +118,9 @@ class Signalling(list):
 def test_parts_make_the_whole(tmp_path):
     path = written(tmp_path, {**BASE, "study": STUDY})
     compare(path, tmp_path / "parts", "--part", "1/3")
-    assert not (tmp_path / "parts" / "table.csv").exists() and len(list((tmp_path / "parts").rglob("done"))) == 2
+    assert not (tmp_path / "parts" / "table.csv").exists() and len(list((tmp_path / "parts").rglob("done"))) == 3
     compare(path, tmp_path / "parts", "--report")
-    assert sorted(row["missing"] for row in rows(tmp_path / "parts")) == ["0", "2", "2", "2"]
+    assert sorted(row["missing"] for row in rows(tmp_path / "parts")) == ["1", "1", "1", "2"]
     for part in ("0/3", "2/3"):
         compare(path, tmp_path / "parts", "--part", part)
     compare(path, tmp_path / "parts", "--report")
@@ -159,11 +162,11 @@ def test_a_diverged_run_is_part_of_the_result(tmp_path, capsys):
     compare(path, tmp_path / "out")
     assert [(row["method"], row["diverged"], row["seeds"]) for row in rows(tmp_path / "out")] == [("d-soba", "0", "2"), ("wild", "2", "0")]
     before = capsys.readouterr().out
-    assert "wild on ring, seed 1: distance nan" in before
+    assert "wild on ring, seed 1: diverged" in before
     compare(path, tmp_path / "out")
     assert capsys.readouterr().out == before
     compare(written(tmp_path, {**BASE, "study": {**study, "methods": [wild]}, "run": {**BASE["run"], "iterations": 400}}), tmp_path / "all")
-    assert rows(tmp_path / "all")[0]["diverged"] == "2" and not (tmp_path / "all" / "curves.png").exists()
+    assert rows(tmp_path / "all")[0]["diverged"] == "2" and (tmp_path / "all" / "curves.png").exists()
 
 
 def test_reached():
@@ -210,7 +213,7 @@ def test_mistakes_of_the_command(tmp_path, capsys):
     compare(path, tmp_path / "out", "--report", code=2)
     assert "no run of this study has finished yet" in capsys.readouterr().err
     compare(path, tmp_path / "out", "--part", "4/4", code=2)
-    assert "--part 4/4: not of the form I/N" in capsys.readouterr().err
+    assert '--part "4/4": not of the form I/N' in capsys.readouterr().err
     compare(path, tmp_path / "out", "--set", "study.metric=distanc", code=2)
     assert "has no metric distanc; did you mean distance?" in capsys.readouterr().err
     compare(path, tmp_path / "other", "--set", "study.seeds=1")
@@ -242,3 +245,117 @@ def test_ranks_make_the_same_study(mpi, tmp_path):
 def test_checked_raises():
     with pytest.raises(UserError):
         checked({"study": {}}, "s")
+
+
+class Sudden(mpidbo.Problem):
+    """A quadratic of one variable whose gradient is not finite from iteration 10 on for odd seeds."""
+
+    dims = (1, 1)
+
+    def __init__(self, agent, n_agents, *, xp, seed):
+        self.seed = seed
+
+    def draw(self, rng):
+        return int(rng.bit_generator.state["state"]["counter"][3])
+
+    def f(self, x, y, sample):
+        return float((y - 1) @ (y - 1))
+
+    def g(self, x, y, sample):
+        return float((y - x) @ (y - x))
+
+    def f_x(self, x, y, sample):
+        return 0 * x
+
+    def f_y(self, x, y, sample):
+        return 2 * (y - 1) * (np.nan if self.seed % 2 and sample is not None and sample >= 10 else 1)
+
+    def g_y(self, x, y, sample):
+        return 2 * (y - x)
+
+    def g_yy(self, x, y, v, sample):
+        return 2 * v
+
+    def g_xy(self, x, y, v, sample):
+        return -2 * v
+
+
+@pytest.fixture
+def half_diverged(tmp_path):
+    """A study of two methods over two seeds, of which the second diverges; its folder."""
+    (tmp_path / "sudden.py").write_text("from test_studies import Sudden  # noqa: F401\n")
+    tables = {**BASE, "problem": {"name": "sudden.py:Sudden"}, "study": {**STUDY, "metric": "upper_loss", "topologies": ["ring"]}}
+    compare(written(tmp_path, tables), tmp_path / "out")
+    return tmp_path
+
+
+def test_a_diverged_seed_is_drawn_and_counted_as_diverged(half_diverged):
+    study = load(half_diverged / "study.toml", [], half_diverged / "out")
+    found = [curves(study, group) for group in study.groups]
+    for part in found:
+        assert part.values.shape == (2, 9) and part.diverged == 1 and len(part.ends) == 1
+        assert np.isfinite(part.values[0]).all() and np.isnan(part.values[1, -1]) and np.isfinite(part.values[1, 0])
+        assert np.isinf(part.worst_filled(higher=False)[1, -1])
+    drawn = []
+    monkey = pytest.MonkeyPatch()
+    with monkey.context() as patch:
+        patch.setattr(figure, "save", lambda made, path: drawn.append(made))
+        figure.draw(study, found, half_diverged / "x.png")
+    legend = [text.get_text() for text in drawn[0].legends[0].get_texts()]
+    assert legend == [f"{name} (1 of 2 runs diverged)" for name in STUDY["methods"]]
+    ax = drawn[0].axes[0]
+    medians = [line for line in ax.lines if len(line.get_xdata()) > 1]
+    assert all(np.isnan(line.get_ydata()[-1]) for line in medians), "half of the seeds have diverged: no median"
+    assert sum(line.get_marker() == "x" for line in ax.lines) == 2
+
+
+def test_a_group_with_a_diverged_seed_never_wins(half_diverged):
+    study = load(half_diverged / "study.toml", [], half_diverged / "out")
+    safe, other = (curves(study, group) for group in study.groups)
+    worse = replace(safe, ends=np.array([1e9, 1e9]), diverged=0, values=np.full((2, 9), 1e9))
+    assert [row[1] for row in table(study, [worse, other])[1:]] == [worse.group.method, other.group.method]
+
+
+def test_a_stop_rule_shortens_no_other_seed(tmp_path):
+    stop = {"metric": "distance", "below": 0.5}
+    tables = {**BASE, "run": {**BASE["run"], "iterations": 200, "stop": stop}, "steps": {"alpha": 0.05},
+              "study": {**STUDY, "methods": ["sparkle-ed"], "topologies": ["ring"], "seeds": 4}}
+    compare(written(tmp_path, tables), tmp_path / "out")
+    study = load(tmp_path / "study.toml", [], tmp_path / "out")
+    part = curves(study, study.groups[0])
+    lengths = [len(archive.read(study.groups[0].folder / f"seed-{seed}").history["iteration"]) for seed in range(4)]
+    assert len(set(lengths)) > 1, "the test needs seeds that stop at different iterations"
+    assert part.values.shape == (4, max(lengths)) and np.array_equal(part.values[:, -1], part.ends)
+    assert float(rows(tmp_path / "out")[0]["iterations"]) == np.mean([5 * (n - 1) for n in lengths])
+
+
+def test_a_table_for_programs_holds_numbers(tmp_path):
+    compare(written(tmp_path, {**BASE, "study": {**STUDY, "target": 1.0, "seeds": 1}}), tmp_path / "out")
+    for row in rows(tmp_path / "out"):
+        for key, value in row.items():
+            if key not in ("topology", "method", "tuned"):
+                float(value or 0)
+        assert float(row["floats"]) == int(float(row["floats"])) > 999
+
+
+@pytest.mark.parametrize(("alphas", "edge"), [([1e-3, 1e-2], "largest"), ([1e-2, 50.0], "smallest"), ([1e-4, 1e-2, 50.0], None)])
+def test_a_winner_at_the_edge_of_its_choices_is_reported(alphas, edge, tmp_path, capsys):
+    tune = {"how": "grid", "budget": 10**6, "iterations": 40, "steps": {"alpha": alphas}}
+    path = written(tmp_path, {**BASE, "study": {**STUDY, "seeds": 1, "topologies": ["ring"], "methods": ["sparkle-ed"]}, "tune": tune})
+    for _ in range(2):                                                  # also when the tuning is only read
+        compare(path, tmp_path / "out")
+        said = capsys.readouterr().out
+        assert (f"alpha = 0.01 is the {edge} of its choices" in said) == (edge is not None)
+    assert ("(edge)" in rows(tmp_path / "out")[0]["tuned"]) == (edge is not None)
+
+
+def test_parts_that_share_a_tuned_group_agree(tmp_path):
+    tables = {**BASE, "study": {**STUDY, "methods": ["sparkle-ed"], "topologies": ["ring"], "seeds": 3}, "tune": TUNE}
+    path = written(tmp_path, tables)
+    compare(path, tmp_path / "whole")
+    for part in ("2/3", "0/3", "1/3"):
+        compare(path, tmp_path / "parts", "--part", part)
+    compare(path, tmp_path / "parts", "--report")
+    assert rows(tmp_path / "parts") == rows(tmp_path / "whole")
+    tuned = [(folder / "sparkle-ed" / "ring" / "tuned.toml").read_bytes() for folder in (tmp_path / "whole", tmp_path / "parts")]
+    assert tuned[0] == tuned[1]

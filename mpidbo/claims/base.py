@@ -117,7 +117,7 @@ class Claim:
         """The outcome of each study; None if a signal or the clock stopped it. Collective."""
         studies = {key: checked(tables, key, out=out / key) for key, tables in self.studies(full).items()}
         for study in studies.values():
-            if not execute(study, study.groups, comm, told):
+            if not execute(study, study.work, comm, told):
                 return None
         return {key: Outcome(study) for key, study in studies.items()}
 

@@ -64,7 +64,7 @@ class PartialAverage(Claim):
         done = True
         with agreed(comm, patient=True):
             if comm.rank == 0:
-                done = all(execute(study, study.groups, None, told) for study in studies.values())
+                done = all(execute(study, study.work, None, told) for study in studies.values())
         if Agents(comm.size, comm).told(str(done)) != "True":
             return None
         found: dict[str, Any] = {"timed": {}}

@@ -4,16 +4,22 @@ from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 import numpy as np
 
-from ..plots import COLORS, LABELS, logarithmic, matplotlib, save
+from ..layout import plural
+from ..plots import COLORS, FEW, LABELS, logarithmic, matplotlib, save
 from .curves import COSTS, Curves
 from .study import Study
 
 
 def draw(study: Study, found: Sequence[Curves], path: Path) -> None:
-    """The median over seeds, in a band from the least to the largest, into a file. Raises UserError."""
+    """The median over seeds, in a band from the least to the largest, into a file.
+
+    A seed that diverged counts as the worst possible number from there on: the median ends where
+    half of the seeds have diverged. Its last value has a cross. Raises UserError.
+    """
     topologies = list(dict.fromkeys(group.topology for group in study.groups))
     methods = list(dict.fromkeys(group.method for group in study.groups))
     figure = matplotlib("figure").Figure(figsize=(3.2 * len(COSTS) + 0.6, 2.7 * len(topologies) + 0.9), layout="constrained")
@@ -25,7 +31,8 @@ def draw(study: Study, found: Sequence[Curves], path: Path) -> None:
         here = [part for part in found if part.group.topology == topology and part.values.size]
         for ax, cost in zip(row, COSTS, strict=True):
             for i, part in enumerate(here):             # later lines are thinner, so that lines that coincide are all seen
-                _band(ax, part.costs[cost], part.values, colors[part.group.method], 2.6 - 1.4 * i / max(1, len(here) - 1))
+                _band(ax, part.costs[cost], part, study.higher, colors[part.group.method],
+                      2.6 - 1.4 * i / max(1, len(here) - 1))
             if logarithmic([part.values.ravel() for part in here]):
                 ax.set_yscale("log", nonpositive="mask")
             elif here:
@@ -34,10 +41,21 @@ def draw(study: Study, found: Sequence[Curves], path: Path) -> None:
         row[0].set_ylabel(f"{LABELS.get(study.metric, study.metric)}\n{topology}" if len(topologies) > 1 else
                           LABELS.get(study.metric, study.metric))
     lines = [matplotlib("lines").Line2D([], [], color=colors[method]) for method in methods]
-    figure.legend(lines, methods, loc="outside lower center", ncols=min(len(methods), 5), frameon=False)
-    seeds = f"{len(study.seeds)} seeds" if len(study.seeds) > 1 else "1 seed"
-    figure.suptitle(f"{study.name}: median and range over {seeds}", fontsize="medium")
+    names = [_label(method, found, len(study.seeds)) for method in methods]
+    figure.legend(lines, names, loc="outside lower center", ncols=min(len(methods), 5), frameon=False)
+    crosses = "; a cross where a seed diverged" if any(part.diverged for part in found) else ""
+    figure.suptitle(f"{study.name}: median and range over {plural(len(study.seeds), 'seed')}{crosses}",
+                    fontsize="medium")
     save(figure, path)
+
+
+def _label(method: str, found: Sequence[Curves], seeds: int) -> str:
+    """The method, and how many of its runs diverged or are missing."""
+    here = [part for part in found if part.group.method == method]
+    notes = [f"{count} of {seeds * len(here)} runs {what}"
+             for count, what in ((sum(part.diverged for part in here), "diverged"),
+                                 (sum(part.missing for part in here), "missing")) if count]
+    return f"{method} ({', '.join(notes)})" if notes else method
 
 
 def _range(found: Sequence[Any]) -> tuple[float, float]:
@@ -49,10 +67,17 @@ def _range(found: Sequence[Any]) -> tuple[float, float]:
     return low - room, high + room
 
 
-def _band(ax: Any, x: Any, values: Any, color: str, width: float) -> None:
-    with np.errstate(all="ignore"):
-        ax.fill_between(x, np.min(values, axis=0), np.max(values, axis=0), color=color, alpha=0.18, linewidth=0)
-    ax.plot(x, np.median(values, axis=0), color=color, linewidth=width)
+def _band(ax: Any, x: Any, part: Curves, higher: bool, color: str, width: float) -> None:
+    values, few = part.values, "o" if part.values.shape[1] <= FEW else ""
+    with catch_warnings(), np.errstate(all="ignore"):
+        simplefilter("ignore", RuntimeWarning)               # a column without any finite value
+        ax.fill_between(x, np.nanmin(values, axis=0), np.nanmax(values, axis=0), color=color, alpha=0.18, linewidth=0)
+    median = np.median(part.worst_filled(higher), axis=0)
+    ax.plot(x, np.where(np.isfinite(median), median, np.nan), color=color, linewidth=width, marker=few, markersize=3)
+    for row in values[len(part.ends):]:                      # the seeds that diverged
+        last = np.flatnonzero(np.isfinite(row))
+        if last.size:
+            ax.plot(x[last[-1]], row[last[-1]], color=color, marker="x", markersize=7, markeredgewidth=2)
 
 
 def _frame(ax: Any) -> None:

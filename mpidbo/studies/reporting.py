@@ -3,7 +3,9 @@
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from math import inf
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,9 +17,11 @@ from .figure import draw
 from .study import Group, Study, stored
 from .tune import TUNED
 
+Cell = str | float | int | None
+
 
 def report(study: Study, suffix: str = "png") -> list[Path]:
-    """table.csv, table.md and, unless all diverged, curves.png in the study's folder, from the runs that are there.
+    """table.csv, table.md and curves.png in the study's folder, from the runs that are there.
 
     Raises UserError when there is none.
     """
@@ -36,42 +40,67 @@ def report(study: Study, suffix: str = "png") -> list[Path]:
     return paths
 
 
-def table(study: Study, found: Sequence[Curves]) -> list[list[str]]:
-    """Header and a row for each group, best first on each topology."""
+def table(study: Study, found: Sequence[Curves]) -> list[list[Cell]]:
+    """Header and a row for each group, best first on each topology; None where there is no number."""
     goal = [f"{cost} to {study.target:g}" for cost in COSTS] if study.target is not None else []
-    rows = [["topology", "method", study.metric, "spread", "seeds", "diverged", "missing", *COSTS, *goal, "tuned"]]
+    rows: list[list[Cell]] = [["topology", "method", study.metric, "spread", "seeds", "diverged", "missing",
+                               *COSTS, *goal, "tuned"]]
     for topology in dict.fromkeys(group.topology for group in study.groups):
-        for part in sorted((part for part in found if part.group.topology == topology), key=lambda part: _rank(part, study.higher)):
-            ends = part.ends
-            mean, spread = (f"{np.mean(ends):.4g}", f"{np.std(ends, ddof=1) if len(ends) > 1 else 0:.2g}") if len(ends) else ("", "")
-            costs = [quantity(part.costs[cost][-1]) if len(ends) else "" for cost in COSTS]
-            rows.append([topology, part.group.method, mean, spread, str(len(ends)), str(part.diverged), str(part.missing), *costs,
-                         *(_reached(study, part) if goal else []), _steps(part.group)])
+        here = [part for part in found if part.group.topology == topology]
+        for part in sorted(here, key=lambda part: _rank(part, study.higher)):
+            ends, any_end = part.ends, bool(len(part.ends))
+            rows.append([
+                topology, part.group.method,
+                float(np.mean(ends)) if any_end else None,
+                (float(np.std(ends, ddof=1)) if len(ends) > 1 else 0.0) if any_end else None,
+                len(ends), part.diverged, part.missing,
+                *(float(np.mean(part.spent[cost])) if any_end else None for cost in COSTS),
+                *(_reached(study, part) if goal else []),
+                _steps(part.group)])
     return rows
 
 
-def _rank(part: Curves, higher: bool) -> float:
-    if part.diverged or not part.values.size:
-        return float("inf")
-    return float(-np.mean(part.ends) if higher else np.mean(part.ends))
+def _rank(part: Curves, higher: bool) -> tuple[int, float]:
+    """Groups with diverged runs come last, the fewer of them the earlier."""
+    if not len(part.ends):
+        return part.diverged + 1, inf
+    mean = float(np.mean(part.ends))
+    return part.diverged, -mean if higher else mean
 
 
-def _reached(study: Study, part: Curves) -> list[str]:
-    """The median over seeds of each cost when the metric's target was reached, or "" where not every seed reached it."""
+def _reached(study: Study, part: Curves) -> list[float | None]:
+    """The median over seeds of each cost when the target was reached; None unless every seed reached it."""
     assert study.target is not None
-    at = [reached(values, study.target, study.higher) for values in part.values]
+    at = [reached(values, study.target, study.higher) for values in part.worst_filled(study.higher)]
     if not at or None in at or part.diverged:
-        return [""] * len(COSTS)
-    return [quantity(float(np.median([part.costs[cost][i] for i in at]))) for cost in COSTS]
+        return [None] * len(COSTS)
+    return [float(np.median([part.costs[cost][i] for i in at])) for cost in COSTS]
 
 
 def _steps(group: Group) -> str:
-    winner = stored(group.folder / TUNED).get("winner", {})
-    return " ".join(f"{key}={value['start'] if isinstance(value, Mapping) and 'start' in value else value}"
-                    for section in winner.values() for key, value in section.items())
+    found = stored(group.folder / TUNED)
+    at_edge = {key for _, key, _ in found.get("edges", [])}
+    return " ".join(f"{key}={_start(value)}{' (edge)' if key in at_edge else ''}"
+                    for section in found.get("winner", {}).values() for key, value in section.items())
 
 
-def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """A table of Markdown."""
+def _start(value: Any) -> Any:
+    return value["start"] if isinstance(value, Mapping) and "start" in value else value
+
+
+def markdown(rows: Sequence[Sequence[Cell]]) -> str:
+    """A table of Markdown, with numbers of a few digits."""
     head, *body = rows
-    return "".join(f"| {' | '.join(row)} |\n" for row in (head, ["---"] * len(head), *body))
+    lines = [head, ["---"] * len(head),
+             *([_cell(value, str(name)) for value, name in zip(row, head, strict=True)] for row in body)]
+    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
+
+
+def _cell(value: Cell, name: str) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if name.partition(" to ")[0] in COSTS:
+        return quantity(value)
+    return f"{value:.2g}" if name == "spread" else f"{value:.4g}"

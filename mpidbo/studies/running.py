@@ -1,6 +1,6 @@
 """The runs of a study, one after the other; what has finished is not repeated, what was cut goes on."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import nan
 from pathlib import Path
@@ -21,29 +21,48 @@ from ..stopping import Held
 from .study import Group, Study
 from .tune import tuned
 
-DIVERGED = "diverged"
-"""The marker of a run that diverged; it holds the sentence."""
 
+def execute(study: Study, work: Sequence[tuple[Group, int]], comm: Any,
+            told: Callable[[str], None]) -> bool:
+    """Tune the groups of these runs and do the runs; False if a signal or the clock stopped it.
 
-def execute(study: Study, groups: Iterable[Group], comm: Any, told: Callable[[str], None]) -> bool:
-    """Tune and run the groups with every seed; False if a signal or the clock stopped it. Collective. Raises UserError."""
+    Collective. Raises UserError.
+    """
+    seeds: dict[int, list[int]] = {}
+    for group, seed in work:
+        seeds.setdefault(study.groups.index(group), []).append(seed)
     with Held() as held:
-        return all(_group(study, group, comm, told, held) for group in groups)
+        return all(_group(study, study.groups[i], chosen, comm, told, held)
+                   for i, chosen in seeds.items())
 
 
-def _group(study: Study, group: Group, comm: Any, told: Callable[[str], None], held: Held) -> bool:
-    def trial(tables: Mapping[str, Any], name: str) -> float | None:
-        return run(tables, group.folder / name, study.metric, comm, held, share=0.25)
+def _group(study: Study, group: Group, seeds: Sequence[int], comm: Any,
+           told: Callable[[str], None], held: Held) -> bool:
+    # Parts that share a group tune it each for itself, to the same result; the first is taken.
+    trials = "tune" if len(seeds) == len(study.seeds) else f"tune-for-seed-{seeds[0]}"
 
-    tables = tuned(study, group, trial, comm is None or comm.rank == 0) if study.tune else group.tables
-    if tables is None:
-        return False
+    def trial(tables: Mapping[str, Any], number: str) -> float | None:
+        return run(tables, group.folder / trials / number, study.metric, comm, held, share=0.25)
+
+    if study.tune is None:
+        tables, edges = group.tables, list[str]()
+    else:
+        found = tuned(study, group, trial, comm)
+        if found is None:
+            return False
+        tables, edges = found
+    for edge in edges:
+        told(f"{group.method} on {group.topology}: {edge}")
     steps = "  ".join(f"{key} = {value}" for key, value in tables.get("steps", {}).items())
-    for seed in study.seeds:
-        value = run({**tables, "run": {**tables.get("run", {}), "seed": seed}}, group.folder / f"seed-{seed}", study.metric, comm, held)
+    for seed in seeds:
+        of_seed = {**tables, "run": {**tables.get("run", {}), "seed": seed}}
+        value = run(of_seed, group.folder / f"seed-{seed}", study.metric, comm, held)
         if value is None:
             return False
-        told(f"{group.method} on {group.topology}, seed {seed}: {study.metric} {value:.4g}" + (f"  ({steps})" if steps else ""))
+        diverged = (group.folder / f"seed-{seed}" / files.DIVERGED).is_file()
+        said = "diverged" if diverged else f"{study.metric} {value:.4g}"
+        told(f"{group.method} on {group.topology}, seed {seed}: {said}"
+             + (f"  ({steps})" if steps else ""))
     return True
 
 
@@ -63,7 +82,7 @@ def _run(tables: Mapping[str, Any], out: Path, metric: str, comm: Any, held: Hel
     compare(comm, "run of a study", config.tables(), "start every rank with the same command line and the same files")
     with Plan(config, comm) as plan:
         folder = Folder(out, plan.config.tables(), plan.agents, "auto")
-        marker, value = out / DIVERGED, ""
+        marker, value = out / files.DIVERGED, ""
         if plan.agents.rank == 0 and (folder.finished or marker.is_file()):
             value = repr(_end(files.read_arrays(out / files.HISTORY)[0], metric, config.run, out, share)) if folder.finished else repr(nan)
         said = plan.agents.texts(f"{held.asked},{value}")
@@ -73,9 +92,7 @@ def _run(tables: Mapping[str, Any], out: Path, metric: str, comm: Any, held: Hel
             return float(value)
         try:
             result = plan.run(folder=folder, gather=False)
-        except Diverged as error:
-            if plan.agents.rank == 0:
-                files.write_text(marker, f"{error}\n")
+        except Diverged:
             return nan
         return None if result.stopped else _end(result.history, metric, config.run, out, share)
 

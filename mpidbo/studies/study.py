@@ -59,12 +59,18 @@ class Study:
         return {"study": configuration.plain({name: getattr(self, name) for name in own}),
                 **{f"{group.method} on {group.topology}": configuration.plain(group.tables) for group in self.groups}}
 
-    def part(self, text: str) -> tuple[Group, ...]:
-        """The groups of part "I/N", I from 0: every N-th. Raises UserError."""
-        found = re.fullmatch(r"(\d+)/(\d+)", text)
+    @property
+    def work(self) -> tuple[tuple[Group, int], ...]:
+        """Every run: a group and a seed."""
+        return tuple((group, seed) for group in self.groups for seed in self.seeds)
+
+    def part(self, text: str) -> tuple[tuple[Group, int], ...]:
+        """The runs of part "I/N", I from 0: every N-th. Raises UserError."""
+        found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
         if not found or not int(found[1]) < int(found[2]):
-            raise UserError(f"--part {text}: not of the form I/N with I from 0 to N - 1; write for example --part 0/4")
-        return self.groups[int(found[1])::int(found[2])]
+            raise UserError(f"--part {shown(text)}: not of the form I/N with I from 0 to N - 1; "
+                            "write for example --part 0/4")
+        return self.work[int(found[1])::int(found[2])]
 
 
 def load(path: Path, overrides: list[str], out: Path | None = None) -> Study:
@@ -178,6 +184,14 @@ def _slug(label: str) -> str:
 def stored(path: Path) -> dict[str, Any]:
     """The tables of a TOML file that a study wrote; {} where there is none or it is damaged."""
     try:
-        return tomllib.loads(path.read_text())
-    except (OSError, ValueError):
+        return parsed(path.read_text())
+    except (OSError, UnicodeDecodeError):
+        return {}
+
+
+def parsed(text: str) -> dict[str, Any]:
+    """The tables of such a text; {} if it is damaged."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
         return {}

@@ -11,22 +11,24 @@
 grid: as many points of the product as full trials fit the budget, drawn without repetition where there are more. halving: three
 times as many are tried for a ninth of the iterations, the best third goes on to a third of them, the best third of those to the end.
 The winner is the trial whose metric is best, averaged over the last quarter of its evaluations (a chance value at the end must not win);
-it is stored in tuned.toml beside its trials.
+it is stored in tuned.toml beside its trials. A winner at an edge of its choices is reported: a better one may be beyond.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from math import inf, isfinite
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tomli_w
 
 from .. import config as configuration
+from ..agents import agreed, texts
 from ..errors import UserError
 from ..files import write_text
 from ..reading import merged
-from .study import Group, Study, stored
+from .study import Group, Study, parsed
 
 Tables = Mapping[str, Any]
 Trial = Callable[[Tables, str], float | None]
@@ -38,34 +40,84 @@ EVALUATIONS = 36
 """Of a full trial."""
 
 
-def tuned(study: Study, group: Group, trial: Trial, root: bool) -> Tables | None:
-    """The group's tables with the steps that its trials found best; None if the trials were stopped. Raises UserError."""
+def tuned(study: Study, group: Group, trial: Trial, comm: Any) -> tuple[Tables, list[str]] | None:
+    """The group's tables with the steps that its trials found best, and what is to be said of them.
+
+    None if the trials were stopped. Collective. Raises UserError.
+    """
     assert study.tune is not None
     tune, path = study.tune, group.folder / TUNED
-    asked = {"tune": dict(tune), "metric": study.metric, "config": _plain(group.tables)}
-    found = stored(path)
-    if found:
-        if found.get("asked") != _plain(asked):
-            raise UserError(f"{path}: was tuned for another [tune] or configuration; choose another study.out, or remove that file")
-        return merged(group.tables, found["winner"])
+    asked = _plain({"tune": dict(tune), "metric": study.metric, "config": group.tables})
+
+    def finished() -> Tables:
+        """What is stored, by this process or by another part of the study; the same on every rank."""
+        text = ""
+        with agreed(comm):
+            if comm is None or comm.rank == 0:
+                text = _text(path)
+        found = parsed(texts(comm, text)[0])
+        if found and found.get("asked") != asked:
+            raise UserError(f"{path}: was tuned for another [tune] or configuration; "
+                            "choose another study.out, or remove that file")
+        return found
+
     points = candidates(tune, group)
     scores = dict.fromkeys(range(len(points)), inf)
     alive = list(scores)
+    found = finished()
     for length in lengths(tune):
         for i in alive:
+            if not found:
+                found = finished()
+            if found:
+                break
             tables = merged(group.tables, points[i])
-            run = {"iterations": length, "evaluate_every": max(1, tune["iterations"] // EVALUATIONS), "seed": tune["seed"]}
-            score = trial({**tables, "run": {**tables.get("run", {}), **run}}, f"tune/{i:03d}")
+            run = {"iterations": length, "evaluate_every": max(1, tune["iterations"] // EVALUATIONS),
+                   "seed": tune["seed"]}
+            score = trial({**tables, "run": {**tables.get("run", {}), **run}}, f"{i:03d}")
             if score is None:
                 return None
             scores[i] = (-score if study.higher else score) if isfinite(score) else inf
         alive = sorted(alive, key=lambda i: (scores[i], i))
         alive = alive[:max(1, len(alive) // ETA)] if length < tune["iterations"] else alive
-    winner = alive[0]                                   # where all have diverged, the study's runs will show it
-    if root:
+    if not found:
+        winner = points[alive[0]]                  # where all have diverged, the study's runs will show it
         trials = [{**points[i], "score": -scores[i] if study.higher else scores[i]} for i in scores]
-        write_text(path, tomli_w.dumps({"winner": points[winner], "asked": _plain(asked), "trials": trials}))
-    return merged(group.tables, points[winner])
+        found = {"winner": winner, "asked": asked, "trials": trials, "edges": edges(points, winner)}
+        with agreed(comm):
+            if comm is None or comm.rank == 0:
+                write_text(path, tomli_w.dumps(found))
+    at_edge = [f"{key} = {_size(found['winner'][section][key]):g} is the {side} of its choices, "
+               f"so a better one may be beyond; extend tune.{section}.{key}"
+               for section, key, side in edges(points, found["winner"])]
+    return merged(group.tables, found["winner"]), at_edge
+
+
+def edges(points: Sequence[Tables], winner: Tables) -> list[list[str]]:
+    """[section, key, "largest" or "smallest"] of each number of the winner at an end of what was tried."""
+    found = []
+    for section, table in winner.items():
+        for key, value in table.items():
+            tried = sorted({size for point in points if (size := _size(point[section][key])) is not None})
+            if len(tried) > 1 and _size(value) in (tried[0], tried[-1]):
+                found.append([section, key, "smallest" if _size(value) == tried[0] else "largest"])
+    return found
+
+
+def _size(value: Any) -> float | None:
+    """The number of a choice, or of a schedule; None for a word."""
+    if isinstance(value, Mapping):
+        value = value.get("start", value.get("scale"))
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); remove it to tune again") from None
 
 
 def lengths(tune: Tables) -> list[int]:
