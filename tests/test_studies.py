@@ -304,7 +304,7 @@ def test_a_diverged_seed_is_drawn_and_counted_as_diverged(half_diverged):
     legend = [text.get_text() for text in drawn[0].legends[0].get_texts()]
     assert legend == [f"{name} (1 of 2 runs diverged)" for name in STUDY["methods"]]
     ax = drawn[0].axes[0]
-    medians = [line for line in ax.lines if len(line.get_xdata()) > 1]
+    medians = [line for line in ax.lines if line.get_linewidth() > 1 and len(line.get_xdata()) > 1]
     assert all(np.isnan(line.get_ydata()[-1]) for line in medians), "half of the seeds have diverged: no median"
     assert sum(line.get_marker() == "x" for line in ax.lines) == 2
 

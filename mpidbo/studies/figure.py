@@ -74,6 +74,8 @@ def _band(ax: Any, x: Any, part: Curves, higher: bool, color: str, width: float)
         ax.fill_between(x, np.nanmin(values, axis=0), np.nanmax(values, axis=0), color=color, alpha=0.18, linewidth=0)
     median = np.median(part.worst_filled(higher), axis=0)
     ax.plot(x, np.where(np.isfinite(median), median, np.nan), color=color, linewidth=width, marker=few, markersize=3)
+    if part.diverged:                                        # the median ends; the other seeds go on
+        ax.plot(x, values.T, color=color, linewidth=0.6, alpha=0.5)
     for row in values[len(part.ends):]:                      # the seeds that diverged
         last = np.flatnonzero(np.isfinite(row))
         if last.size:
