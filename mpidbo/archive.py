@@ -61,12 +61,7 @@ def read(path: Path) -> Archive:
 
 
 def _diverged(marker: Path) -> str:
-    try:
-        return marker.read_text().strip() or "diverged"
-    except FileNotFoundError:
-        return ""
-    except (OSError, UnicodeDecodeError):
-        return "diverged"
+    return (files.read_text(marker).strip() or "diverged") if files.is_there(marker) else ""
 
 
 def _alone(path: Path) -> Archive:

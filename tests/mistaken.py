@@ -72,7 +72,8 @@ class Mistaken(mpidbo.Problem):
                 "start at nan": (np.full(3, np.nan), np.zeros(2))}.get(self.mode, (np.zeros(3), np.zeros(2)))
 
     def metrics(self, x, y):
-        return {"no metrics": None, "word": {"score": "high"}, "slash": {"a/b": 1.0}, "taken": {"upper_loss": 0.0}, "distance": {"distance": 0.0}, "curvature": {"curvature": 1.0},
+        return {"no metrics": None, "word": {"score": "high"}, "slash": {"a/b": 1.0}, "taken": {"upper_loss": 0.0},
+                "distance": {"distance": 0.0}, "curvature": {"curvature": 1.0},
                 "late": {"score": 1.0} if self.calls > 12 else {}}.get(self.mode, {})
 
 
