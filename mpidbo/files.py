@@ -95,10 +95,13 @@ def stored_hdf5(path: Path, remedy: str = "", where: str = "") -> Iterator[h5py.
             if disk.refusal is not None:
                 raise disk.refusal
     except (UserError, *FAULTS) as error:
-        cause = error if disk is None or disk.refusal is None else disk.refusal
-        if isinstance(cause, UserError):
+        refusal = disk.refusal if disk else None
+        if refusal is None and isinstance(error, UserError):
             raise
-        raise unreadable(path, cause, remedy, where) from None
+        fault = unreadable(path, refusal or error, remedy, where)
+    else:
+        return
+    raise fault         # out here: h5py's error would keep its objects alive until the interpreter ends, and then crash
 
 
 class _Disk:
@@ -139,7 +142,7 @@ class _Disk:
         try:
             return 0 if self.refusal else call(*given) or 0
         except OSError as error:
-            self.refusal = error
+            self.refusal = error.with_traceback(None)
             return 0
 
 
