@@ -19,6 +19,7 @@ from .errors import UserError, did_you_mean
 from .errors import shown as quoted
 from .layout import plural
 from .loading import make_problems, problem_class
+from .paths import options_of
 from .plan import Plan
 from .problems import ORACLES
 from .progress import COUNTS, Log, Progress
@@ -108,6 +109,7 @@ def check(args: argparse.Namespace, comm: None) -> int:
     table = with_absolute_paths({"problem": {"name": args.problem, **options(args.options)}}, Path())["problem"]
     announce(1)
     cls = problem_class(table["name"])
+    table = options_of(cls, table)
     n = args.agents or getattr(cls, "agents", None) or 2
     problem, = make_problems(cls, table, range(1), n, seed=args.seed, dtype=np.dtype("float64"))
     findings = checking.check(problem, rng=np.random.default_rng(args.seed))

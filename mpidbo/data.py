@@ -19,6 +19,8 @@ from .layout import aligned
 
 SUMS = "SHA256SUMS"
 """Beside the data: the sums of contents that the registry does not know, as of their first fetch."""
+BUILT_IN = ("digits", "synthetic")
+"""Samples that no file of the user holds."""
 TIMEOUT = 30
 """Seconds without an answer of a server."""
 ENDINGS = ("", ".gz", ".bz2")
@@ -55,6 +57,11 @@ def registry() -> dict[str, DataSet]:
     tables = tomllib.loads(Path(__file__).with_name("registry.toml").read_text(encoding="utf-8"))
     return {name: DataSet(**{**table, "name": name, "urls": tuple(table["urls"]), "files": tuple(
         File(**{"name": file, "source": file, **keys}) for file, keys in table["files"].items())}) for name, table in tables.items()}
+
+
+def is_name(text: str) -> bool:
+    """Whether a problem's option `data` means a data set by this text, whatever files there are."""
+    return text in BUILT_IN or text in registry()
 
 
 def known(name: str) -> DataSet:

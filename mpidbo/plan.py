@@ -23,6 +23,7 @@ from .memory import keep_freed
 from .metrics import Evaluation, StopRule, check_request
 from .networks import network
 from .oracles import Oracle
+from .paths import options_of
 from .record import Folder
 from .runner import Loop, Observer
 from .stall import Watch
@@ -77,7 +78,8 @@ class Plan:
             cls = problem_class(config.problem["name"])
             n = next(n for n in (run.agents, getattr(cls, "agents", None), 1 if comm is None else comm.size) if n is not None)
             self.agents = Agents(n, comm)
-            self.config = configuration.with_steps_of(cls, replace(config, run=replace(run, agents=n)))
+            config = replace(config, problem=options_of(cls, config.problem), run=replace(run, agents=n))
+            self.config = configuration.with_steps_of(cls, config)
             self.method: Method = configuration.rule_of(config.method, self.config.steps, n=n, horizon=run.iterations)
             self._specs = configuration.levels(config.topology, self.method, config.method["name"])
             self.levels = _topologies(self._specs, self.method, n) if self.agents.rank == 0 else {}

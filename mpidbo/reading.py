@@ -1,13 +1,12 @@
 """Reading a configuration: TOML, overrides, paths."""
 
-import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from . import contents
+from . import contents, paths
 from .config import plain
 from .errors import UserError
 
@@ -60,13 +59,13 @@ def merged(tables: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
 
 
 def with_absolute_paths(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Plain tables, with the paths relative to `folder` made absolute: run.out, run.start, topology files, `file.py:Class`,
-    and of the problem's options `path` and those that hold a slash."""
+    """Plain tables, with the paths relative to `folder` made absolute: run.out, run.start, topology files, `file.py:Class`;
+    the problem's options keep the folder in mind until the class says which are paths (`paths.options_of`)."""
     tables = plain(given)
 
     def absolute(table: Any, key: str) -> None:
         if isinstance(table, dict) and isinstance(table.get(key), str):
-            table[key] = _absolute(table[key], folder)
+            table[key] = paths.absolute(table[key], folder)
 
     for key in ("out", "start"):
         absolute(tables.get("run"), key)
@@ -78,14 +77,10 @@ def with_absolute_paths(given: Mapping[str, Any], folder: Path) -> dict[str, Any
         for key, value in problem.items():
             if key == "name" and isinstance(value, str) and ".py:" in value:
                 file, _, name = value.rpartition(":")
-                problem[key] = f"{_absolute(file, folder)}:{name}"
-            elif key != "name" and isinstance(value, str) and "://" not in value and ("/" in value or (key == "path" and value)):
-                absolute(problem, key)
+                problem[key] = f"{paths.absolute(file, folder)}:{name}"
+            elif key != "name":
+                problem[key] = paths.written(value, folder)
     return tables
-
-
-def _absolute(path: str, folder: Path) -> str:
-    return str((folder / os.path.expanduser(path)).resolve())
 
 
 def folder(config: Path, out: Path | None, run_out: str | None) -> Path:

@@ -9,8 +9,8 @@ import pytest
 # From the top; a module or a folder of the package per word. A new one takes its place here.
 LAYERS = [
     "__init__ __main__ cli commands",
-    "config plots solve loading plan ranks reading record archive saved show studies claims catalogue describe pictures doctor machine "
-    "jobscript batch starter",
+    "config plots solve loading plan ranks paths reading record archive saved show studies claims catalogue describe pictures doctor "
+    "machine jobscript batch starter",
     "runner metrics averaged checkpoint stopping stall curvature files trees progress traffic",
     "algorithms",
     "problems losses oracles strategies schedules check data",

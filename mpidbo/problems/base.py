@@ -34,6 +34,11 @@ class Problem:
     agents: ClassVar[int | None] = None
     """The number of agents of a run that does not say it, where the problem knows how many it has data for."""
 
+    paths: ClassVar[tuple[str, ...]] = ()
+    """The options that are paths of files or folders, or lists or tables of them: in a configuration relative to its folder, in `--set` and
+    `solve` to the working folder, they arrive absolute. The name of a data set (`mpidbo data list`, "digits", "synthetic") and an
+    address with :// arrive as written, as all other options do."""
+
     # Oracles. `sample` is what `draw` returned for this iteration and phase, or None for the full batch.
     f: Any = None
     """f(x, y, sample) -> float: the upper loss."""

@@ -1,7 +1,7 @@
 """What the problems with labelled samples have in common: trained in the lower level, validated in the upper."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -18,6 +18,8 @@ class Sampled(Problem):
     batch, val_batch : samples per draw, all different, of training and validation; 0 is the full batch, for
         val_batch the same as batch. An agent with no more samples than that takes all of them.
     """
+
+    paths: ClassVar[tuple[str, ...]] = ("data", "path")
 
     def __init__(self, agent: int, n_agents: int, *, xp: Any, seed: int, dtype: Any, share: Share, batch: int, val_batch: int) -> None:
         super().__init__(agent, n_agents, xp=xp, seed=seed)
