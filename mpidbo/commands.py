@@ -24,7 +24,7 @@ from .plan import Plan
 from .problems import ORACLES
 from .progress import COUNTS, Log, Progress
 from .ranks import compare as compare_ranks
-from .ranks import limit
+from .ranks import identity, limit
 from .reading import folder, load, parse_overrides, with_absolute_paths
 from .record import Folder, adopted
 from .show import show as shown
@@ -53,7 +53,7 @@ def _run(args: argparse.Namespace, comm: Any, read: Callable[[], dict[str, Any]]
         if args.resume != "never":
             config = configuration.check(adopted(tables, out))
         config = replace(config, run=replace(config.run, out=str(out)))
-    compare_ranks(comm, "mpidbo run", {**config.tables(), "--resume": args.resume, "--dry-run": args.dry_run}, SAME_FILES)
+    compare_ranks(comm, "mpidbo run", {**identity(config), "--resume": args.resume, "--dry-run": args.dry_run}, SAME_FILES)
     with Plan(config, comm) as plan:
         if args.dry_run:
             from .describe import describe

@@ -1,23 +1,26 @@
 """Ranks are compared before anything else: a run that each of them understands in its own way is nobody's run."""
 
+import inspect
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Set
 from functools import partial
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .agents import texts
 from .collectives import allgather
-from .config import Run
+from .config import Config, Run
 from .errors import UserError, shown
 from .files import flat
 
 Tables = Mapping[str, Any]
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
-MAX_SHOWN, MAX_KEYS, MAX_DEPTH = 60, 5, 6
+MISSING = "not given"
+MAX_SHOWN, MAX_KEYS, MAX_DEPTH = 80, 5, 6
 """Letters of a value in a sentence, keys in a sentence, and attributes within attributes that are compared."""
 WHOLE, BLOCKS = 1 << 28, 256
 """Arrays up to so many bytes are compared as a whole, larger ones in so many blocks of 1 MiB."""
@@ -30,7 +33,7 @@ def compare(comm: Any, call: str, tables: Tables, remedy: str) -> None:
     """
     if comm is None or comm.size == 1:
         return
-    mine = {"call": shown(call)} | {key: written(value) for key, value in flat(tables).items()}
+    mine = {"call": shown(call)} | {key: _short(written(value)) for key, value in flat(tables).items()}
     said = json.dumps(mine, sort_keys=True)
     digest = np.frombuffer(sha256(said.encode()).digest(), np.uint8)
     everyone = np.empty((comm.size, len(digest)), np.uint8)
@@ -49,15 +52,34 @@ def _differences(ranks: list[dict[str, str]]) -> str:
         first = ranks[0].get(key)
         other = next((rank for rank, table in enumerate(ranks) if table.get(key) != first), None)
         if other is not None:
-            found.append(f"{key} is {_short(first)} on rank 0 and {_short(ranks[other].get(key))} on rank {other}")
+            found.append(f"{key} is {first or MISSING} on rank 0 and {ranks[other].get(key) or MISSING} on rank {other}")
     more = len(found) - MAX_KEYS
     return ", ".join([*found[:MAX_KEYS], *([f"and {more} more"] if more > 0 else [])])
 
 
-def _short(text: str | None) -> str:
-    if text is None:
-        return "not given"
-    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN - 3]}..."
+def _short(text: str) -> str:
+    """The text, or its beginning and its digest."""
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN // 2]}... ({_digest(text.encode())})"
+
+
+def _digest(content: bytes) -> str:
+    return sha256(content).hexdigest()[:12]
+
+
+def identity(config: Config) -> dict[str, Any]:
+    """What makes a run: the tables of its configuration, and the source of its problem."""
+    return {**config.tables(), "the problem's source": source(config.problem["name"])}
+
+
+def source(problem: Any) -> str:
+    """The digest of the source of a problem: of its class, or of the file in `file.py:Class`; "" where there is none to read."""
+    try:
+        if isinstance(problem, type):
+            return _digest(inspect.getsource(problem).encode())
+        file = str(problem).rpartition(":")[0]
+        return _digest(Path(file).read_bytes()) if file.endswith(".py") else ""
+    except (OSError, TypeError):                         # typed into an interpreter; a file that is read later, with a sentence
+        return ""
 
 
 def written(value: Any, depth: int = MAX_DEPTH) -> str:
@@ -138,7 +160,7 @@ def _graph(value: Any, within: Callable[[Any], str]) -> str | None:
     for *ends, attributes in value.edges(data=True):
         named = [*map(within, ends)]
         parts.append(f"{named if value.is_directed() else sorted(named)} {within(attributes)}")
-    return f"{_kind(value)} {sha256(' '.join(sorted(parts)).encode()).hexdigest()[:12]}"
+    return f"{_kind(value)} {_digest(' '.join(sorted(parts)).encode())}"
 
 
 def limit(read: Callable[[], Tables]) -> float:

@@ -11,7 +11,7 @@ from .agents import agreed
 from .job import guarded, launched, same_launcher
 from .matrices import tabled
 from .plan import Plan, Result
-from .ranks import compare, limit
+from .ranks import compare, identity, limit
 from .reading import with_absolute_paths
 from .record import Folder
 from .stall import Watch
@@ -59,7 +59,7 @@ def solve(problem: Any, method: Any = "sparkle", topology: Any = "ring", agents:
         with agreed(comm):
             tables["topology"] = tabled(topology, kept=out is not None)
             checked = configuration.check(with_absolute_paths(tables, Path()))
-        compare(comm, "solve", {**checked.tables(), "gather": gather}, "pass the same arguments on every rank")
+        compare(comm, "solve", {**identity(checked), "gather": gather}, "pass the same arguments on every rank")
         with Plan(checked, comm) as plan:
             folder = Folder(Path(checked.run.out), plan.config.tables(), plan.agents, "never") if checked.run.out else None
             return plan.run(folder=folder, gather=gather)

@@ -1,7 +1,9 @@
 """Calls of `solve` whose arguments differ from rank to rank, one after the other; rank 0 prints what all ranks said, as JSON."""
 
+import importlib
 import json
 import sys
+from pathlib import Path
 
 import networkx
 import numpy as np
@@ -27,6 +29,17 @@ def local(p):
     class Local(Quadratic):
         pass
     return Local
+
+
+def sourced(folder):
+    """A class of one name, of which the last rank has another file."""
+    place = Path(folder, str(LAST))
+    place.mkdir(parents=True, exist_ok=True)
+    if RANK == 0 or LAST:
+        (place / "mine.py").write_text(f"from mpidbo.problems.quadratic import Quadratic\nclass Mine(Quadratic):\n    last = {LAST}\n")
+    COMM.Barrier()
+    sys.path.insert(0, str(place))
+    return importlib.import_module("mine").Mine
 
 
 def function():
@@ -76,6 +89,8 @@ def cases(folder):
                         "graph": star if LAST else ring, "object": Plain(int(LAST)), "dtype": big.astype("f4" if LAST else "f8"),
                         "list": [1, {"a": np.zeros(3) + LAST}]}.items():
         yield f"option {name}", option(value)
+    yield "edges", {"topology": networkx.cycle_graph(500) if LAST else networkx.path_graph(500), "agents": 500}
+    yield "source", {"problem": sourced(sys.argv[2])}
     yield "long", option("a" * 5000 + str(RANK))
     yield "same", option([big, function, ring, Plain(1), lambda: 0, {"b", "a", "c"}, networkx.Graph([*{("u", "v"), ("v", "w")}])])
     yield "same local class", {"problem": local(2)}

@@ -28,9 +28,9 @@ SENTENCES = {
     "agents": "run.agents is 4 on rank 0 and 6 on rank 2;",
     "stall_timeout": "run.stall_timeout is 7.0 on rank 0 and 8.0 on rank 1;",
     "everything": "more; pass",
-    "problem": 'problem.name is "quadratic" on rank 0 and "linear-regression" on rank 2;',
-    "class": 'problem.name is "mpidbo.problems.quadratic:Quadratic" on rank 0 and "__main__:Optional" on rank 2;',
-    "local class": '"__main__:local.<locals>.Local" on rank 2;',
+    "problem": 'problem.name is "quadratic" on rank 0 and "linear-regression" on rank 2',
+    "class": 'problem.name is "mpidbo.problems.quadratic:Quadratic" on rank 0 and "__main__:Optional" on rank 2, ',
+    "local class": '"__main__:local.<locals>.Local" on rank 2, ',
     "option": "problem.p is 3 on rank 0 and 4 on rank 2;",
     "option array": "problem.anything is float64 array (10000,) ",
     "option function": "problem.anything is __main__:function on rank 0 and __main__:other_function on rank 2;",
@@ -38,6 +38,8 @@ SENTENCES = {
     "option object": "problem.anything is <__main__.Plain object>",
     "option dtype": "problem.anything is float64 array (10000,) ",
     "option list": "problem.anything is [1, ",
+    "edges": "topology.edges is [[0, 1], [1, 2], [2, 3], ",
+    "source": "the problem's source is ",
     "long": 'problem.anything is "aaaaaaa',
     "same": None,
     "same local class": None,
@@ -45,7 +47,7 @@ SENTENCES = {
 
 
 def test_on_three_ranks(mpi, tmp_path):
-    done = mpi(3, [HERE / "ranks_disagree.py", tmp_path / "out"])
+    done = mpi(3, [HERE / "ranks_disagree.py", tmp_path / "out", tmp_path / "sources"])
     assert done.returncode == 0, done.stderr
     answers = json.loads(done.stdout)
     assert answers.keys() == SENTENCES.keys()

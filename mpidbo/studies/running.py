@@ -14,7 +14,7 @@ from ..agents import agreed
 from ..config import Run
 from ..errors import Diverged, UserError, did_you_mean
 from ..plan import Plan
-from ..ranks import compare, limit
+from ..ranks import compare, identity, limit
 from ..record import Folder, adopted
 from ..stall import Watch
 from ..stopping import Held
@@ -79,7 +79,7 @@ def _run(tables: Mapping[str, Any], out: Path, metric: str, comm: Any, held: Hel
     with agreed(comm):
         config = configuration.check(adopted(tables, out))
         config = replace(config, run=replace(config.run, out=str(out)))
-    compare(comm, "run of a study", config.tables(), "start every rank with the same command line and the same files")
+    compare(comm, "run of a study", identity(config), "start every rank with the same command line and the same files")
     with Plan(config, comm) as plan:
         folder = Folder(out, plan.config.tables(), plan.agents, "auto")
         marker, value = out / files.DIVERGED, ""
