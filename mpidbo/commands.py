@@ -15,6 +15,7 @@ from . import archive, batch, plots
 from . import config as configuration
 from . import jobscript as jobscripts
 from .agents import agreed
+from .contract import agents_of
 from .errors import UserError, did_you_mean
 from .errors import shown as quoted
 from .layout import plural
@@ -110,7 +111,7 @@ def check(args: argparse.Namespace, comm: None) -> int:
     announce(1)
     cls = problem_class(table["name"])
     table = options_of(cls, table)
-    n = args.agents or getattr(cls, "agents", None) or 2
+    n = args.agents or agents_of(cls) or 2
     problem, = make_problems(cls, table, range(1), n, seed=args.seed, dtype=np.dtype("float64"))
     findings = checking.check(problem, rng=np.random.default_rng(args.seed))
     print(checking.report(findings))

@@ -6,6 +6,7 @@ Every mistake is a UserError that names the key, what is wrong with it and the r
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from datetime import date, time
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal
@@ -14,7 +15,8 @@ import numpy as np
 
 from . import schedules, topology_table
 from .algorithms import METHODS, Method
-from .errors import UserError, did_you_mean, shown
+from .errors import UserError, did_you_mean, is_one_of, shown
+from .files import CONFIG
 from .metrics import ON_REQUEST
 from .strategies import STRATEGIES, Strategy, strategy
 
@@ -56,9 +58,15 @@ class Checkpoint:
     keep: int = 2
 
 
+LARGEST_INTEGER = 2**63 - 1
+"""More is no TOML."""
 LEAST = {"every": 0, "keep": 1, "agents": 1, "iterations": 0, "seed": 0, "evaluate_every": 1, "threads": 1, "stall_timeout": 0}
-MOST = 2**63 - 1
-"""The range of the whole numbers of `[run]`; more is no TOML."""
+MOST = {"agents": 10**6, "threads": 4096}
+"""The range of the whole numbers of `[run]`, unless the largest is `LARGEST_INTEGER`."""
+DEEPEST = 50
+"""Levels of lists and tables in each other."""
+INNER = 10**6
+"""The largest whole number of `[method]`: inner steps and the like, of which each iteration takes so many."""
 
 
 @dataclass(frozen=True)
@@ -83,15 +91,43 @@ class Config:
         return {section: plain(table) for section, table in found.items()}
 
 
-def plain(value: Any) -> Any:
-    """A value as TOML has it: tables without None, lists for tuples, no numbers of numpy, no paths."""
+def plain(value: Any, depth: int = 0) -> Any:
+    """A value as TOML has it: tables without None, lists for tuples, no numbers of numpy, no paths. Raises UserError."""
+    if depth > DEEPEST:
+        raise UserError(f"configuration: lists or tables are nested more than {DEEPEST} deep; "
+                        "a configuration has two or three levels")
     if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items() if item is not None}
+        return {key: plain(item, depth + 1) for key, item in value.items() if item is not None}
     if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
+        return [plain(item, depth + 1) for item in value]
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        return value.item()
     return str(value) if isinstance(value, Path) else value
+
+
+def _assure_toml(value: Any, where: str, free: bool = False) -> None:
+    """UserError unless a configuration's file can hold the value; where it is `free`, only of what is a string or a number."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise UserError(f"{where}: {shown(key)} is not a key; keys are strings, such as {where}.name")
+            _assure_toml(key, f"{where}, a key")
+            _assure_toml(item, f"{where}.{key}", free)
+    elif isinstance(value, list):
+        for item in value:
+            _assure_toml(item, where, free)
+    elif isinstance(value, str):
+        if "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
+            raise UserError(f"{where}: {shown(value)} holds bytes that are not UTF-8, or NUL, which {CONFIG} cannot hold; "
+                            "choose another text or name")
+    elif type(value) is int:
+        if not -LARGEST_INTEGER <= value <= LARGEST_INTEGER:
+            raise UserError(f"{where}: {shown(value)} is out of range; give a whole number of at most 64 bits, or one with a point, "
+                            "such as 1e20")
+    elif not (free or isinstance(value, (bool, float, date, time, Strategy, schedules.Schedule))):
+        raise UserError(f"{where}: {shown(value)} is not what {CONFIG} can hold; give a number, a text, true or false, a list or a table")
 
 
 def check(tables: Mapping[str, Any]) -> Config:
@@ -102,6 +138,8 @@ def check(tables: Mapping[str, Any]) -> Config:
         if not isinstance(table, Mapping):
             raise UserError(f"{section}: {shown(table)} is not a table; write [{section}] and its keys below it")
     problem, method, steps, topology, run, checkpoint = (plain(tables.get(section, {})) for section in SECTIONS)
+    for section, table in zip(SECTIONS, (problem, method, steps, topology, run, checkpoint), strict=True):
+        _assure_toml(table, section, free=section == "problem")
     if "name" not in problem:
         raise UserError('problem.name: missing; name the problem, such as name = "hyper-cleaning" or name = "my_file.py:MyProblem"')
     topology = topology_table.with_default(topology)
@@ -158,14 +196,15 @@ def _checkpoint(table: Mapping[str, Any]) -> Checkpoint:
 
 
 def _in_range(key: str, value: Any, where: str) -> None:
-    if key in LEAST and not LEAST[key] <= value <= MOST:
-        raise UserError(f"{where}: {value} is out of range; give at least {LEAST[key]}" + f" and at most {MOST}" * (value > MOST))
+    most = MOST.get(key, LARGEST_INTEGER)
+    if key in LEAST and not LEAST[key] <= value <= most:
+        raise UserError(f"{where}: {value} is out of range; give at least {LEAST[key]}" + f" and at most {most}" * (value > most))
 
 
 def _metrics(value: Any) -> tuple[str, ...]:
     names = tuple(value) if isinstance(value, list) else (value,)
     for name in names:
-        if name not in list(ON_REQUEST):
+        if not is_one_of(name, ON_REQUEST):
             raise UserError(f"run.metrics: no metric on request is called {shown(name)}; {did_you_mean(name, ON_REQUEST)}")
     return names
 
@@ -270,6 +309,8 @@ def rule_of(method: Mapping[str, Any], steps: Mapping[str, Any], *, n: int, hori
                 values[key] = _typed(value, hints[key], where)
                 if type(values[key]) in (int, float) and values[key] <= 0 and defaults[key] != 0:
                     raise UserError(f"{where}: {value} is not positive; give a positive number")
+                if type(values[key]) is int and values[key] > INNER:
+                    raise UserError(f"{where}: {value} is out of range; give at most {INNER}")
     return rule(**values)
 
 
@@ -282,7 +323,7 @@ def _typed(value: Any, hint: Any, where: str) -> Any:
     """The value as the type of a hint: a Literal, int, float, str or bool, or one of these or None. Raises UserError."""
     options = typing.get_args(hint)
     if typing.get_origin(hint) is Literal:
-        if value not in options:
+        if not is_one_of(value, options):
             raise UserError(f"{where}: {shown(value)} is none of {', '.join(options)}; {did_you_mean(value, options)}")
         return value
     if value is None and NoneType in options:

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from .errors import UserError, did_you_mean, shown
+from . import contract
+from .errors import UserError, did_you_mean, is_one_of, shown
 from .problems import PROBLEMS, Problem
 
 
@@ -19,7 +20,7 @@ def problem_class(name: Any) -> type[Any]:
     """The class of a problem: shipped, `file.py:Class`, or the class itself. Raises UserError."""
     if isinstance(name, type):
         return name
-    if name in list(PROBLEMS):
+    if is_one_of(name, PROBLEMS):
         module, _, attribute = PROBLEMS[name].partition(":")
         return getattr(import_module(f".problems.{module}", __package__), attribute)
     if not isinstance(name, str):
@@ -66,7 +67,11 @@ def make_problems(cls: type[Any], table: Mapping[str, Any], which: range, n: int
                   xp: Any = np) -> list[Any]:
     """The agents `which` of n; a wrong option is a UserError."""
     options = {key: value for key, value in table.items() if key != "name"}
-    parameters = inspect.signature(cls).parameters
+    try:
+        parameters = inspect.signature(cls).parameters
+    except (TypeError, ValueError):
+        raise UserError(f"problem.name: {cls.__name__} cannot be made, its __init__ is not a function; write __init__ as "
+                        "mpidbo.Problem has it") from None
     known = [key for key, p in parameters.items() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD) and key not in RESERVED]
     free = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     for key, value in options.items():
@@ -74,6 +79,8 @@ def make_problems(cls: type[Any], table: Mapping[str, Any], which: range, n: int
             raise UserError(f"problem.{key}: unknown option of {cls.__name__}; {did_you_mean(key, known)}")
         if key in known:
             _like(value, parameters[key].default, f"problem.{key}")
+            if contract.shipped(cls) and key not in cls.infinite and type(parameters[key].default) is float:
+                _bounded(value, dtype, f"problem.{key}")
     for key in known:
         if parameters[key].default is inspect.Parameter.empty and key not in options:
             raise UserError(f"problem.{key}: needed by {cls.__name__}; set it in [problem]")
@@ -83,11 +90,37 @@ def make_problems(cls: type[Any], table: Mapping[str, Any], which: range, n: int
     except TypeError as error:
         raise UserError(f"problem.name: {cls.__name__} cannot be made as {cls.__name__}(agent, n_agents, xp=..., seed=..., options) "
                         f"({error}); give its constructor these parameters, as mpidbo.Problem has them") from None
-    return [cls(agent, n, **given) for agent in which]
+    with contract.fitting(cls, table, n):
+        made = [_made(cls, agent, n, given) for agent in which]
+        contract.assure_finite(made)
+    contract.assure(made[0])
+    return made
+
+
+def _made(cls: type[Any], agent: int, n: int, given: Mapping[str, Any]) -> Any:
+    try:
+        return cls(agent, n, **given)
+    except TypeError as error:
+        if error.__traceback__ is not None and error.__traceback__.tb_next is not None:     # raised inside, not by the call
+            raise
+        raise UserError(f"problem.name: {cls.__name__} cannot be made ({error}); write __init__ as mpidbo.Problem has it") from None
+
+
+def _bounded(value: Any, dtype: Any, where: str) -> None:
+    """UserError when the square of a number is none of that type any more."""
+    most = float(np.sqrt(np.finfo(dtype).max))
+    if not abs(value) <= most:
+        raise UserError(f"{where}: {shown(value)} is out of range; give a number between {-most:.2g} and {most:.2g}")
 
 
 def _like(value: Any, default: Any, where: str) -> None:
-    """UserError when an option's type is not that of its default, or when it is NaN."""
+    """UserError when an option's type is not that of its default, nor its entries those of a default list, or when it is NaN."""
+    if isinstance(default, (list, tuple)):
+        if not isinstance(value, (list, tuple)):
+            raise UserError(f"{where}: {shown(value)} is not a list; give one, such as its default, {shown(default)}")
+        for item in value if len({type(part) for part in default}) == 1 else ():
+            _like(item, default[0], where)
+        return
     kinds = {bool: (type(value) is bool, "true or false"),
              int: (type(value) is int, "a whole number"),
              float: (type(value) in (int, float) and value == value, "a number"),

@@ -11,7 +11,7 @@ from .agents import Agents, agreed
 from .averaged import Averaged
 from .backend import host
 from .errors import Diverged, UserError, did_you_mean, shown
-from .oracles import Oracle
+from .oracles import Oracle, returned
 from .problems import ORACLES
 from .runner import Loop
 
@@ -79,11 +79,11 @@ class Evaluation:
     def _solution(self) -> Array:
         """x* where every agent knows it, else None."""
         problem, p = self.problems[0], self.averaged.p
-        x = host(problem.solution()) if hasattr(problem, "solution") else None
+        x = problem.solution() if hasattr(problem, "solution") else None
         with agreed(self.agents.comm):
-            if x is not None and np.shape(x) != (p,):
-                raise UserError(f"problem {type(problem).__name__}.solution(): shape {np.shape(x)}; return x* of shape ({p},), or None")
-        return x if self._all([x is not None]) else None
+            if x is not None and (got := returned(x)) != f"shape ({p},)":
+                raise UserError(f"problem {type(problem).__name__}.solution(): {got}; return x* of shape ({p},), or None")
+        return host(x) if self._all([x is not None]) else None
 
     def next(self, k: int) -> int:
         return k - k % self.every + self.every
@@ -255,7 +255,7 @@ def _checked(problem: Any, row: Any) -> dict[str, float]:
     for name, value in row.items():
         if not isinstance(name, str) or not name or set(name) & set("/\n"):
             raise UserError(f"{where}: {shown(name)} cannot be a metric's name; give a text without a slash")
-        if np.ndim(value) or np.asarray(value).dtype.kind not in "biuf":
+        if returned(value) != "shape ()":
             raise UserError(f"{where}: {name} is {shown(value)}, which is no number; return one")
     return {name: float(value) for name, value in row.items()}
 

@@ -131,9 +131,9 @@ class Oracle:
         for loss in ("f", "g"):
             if all(getattr(p, loss, None) is not None for p in self.problems):
                 self.losses(loss, x, y)
-        if self.constrained and np.shape(got := self.problems[0].project_x(x)) != (self.dims[0],):
-            raise UserError(f"problem {type(self.problems[0]).__name__}.project_x: returns shape {np.shape(got)}, expected "
-                            f"({self.dims[0]},); mend it")
+        if self.constrained and (got := returned(self.problems[0].project_x(x))) != f"shape ({self.dims[0]},)":
+            raise UserError(f"problem {type(self.problems[0]).__name__}.project_x: returns {got}, expected shape ({self.dims[0]},); "
+                            "mend it")
         self.draw(0)
         for name in names:
             point = (x, y, y) if name in PRODUCTS else (x, y)
@@ -148,8 +148,8 @@ class Oracle:
 
     def _fits(self, name: str, got: Any, i: int) -> None:
         """UserError unless what agent i of this rank returned has the shape of that oracle, and lies where the run's arrays do."""
-        if _kind(got) != f"shape ({self._width(name)},)":
-            raise UserError(f"problem {type(self.problems[i]).__name__}.{name}: agent {self.agents.first + i} returns {_kind(got)}, "
+        if returned(got) != f"shape ({self._width(name)},)":
+            raise UserError(f"problem {type(self.problems[i]).__name__}.{name}: agent {self.agents.first + i} returns {returned(got)}, "
                             f"expected shape ({self._width(name)},); mend it (see: mpidbo check)")
         if self.backend.xp is not np and isinstance(got, np.ndarray):
             raise UserError(f"problem {type(self.problems[i]).__name__}.{name}: agent {self.agents.first + i} returns an array of numpy, "
@@ -207,16 +207,27 @@ class Oracle:
         for i, problem in enumerate(self.problems):
             got = getattr(problem, name)(x, y if y.ndim == 1 else y[i], None)
             try:
+                if isinstance(got, (str, bytes)):           # "1" is no loss
+                    raise TypeError
                 values.append(float(got))
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 raise UserError(f"problem {type(problem).__name__}.{name}: agent {self.agents.first + i} returns "
-                                f"{_kind(got)}, expected a number; mend it (see: mpidbo check)") from None
+                                f"{returned(got)}, expected a number; mend it (see: mpidbo check)") from None
         return np.array(values)
 
 
-def _kind(got: Any) -> str:
+def returned(got: Any) -> str:
     """What an oracle returned, in a sentence."""
-    return "nothing" if got is None else shown(got) if isinstance(got, str) else f"shape {np.shape(got)}"
+    if got is None:
+        return "nothing"
+    try:
+        shape, dtype = np.shape(got), getattr(got, "dtype", None) or np.asarray(got).dtype
+    except ValueError:                                      # a list of lists of different lengths
+        return shown(got)
+    kind = getattr(dtype, "kind", "f")                      # a framework's own types have none
+    if kind not in "biuf" and (kind != "c" or shape == ()):
+        return shown(got)
+    return f"shape {shape}" + " of complex numbers" * (kind == "c")
 
 
 def _overrides_draw(problem: Any) -> bool:

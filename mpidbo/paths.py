@@ -41,7 +41,7 @@ def written(value: Any, folder: Path) -> Any:
 def options_of(cls: type[Any], problem: Mapping[str, Any]) -> dict[str, Any]:
     """`[problem]` with absolute paths where the class declares an option as one; the others as they were written. Raises UserError."""
     declared = getattr(cls, "paths", ())
-    if isinstance(declared, str) or not all(isinstance(key, str) for key in declared):
+    if not isinstance(declared, (tuple, list)) or not all(isinstance(key, str) for key in declared):
         raise UserError(f'problem {cls.__name__}.paths: {shown(declared)} does not name options; give a tuple such as ("path",)')
     return {key: value if key == "name" else _each(value, _located if key in declared else str) for key, value in problem.items()}
 

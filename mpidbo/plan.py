@@ -15,6 +15,7 @@ from .agents import Agents, agreed
 from .algorithms import Method
 from .backend import chosen, host
 from .config import Config
+from .contract import agents_of, fitting
 from .errors import UserError, out_of_memory
 from .files import read_arrays
 from .gossip import Gossip, Levels
@@ -76,7 +77,7 @@ class Plan:
         with agreed(comm, patient=True):            # for rank 0, which makes the topologies
             announce(run.threads)
             cls = problem_class(config.problem["name"])
-            n = next(n for n in (run.agents, getattr(cls, "agents", None), 1 if comm is None else comm.size) if n is not None)
+            n = next(n for n in (run.agents, agents_of(cls), 1 if comm is None else comm.size) if n is not None)
             self.agents = Agents(n, comm)
             config = replace(config, problem=options_of(cls, config.problem), run=replace(run, agents=n))
             self.config = configuration.with_steps_of(cls, config)
@@ -96,7 +97,8 @@ class Plan:
         with agreed(comm):
             self.x0, self.y0 = self._start()
             trees.of(self.problems[0], self.x0, self.y0)
-            self.oracle.probe(self.method.needs, self.x0, self.y0)
+            with fitting(type(self.problems[0]), config.problem, n):
+                self.oracle.probe(self.method.needs, self.x0, self.y0)
             self.oracle.together(run.batched, self.x0, self.y0)
             self.method.accept(self.oracle, self.backend.rows(self.x0), self.backend.rows(self.y0))
             self._heed_projection()
@@ -176,8 +178,11 @@ class Plan:
         """A start as finite arrays (p,), (q,). Raises UserError."""
         p, q = self.dims
         try:
-            x, y = (np.array(host(part), self.config.run.dtype) for part in start)
-        except (TypeError, ValueError):
+            parts = [np.asarray(host(part)) for part in start]
+            if any(part.dtype.kind not in "biuf" for part in parts):
+                raise TypeError
+            x, y = (np.array(part, self.config.run.dtype) for part in parts)
+        except (TypeError, ValueError, OverflowError):
             raise UserError(f"{where}: not two arrays of numbers; give (x0, y0) of shapes ({p},) and ({q},)") from None
         if x.shape != (p,) or y.shape != (q,):
             raise UserError(f"{where}: shapes {x.shape} and {y.shape} do not fit dims ({p}, {q}); make them ({p},) and ({q},)")

@@ -19,6 +19,8 @@ def load(path: Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
         raise UserError(f"{path}: no such file; give the path of a configuration in TOML") from None
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path}: not valid TOML: {error}; fix that line") from None
+    except RecursionError:
+        raise UserError(f"{path}: not valid TOML: lists or tables are nested too deep; a configuration has two or three levels") from None
     except contents.FAULTS as error:
         raise UserError(f"{path}: cannot be read ({contents.why(error)}); give the path of a configuration in TOML") from None
     tables = with_absolute_paths(tables, path.parent)
@@ -42,7 +44,7 @@ def parse_overrides(overrides: Iterable[str]) -> dict[str, Any]:
 
 
 def _value(text: str) -> Any:
-    with suppress(tomllib.TOMLDecodeError):
+    with suppress(ValueError, RecursionError):
         return tomllib.loads(f"value = {text}")["value"]
     with suppress(ValueError):
         return float(text)
@@ -85,4 +87,9 @@ def with_absolute_paths(given: Mapping[str, Any], folder: Path) -> dict[str, Any
 
 def folder(config: Path, out: Path | None, run_out: str | None) -> Path:
     """The folder of a run: --out, else run.out, else runs/NAME-OF-CONFIG in the working folder."""
-    return Path(out or run_out or Path("runs", config.stem)).resolve()
+    path = Path(out or run_out or Path("runs", config.stem)).resolve()
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise UserError(f"run.out: {path} is not UTF-8, which config.toml cannot hold; choose a folder with another name") from None
+    return path

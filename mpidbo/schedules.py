@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import UserError, did_you_mean, shown
+from .errors import UserError, did_you_mean, is_one_of, shown
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,10 @@ class Power:
     warmup: int = 0
 
     def __call__(self, k: int) -> float:
-        value = self.start if self.exponent == 0 else self.start * (1 + k / self.offset) ** self.exponent
+        try:
+            value = self.start if self.exponent == 0 else self.start * (1 + k / self.offset) ** self.exponent
+        except OverflowError:                           # the run diverges, and says so
+            value = math.inf
         return value * (k + 1) / self.warmup if k + 1 < self.warmup else value
 
 
@@ -49,7 +52,7 @@ def schedule(spec: "float | Mapping[str, Any] | Schedule", n: int, where: str, h
     if not isinstance(spec, Mapping):
         return Power(_number(spec, where, 0))
     kind = spec.get("kind", "constant")
-    if kind not in list(KINDS):
+    if not is_one_of(kind, KINDS):
         raise UserError(f"{where}.kind: no schedule is called {shown(kind)}; {did_you_mean(kind, KINDS)}")
     keys = (*KINDS[kind], "warmup")
     for key in spec:

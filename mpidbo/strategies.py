@@ -26,7 +26,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from .errors import UserError, did_you_mean, shown
+from .errors import UserError, did_you_mean, is_one_of, shown
 
 Array = Any
 Step = Generator[Any, Any, tuple[Array, Any]]
@@ -135,6 +135,6 @@ def strategy(name: "str | Strategy", where: str = "strategy") -> Strategy:
     """The strategy of that name; UserError if there is none."""
     if isinstance(name, Strategy):
         return name
-    if name not in list(STRATEGIES):
+    if not is_one_of(name, STRATEGIES):
         raise UserError(f"{where}: no strategy is called {shown(name)}; {did_you_mean(name, STRATEGIES)}")
     return STRATEGIES[name]

@@ -20,7 +20,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import LinearOperator, eigs, eigsh, svds
 
 from . import matrices
-from .errors import UserError
+from .errors import UserError, shown
 from .graphs import TOPOLOGIES, Graph, weigh
 from .topology_table import check_table, options
 
@@ -154,7 +154,7 @@ def make(spec: str | Mapping[str, Any], n: int, *, where: str = "topology", fold
     (n, n), finite, nonnegative, doubly stochastic to 1e-10 and connected, with rho < 1.
     """
     if n < 1 or not isinstance(spec, str | Mapping):
-        raise UserError(f"{where}: {spec!r} is no topology of {n} agents; give a name or a table, and at least 1 agent")
+        raise UserError(f"{where}: {shown(spec)} is no topology of {n} agents; give a name or a table, and at least 1 agent")
     table = {"name": spec} if isinstance(spec, str) else spec
     kind = check_table(table, where)
     try:

@@ -63,15 +63,15 @@ def check_table(table: Mapping[str, Any], where: str) -> str:
     value = table[source]
     if source == "name" and not (isinstance(value, str) and value in TOPOLOGIES):
         is_file = isinstance(value, str) and "." in value
-        remedy = f"a file is file = {shown(value[:80])}" if is_file else did_you_mean(value, TOPOLOGIES)
-        raise UserError(f"{where}.name: no topology is called {_said(value)}; {remedy}")
-    name = "edges" if source == "edges" else str(value)[:80]
+        remedy = f"a file is file = {shown(value)}" if is_file else did_you_mean(value, TOPOLOGIES)
+        raise UserError(f"{where}.name: no topology is called {shown(value)}; {remedy}")
+    name = "edges" if source == "edges" else str(value)
     known = [source, "weights", "lazy", "drop", *(options(value) if source == "name" else [])]
     for key, value in table.items():
         if key not in known:
-            raise UserError(f"{where}.{str(key)[:80]}: unknown key of {name}; {did_you_mean(key, known)}")
+            raise UserError(f"{where}.{key}: unknown key of {name}; {did_you_mean(key, known)}")
         if key in RULES and not RULES[key][0](value):
-            raise UserError(f"{where}.{key}: {_said(value)} does not fit; give {RULES[key][1]}")
+            raise UserError(f"{where}.{key}: {shown(value)} does not fit; give {RULES[key][1]}")
     return source
 
 
@@ -114,12 +114,3 @@ def of_levels(table: Mapping[str, Any], strategies: Mapping[str, str], method: s
                             'take another strategy, over a star for example: topology.name = "star"')
         found[level] = (where, None if strategy == "centralized" else spec)
     return found
-
-
-def _said(value: Any) -> str:
-    """A value in a sentence, of bounded length."""
-    try:
-        text = repr(value)
-    except ValueError:                                      # a whole number of too many digits
-        return "that number"
-    return text if len(text) <= 80 else f"{text[:80]}..."

@@ -13,7 +13,7 @@ LAYERS = [
     "machine jobscript batch starter",
     "runner metrics averaged checkpoint stopping stall curvature files trees progress traffic",
     "algorithms",
-    "problems losses oracles strategies schedules check data",
+    "problems losses contract oracles strategies schedules check data",
     "failing gossip networks exchange staging topologies topology_table matrices graphs",
     "agents background collectives memory threads job backend fused state errors layout contents _version",
 ]

@@ -88,7 +88,7 @@ SENTENCES = {
     "steps.alpha.kind=inverse-sqrt": "steps.alpha.start: needed by schedule inverse-sqrt",
     "method.name=3": "method.name: 3 is not a text",
     "method.lower=['ed']": 'method.lower: no strategy is called ["ed"]',
-    "topology.lazy=maybe": "topology.lazy: 'maybe' does not fit; give true or false",
+    "topology.lazy=maybe": 'topology.lazy: "maybe" does not fit; give true or false',
     "topology.upper=ring": 'topology.upper: "ring" is not a table; write [topology.upper]',
     "problem.p=0": "p = 0",
     "problem.p=1.5": "problem.p: 1.5 is not a whole number; give one, such as its default, 5",

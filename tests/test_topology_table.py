@@ -19,11 +19,11 @@ REFUSED = [
     ("soba", {"edges": [[0, 1], [1, 2, 0.5]]}, r"topology\.edges: .*does not fit"),
     ("soba", {"edges": [[0, -1]]}, r"topology\.edges: .*does not fit"),
     ("soba", {"edges": [[0, 0.5]]}, r"topology\.edges: .*does not fit"),
-    ("soba", {"edges": [[0, 2**70]]}, r"topology\.edges: .*does not fit"),
-    ("soba", {"edges": "W.npy"}, r"topology\.edges: 'W\.npy' does not fit"),
+    ("soba", {"edges": [[0, 2**70]]}, r"topology\.edges: .*out of range"),
+    ("soba", {"edges": "W.npy"}, r'topology\.edges: "W\.npy" does not fit'),
     ("soba", {"edges": [[0, 1]], "p": 0.5}, r"topology\.p: unknown key of edges"),
     ("sparkle", {"name": "ring", "edges": [[0, 1]]}, "either a name or a file"),
-    ("soba", {"name": "rnig"}, r"topology\.name: .*'rnig'; did you mean ring"),
+    ("soba", {"name": "rnig"}, r'topology\.name: .*"rnig"; did you mean ring'),
     ("soba", {"name": "ring", "lasy": True}, r"topology\.lasy: unknown key of ring; did you mean lazy"),
     ("soba", {"lazy": 1}, r"topology\.lazy: 1 does not fit"),
     ("soba", {"drop": 0.5}, r"topology\.drop: centralized averages"),
@@ -45,10 +45,10 @@ REFUSED = [
     ("sparkle", {"upper": "ring"}, r'topology\.upper: "ring" is not a table'),
     ("sparkle", {"upper": {"upper": RING, "name": "ring"}}, r"topology\.upper\.upper: unknown key"),
     ("sparkle", {"uper": RING}, r"topology\.uper: unknown key of ring"),
-    ("sparkle", {"name": ["ring"]}, r"topology\.name: no topology is called \['ring'\]"),
-    ("sparkle", {"name": "exponential", "directed": "yes"}, r"topology\.directed: 'yes' does not fit"),
-    ("sparkle", {"name": "x" * 5000}, r"no topology is called 'x{79}\.\.\.; "),
-    ("sparkle", {"name": "ring", "weights": ["uniform"]}, r"topology\.weights: \['uniform'\] does not fit"),
+    ("sparkle", {"name": ["ring"]}, r'topology\.name: no topology is called \["ring"\]'),
+    ("sparkle", {"name": "exponential", "directed": "yes"}, r'topology\.directed: "yes" does not fit'),
+    ("sparkle", {"name": "x" * 5000}, r'no topology is called "x+\.\.\.x+"; '),
+    ("sparkle", {"name": "ring", "weights": ["uniform"]}, r'topology\.weights: \["uniform"\] does not fit'),
     ("sparkle", {"name": "erdos-renyi", "seed": 10**5000, "p": -1}, r"topology\.seed|topology\.p"),
 ]
 
@@ -86,7 +86,7 @@ def test_what_is_resolved_is_taken_again(method, topology):
 def test_every_command_refuses(command, tmp_path, capsys):
     (tmp_path / "one.toml").write_text('[problem]\nname = "quadratic"\n[method]\nname = "soba"\n[topology]\nname = "rnig"\n')
     assert cli.main([*command.split(), str(tmp_path / "one.toml")]) == 2
-    assert "topology.name: no topology is called 'rnig'" in capsys.readouterr().err
+    assert 'topology.name: no topology is called "rnig"' in capsys.readouterr().err
 
 
 def test_a_study_refuses(tmp_path, capsys):

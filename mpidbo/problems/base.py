@@ -39,6 +39,9 @@ class Problem:
     `solve` to the working folder, they arrive absolute. The name of a data set (`mpidbo data list`, "digits", "synthetic") and an
     address with :// arrive as written, as all other options do."""
 
+    infinite: ClassVar[tuple[str, ...] | None] = None
+    """The options that may be infinite, where the others may not; None: any option may."""
+
     # Oracles. `sample` is what `draw` returned for this iteration and phase, or None for the full batch.
     f: Any = None
     """f(x, y, sample) -> float: the upper loss."""

@@ -67,6 +67,14 @@ def labelled(data: str, path: str = "") -> tuple[Labelled, Labelled]:
     path : where the files of a named data set lie, if not where `mpidbo data fetch` puts them: their folder, or the first LIBSVM file.
     UserError: data that are not there, are damaged, or need a package that is missing.
     """
+    try:
+        return _labelled(data, path)
+    except OSError as error:                    # a name too long for any file, a folder that may not be searched
+        raise UserError(f"problem.{'path' if path else 'data'}: {path or data} cannot be read ({error.strerror}); "
+                        "give the path of a LIBSVM file, or of a folder with IDX files") from None
+
+
+def _labelled(data: str, path: str) -> tuple[Labelled, Labelled]:
     if data == "digits":
         return digits(), digits()
     if data not in sets.registry():

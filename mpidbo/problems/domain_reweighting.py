@@ -42,9 +42,10 @@ class DomainReweighting(Supervised):
                  split: str = "dirichlet", concentration: float = 1.0, batch: int = 0, val_batch: int = 0,
                  n_train: int = 0, n_validation: int = 0) -> None:
         if not 0 < noisy < sources:
-            raise UserError(f"problem.noisy: {noisy} of {sources} sources must be noisy, at least one and not all")
+            raise UserError(f"problem.noisy: {noisy} of {sources} sources must be noisy, at least one and not all; choose another "
+                            "number")
         if not 0 <= corruption <= 1:
-            raise UserError(f"problem.corruption: {corruption} is a probability and must lie between 0 and 1")
+            raise UserError(f"problem.corruption: {corruption} is a probability; choose one between 0 and 1")
         if weights not in (kinds := ("softmax", "simplex")):
             raise UserError(f'problem.weights: "{weights}" is unknown; {did_you_mean(weights, kinds)}')
         if mu <= 0:

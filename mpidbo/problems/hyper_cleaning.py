@@ -84,7 +84,7 @@ class HyperCleaning(Cleaning, Supervised):
         if model not in (known := ("softmax", "mlp")):
             raise UserError(f'problem.model: "{model}" is unknown; {did_you_mean(model, known)}')
         if not 0 <= corruption <= 1:
-            raise UserError(f"problem.corruption: {corruption} is a probability and must lie between 0 and 1")
+            raise UserError(f"problem.corruption: {corruption} is a probability; choose one between 0 and 1")
         share = share_of(data, agent, n_agents, seed=seed, split=split, concentration=concentration,
                          n_train=n_train, n_validation=n_validation, xp=xp, dtype=dtype, path=path)
         super().__init__(agent, n_agents, xp=xp, seed=seed, dtype=dtype, share=share,

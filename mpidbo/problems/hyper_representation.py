@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..errors import UserError
+from ..errors import UserError, shown
 from .classifiers import Classifier
 from .shares import Tag, generator, share_of
 from .supervised import Sampled
@@ -38,7 +38,7 @@ class HyperRepresentation(Sampled):
                  hidden: Sequence[int] = (20,), ridge: float = 1e-2, split: str = "dirichlet", concentration: float = 1.0,
                  batch: int = 0, val_batch: int = 0, n_train: int = 0, n_validation: int = 0) -> None:
         if not hidden or min(hidden) < 1:
-            raise UserError(f"problem.hidden: {list(hidden)} leaves no features; give the widths of the layers, such as [20]")
+            raise UserError(f"problem.hidden: {shown(list(hidden))} leaves no features; give the widths of the layers, such as [20]")
         if ridge <= 0:
             raise UserError(f"problem.ridge: {ridge} leaves g without strong convexity; choose a positive number")
         share = share_of(data, agent, n_agents, seed=seed, split=split, concentration=concentration,

@@ -1,7 +1,7 @@
 """Linear regression through a lower-level ridge regression, with a closed-form solution."""
 
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -30,6 +30,8 @@ class LinearRegression(Problem):
 
     With the default options the curvature of g_i stays below about 3 and that of the averaged g above 0.1.
     """
+
+    infinite: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, agent: int, n_agents: int, *, xp: Any, seed: int, dtype: Any = np.float64, p: int = 10,
                  q: int = 20, heterogeneity: float = 1.0, noise: float = 0.1, batch: int = 1,

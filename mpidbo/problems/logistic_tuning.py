@@ -90,7 +90,7 @@ def _synthetic(agent: int, n_agents: int, seed: int, heterogeneity: float, featu
         raise UserError(f"problem: {n_train} training and {n_validation} validation samples of {features} features in "
                         f"{classes} classes do not do for {n_agents} agents; each needs one sample of either at least")
     if heterogeneity < 0:
-        raise UserError(f"problem.heterogeneity: {heterogeneity} must not be negative")
+        raise UserError(f"problem.heterogeneity: {heterogeneity} must not be negative; 0 is no heterogeneity")
     truth = generator(seed, Tag.TRUTH).standard_normal((features, classes))
     rng = generator(seed, Tag.FEATURES, agent)
     mean, deviation = heterogeneity * rng.standard_normal(features), 1 + heterogeneity * agent / n_agents

@@ -35,9 +35,10 @@ class MetaLearning(Stackable):
                  batch: int = 0) -> None:
         super().__init__(agent, n_agents, xp=xp, seed=seed)
         if not 0 < features <= dim:
-            raise UserError(f"problem.features: {features} must lie between 1 and dim = {dim}")
+            raise UserError(f"problem.features: {features} must lie between 1 and dim = {dim}; take fewer, or a larger dim")
         if min(tasks, shots, queries) < 1 or batch < 0:
-            raise UserError(f"problem: {tasks} tasks, {shots} shots, {queries} queries must all be positive, batch = {batch} not negative")
+            raise UserError(f"problem: {tasks} tasks, {shots} shots, {queries} queries must all be positive, batch = {batch} not "
+                            "negative; choose larger numbers")
         if ridge <= 0:
             raise UserError(f"problem.ridge: {ridge} leaves g without strong convexity; choose a positive number")
         self.dtype, self.tasks, self.features, self.ridge, self.batch = dtype, tasks, features, ridge, batch

@@ -1,6 +1,6 @@
 """A lower level with many minimisers, after MEHA's toy."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -29,6 +29,8 @@ class NonconvexToy(Problem):
     noise : standard deviation of the noise that a draw adds to every gradient; 0: deterministic. The noise is
         additive, the same at every point, so it is the gradient of <noise, .>.
     """
+
+    infinite: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, agent: int, n_agents: int, *, xp: Any, seed: int, dtype: Any = np.float64, dim: int = 1,
                  a: float = 2.0, c: float = 2.0, x0: float = -6.0, heterogeneity: float = 0.0,

@@ -12,6 +12,8 @@ from .base import Problem
 class _Bellman(Problem):
     """g_i = |y - (B x + c)|^2 with B (q, p) and c (q,) from agent i's Bellman operator; q is the number of states."""
 
+    infinite: ClassVar[tuple[str, ...]] = ()
+
     def __init__(self, agent: int, n_agents: int, *, xp: Any, seed: int, dtype: Any = np.float64,
                  states: int = 100, p: int = 10, discount: float = 0.9, heterogeneity: float = 1.0, batch: int = 1,
                  lam: float = 0.0) -> None:
@@ -19,7 +21,7 @@ class _Bellman(Problem):
         if not 0 <= discount < 1:
             raise UserError(f"problem.discount: {discount} is not a discount factor; choose one in [0, 1)")
         if not 0 < p <= states:
-            raise UserError(f"problem.p: {p} features must lie between 1 and states = {states}")
+            raise UserError(f"problem.p: {p} features must lie between 1 and states = {states}; take fewer, or more states")
         if batch < 0:
             raise UserError(f"problem.batch: {batch} transitions cannot be drawn; 0 is the full batch")
         self.dims, self.dtype, self.discount, self.batch, self.lam = (p, states), dtype, discount, batch, lam

@@ -1,7 +1,7 @@
 """Heterogeneous quadratic problem with a closed-form solution."""
 
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -24,6 +24,8 @@ class Quadratic(Problem):
         additive, the same at every point, so it is the gradient of <noise, .>.
     condition : condition number of the common part of H_i; its eigenvalues lie between 1/condition and 1.
     """
+
+    infinite: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, agent: int, n_agents: int, *, xp: Any, seed: int, dtype: Any = np.float64, p: int = 5,
                  q: int = 5, heterogeneity: float = 1.0, noise: float = 0.0, condition: float = 4.0) -> None:

@@ -1,6 +1,6 @@
 """Problems whose oracles are written once, stacked."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from .base import Problem
 
@@ -9,6 +9,8 @@ class Stackable(Problem):
     """An agent whose oracles are those of `_one`, the stacked oracles of this agent alone."""
 
     _one: Any
+
+    infinite: ClassVar[tuple[str, ...]] = ()
 
     def f_x(self, x: Any, y: Any, sample: Any) -> Any:
         return self._one.f_x(x[None], y[None], [sample])[0]

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..errors import UserError
+from ..errors import UserError, shown
 from .base import Problem
 from .classifiers import Classifier
 from .shares import Samples, Share
@@ -20,6 +20,7 @@ class Sampled(Problem):
     """
 
     paths: ClassVar[tuple[str, ...]] = ("data", "path")
+    infinite: ClassVar[tuple[str, ...]] = ("concentration",)
 
     def __init__(self, agent: int, n_agents: int, *, xp: Any, seed: int, dtype: Any, share: Share, batch: int, val_batch: int) -> None:
         super().__init__(agent, n_agents, xp=xp, seed=seed)
@@ -55,6 +56,8 @@ class Supervised(Sampled):
 
     def __init__(self, agent: int, n_agents: int, *, xp: Any, seed: int, dtype: Any, share: Share,
                  hidden: Sequence[int] = (), bias: bool = True, batch: int, val_batch: int) -> None:
+        if min(hidden, default=1) < 1:
+            raise UserError(f"problem.hidden: {shown(list(hidden))} holds a width below 1; give the widths of the layers, such as [20]")
         super().__init__(agent, n_agents, xp=xp, seed=seed, dtype=dtype, share=share, batch=batch, val_batch=val_batch)
         self.classifier = Classifier((self.train.X.shape[1], *hidden, share.classes), xp=xp, bias=bias)
 
