@@ -2,8 +2,8 @@
 
     python benchmarks/soak.py [RUNS] [SEED]
 
-Every result must be, to the bit, that of the run that nothing interrupts; no checkpoint that was vouched for may be damaged or passed over.
-Kills that leave an unfinished checkpoint fell into the writing of one, and are counted.
+Every result must be, to the bit, that of the run that nothing interrupts; no complete checkpoint may be lost, damaged or
+passed over, whether one or two are kept. Kills that leave an unfinished checkpoint fell into the writing of one, and are counted.
 """
 
 import os
@@ -35,14 +35,14 @@ class Fault(AssertionError):
 
 
 def newest(out: Path) -> int:
-    """The iteration of the newest checkpoint that is vouched for, or -1."""
+    """The iteration of the newest complete checkpoint, or -1."""
     with suppress(FileNotFoundError):
         return max((at for at in kept(out) if (out / "checkpoints" / str(at) / "manifest.json").exists()), default=-1)
     return -1
 
 
 def unfinished(out: Path) -> set[tuple[int, int]]:
-    """The checkpoints that were begun and not vouched for, each with the time of its last change."""
+    """The checkpoints that were begun and are not complete, each with the time of its last change."""
     with suppress(FileNotFoundError):
         places = [out / "checkpoints" / str(at) for at in kept(out)]
         return {(int(place.name), place.stat().st_mtime_ns) for place in places if not (place / "manifest.json").exists()}
@@ -65,7 +65,7 @@ def attempt(path: Path, out: Path, dice: random.Random, kill: bool) -> tuple[boo
     ranks, mark, before, left = dice.choice(RANKS), uuid.uuid4().hex, newest(out), unfinished(out)
     env = launch.environment({launch.MARK: mark, "MPIDBO_TEST_DRAW": "0.0005" if kill else "0",
                               "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"})
-    words = launch.command(ranks, ["-m", "mpidbo", "run", path, "--out", out])
+    words = launch.command(ranks, ["-m", "mpidbo", "run", path, "--out", out, "--set", f"checkpoint.keep={dice.choice((1, 2))}"])
     segments: set[Path] = set()
     early, whom, limit = dice.random() < 0.1, dice.choice(("one", "all")), time.monotonic() + 120
     with subprocess.Popen(words, env=env, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -86,9 +86,11 @@ def attempt(path: Path, out: Path, dice: random.Random, kill: bool) -> tuple[boo
             for segment in segments:                   # killed ranks cannot remove them
                 segment.unlink(missing_ok=True)
     if "damaged" in said or "missing" in said or (before >= 0 and "STARTING FROM ITERATION 0" in said):
-        raise Fault(f"a vouched checkpoint was passed over: {said}")
+        raise Fault(f"a complete checkpoint was passed over: {said}")
     if before >= 0 and "going on" in said and f"going on from iteration {before}\n" not in said:
         raise Fault(f"not from the newest checkpoint, {before}: {said}")
+    if newest(out) < before:
+        raise Fault(f"the checkpoint of iteration {before} is lost, the newest is {newest(out)}: {said}")
     if process.returncode != 0 and not kill:
         raise Fault(f"exit code {process.returncode}: {said}{err}")
     if process.returncode == 0:
