@@ -13,8 +13,10 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-FAULTS = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError)
-"""What reading a file may raise; `why` has the words."""
+DAMAGE = (OSError, EOFError, zlib.error, lzma.LZMAError)
+"""What reading and unpacking a file may raise."""
+FAULTS = (*DAMAGE, ValueError)
+"""The same, and where it does not hold what it should; `why` has the words."""
 ENDINGS = ("", ".gz", ".bz2", ".xz")
 """Of a file's name: as it is, or packed."""
 LENGTH = 60
@@ -23,12 +25,25 @@ _MARKS = {codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF32_BE: "UTF-32", codecs.B
 
 
 def unpacked(content: bytes) -> bytes:
-    """The content of a file of gzip, bzip2 or xz, which its first bytes tell; of another file its own."""
+    """The content of a file of gzip, bzip2 or xz, which its first bytes tell; of another file its own. Raises one of DAMAGE."""
     if content.startswith(b"\x1f\x8b"):
         return gzip.decompress(content)
     if content.startswith(b"BZh"):
-        return bz2.decompress(content)
+        try:
+            return bz2.decompress(content)
+        except ValueError as error:
+            raise EOFError(str(error)) from None
     return lzma.decompress(content) if content.startswith(b"\xfd7zXZ\0") else content
+
+
+def begin(path: Path, length: int) -> bytes:
+    """The first bytes of a file, unpacked."""
+    with path.open("rb") as file:
+        mark = file.read(6)
+    openers: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
+    opener = openers.get(mark[:2], open)
+    with opener(path, "rb") as stream:
+        return bytes(stream.read(length))
 
 
 def read(path: Path) -> str:

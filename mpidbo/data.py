@@ -1,19 +1,17 @@
 """Data sets by name: what they are, where they lie, and how they come from the network."""
 
-import bz2
-import gzip
 import hashlib
 import os
 import sys
 import tempfile
 import tomllib
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from .contents import DAMAGE, ENDINGS, unpacked
 from .errors import UserError, did_you_mean, shown
 from .layout import aligned
 
@@ -23,7 +21,6 @@ BUILT_IN = ("digits", "synthetic")
 """Samples that no file of the user holds."""
 TIMEOUT = 30
 """Seconds without an answer of a server."""
-ENDINGS = ("", ".gz", ".bz2")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,8 +84,9 @@ def located(name: str) -> Path:
 
 
 def present(path: Path) -> Path | None:
-    """That file, or it with .gz or .bz2, where there is one."""
-    return next((file for ending in ENDINGS if (file := path.with_name(path.name + ending)).is_file()), None)
+    """That file, packed or not, where there is one; an IDX file also with a dot in its name: train-images.idx3-ubyte."""
+    names = (path.name, path.name.replace("-idx", ".idx"))
+    return next((file for name in names for ending in ENDINGS if (file := path.with_name(name + ending)).is_file()), None)
 
 
 def listing() -> str:
@@ -113,15 +111,15 @@ def fetch(name: str, url: str = "", told: Callable[[str], None] = print) -> Path
             here = present(folder / file.name)
             if here:
                 content = here.read_bytes()
-                fault = _fault(file, _unpacked(content), folder)
+                fault = _fault(file, unpacked(content), folder)
                 if fault:
                     raise UserError(f"{here}: {fault}; remove it and fetch again")
-                told(f"{here}: here already" + (_record(file, _unpacked(content), folder) or ", and sound"))
+                told(f"{here}: here already" + (_record(file, unpacked(content), folder) or ", and sound"))
                 continue
             content = _download(data, file, (url,) if url else data.urls, folder)
             _write(folder / file.name, content)
             told(f"{folder / file.name}: fetched" + _record(file, content, folder))
-    except (OSError, EOFError, zlib.error) as error:
+    except DAMAGE as error:
         raise UserError(f"data set {name}: {error}; look at the folder {folder}, or set MPIDBO_DATA to another one") from None
     return folder
 
@@ -139,8 +137,8 @@ def _download(data: DataSet, file: File, urls: tuple[str, ...], folder: Path) ->
             if file.md5 and (md5 := hashlib.md5(wire, usedforsecurity=False).hexdigest()) != file.md5:
                 faults.append(f"{address}: md5 {md5} where {file.md5} is published")
                 continue
-            content = _unpacked(wire)
-        except (OSError, EOFError, zlib.error) as error:
+            content = unpacked(wire)
+        except DAMAGE as error:
             faults.append(f"{address}: {type(error).__name__}")
             continue
         if not (fault := _fault(file, content, folder)):
@@ -148,12 +146,6 @@ def _download(data: DataSet, file: File, urls: tuple[str, ...], folder: Path) ->
         faults.append(f"{address}: {fault}")
     raise UserError(f"data set {data.name}: {file.name} cannot be fetched ({'; '.join(faults)}); try where there is a network, name "
                     f"a server that has the files by --url, or put them into {folder} yourself")
-
-
-def _unpacked(content: bytes) -> bytes:
-    if content.startswith(b"\x1f\x8b"):
-        return gzip.decompress(content)
-    return bz2.decompress(content) if content.startswith(b"BZh") else content
 
 
 def _sum(file: File, content: bytes) -> str:

@@ -1,8 +1,5 @@
 """Labelled samples: scikit-learn's bundled digits, the IDX files of MNIST in a folder, LIBSVM files; nothing is downloaded here."""
 
-import gzip
-import math
-import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import data as sets
-from ..errors import UserError
+from ..contents import ENDINGS
+from ..errors import UserError, did_you_mean
+from . import idx
+from .idx import read_idx
+from .libsvm import read as read_libsvm
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +64,7 @@ Labelled = Images | Records
 def labelled(data: str, path: str = "") -> tuple[Labelled, Labelled]:
     """(training samples, test samples) of `data`; one and the same object where there is no test set.
 
-    data : "digits", the name of a data set (see `mpidbo data list`), a folder with IDX files, or a LIBSVM file.
+    data : "digits", the name of a data set (see `mpidbo data list`), a folder with IDX files or one of them, or a LIBSVM file.
     path : where the files of a named data set lie, if not where `mpidbo data fetch` puts them: their folder, or the first LIBSVM file.
     UserError: data that are not there, are damaged, or need a package that is missing.
     """
@@ -79,7 +80,7 @@ def _labelled(data: str, path: str) -> tuple[Labelled, Labelled]:
         return digits(), digits()
     if data not in sets.registry():
         where = Path(path or data)
-        return libsvm(where) if where.is_file() else mnist(where)
+        return libsvm(where) if where.is_file() and not idx.is_idx(where) else mnist(where)
     known, where = sets.registry()[data], Path(path) if path else sets.located(data)
     if known.format == "idx":
         return mnist(where)
@@ -96,9 +97,9 @@ def libsvm(first: Path, *samples: int) -> tuple[Records, Records]:
 
     samples : how many each must hold. UserError: a file that is missing, damaged, truncated, or without classes.
     """
-    plain = first.with_name(first.name.removesuffix(".gz").removesuffix(".bz2"))
+    plain = first.with_suffix("") if first.suffix in ENDINGS else first
     test = sets.present(plain.with_name(f"{plain.name}.t"))
-    read = [_read_libsvm(path) for path in (first, test) if path]
+    read = read_libsvm([path for path in (first, test) if path])
     width = max(table.shape[1] for table, _ in read)
     classes = np.unique(read[0][1])
     if not 2 <= len(classes) <= 1000:
@@ -117,20 +118,6 @@ def libsvm(first: Path, *samples: int) -> tuple[Records, Records]:
     return made[0], made[-1]
 
 
-def _read_libsvm(path: Path) -> tuple[Any, NDArray[np.float64]]:
-    """The table (B, d), CSR, and the labels (B,) as they stand in the file."""
-    try:
-        from sklearn.datasets import load_svmlight_file
-    except ImportError as error:
-        raise UserError(f"{path}: LIBSVM files are read by scikit-learn, which is missing: pip install 'mpidbo[data]'") from error
-    try:
-        table, labels = load_svmlight_file(str(path))
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise UserError(f"{path}: cannot be read as a LIBSVM file, lines of `label index:value index:value ...` ({error}); "
-                        "it may be truncated, fetch it again") from error
-    return table, labels
-
-
 @lru_cache(maxsize=1)
 def digits() -> Images:
     """The 1797 images of 8x8 pixels that come with scikit-learn (Alpaydin and Kaynak 1998); UserError without it."""
@@ -144,52 +131,30 @@ def digits() -> Images:
 
 @lru_cache(maxsize=2)
 def mnist(folder: str | Path) -> tuple[Images, Images]:
-    """(training images, test images) from the four IDX files of MNIST's names in `folder`, with or without .gz.
+    """(training images, test images) from the four IDX files of MNIST's names in `folder`, packed or not; or from one of them.
 
-    Fashion-MNIST and others that come in the same four files are read too. UserError: a folder or file that is
+    Fashion-MNIST, EMNIST and others that come in four such files are read too. UserError: a folder or file that is
     missing or damaged.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; data names a folder with the IDX files of MNIST, or is \"digits\"")
-    return _read_pair(folder, "train"), _read_pair(folder, "t10k")
+    if not folder.exists():
+        raise UserError(f"{folder}: no such folder; data names a folder with the IDX files of MNIST, a LIBSVM file, or a data set: "
+                        f"{did_you_mean(folder.name, [*sets.BUILT_IN, *sets.registry()])}")
+    files = idx.four(folder)
+    train, test = (_pair(files[part, "images"], files[part, "labels"]) for part in ("train", "test"))
+    if train.pixels.shape[1] != test.pixels.shape[1]:
+        raise UserError(f"{files['train', 'images']} and {files['test', 'images']}: images of {train.pixels.shape[1]} and "
+                        f"{test.pixels.shape[1]} pixels; are the two of one data set?")
+    return train, test
 
 
-def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
-    """The array in an IDX file of unsigned bytes, plain or gzipped, read-only.
-
-    UserError: unreadable, not such a file of this many dimensions, or not as long as its header says.
-    """
-    try:
-        raw = path.read_bytes()
-        if raw.startswith(b"\x1f\x8b"):
-            raw = gzip.decompress(raw)
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{path}: cannot be read ({error}); fetch the file again") from error
-    expected, header = bytes((0, 0, 8, dimensions)), 4 + 4 * dimensions
-    if raw[:4] != expected:
-        raise UserError(f"{path}: not an IDX file of bytes in {dimensions} dimension(s): it starts with "
-                        f"{raw[:4].hex()} instead of {expected.hex()}; is the file another one under this name?")
-    shape = tuple(int.from_bytes(raw[at:at + 4], "big") for at in range(4, header, 4))
-    if len(raw) != header + math.prod(shape):
-        raise UserError(f"{path}: holds {len(raw)} bytes where its header announces {header + math.prod(shape)}; "
-                        "the file is truncated or damaged, fetch it again")
-    return np.frombuffer(raw, np.uint8, offset=header).reshape(shape)
-
-
-def _read_pair(folder: Path, part: str) -> Images:
-    images, labels = _find(folder, f"{part}-images-idx3-ubyte"), _find(folder, f"{part}-labels-idx1-ubyte")
+def _pair(images: Path, labels: Path) -> Images:
     pixels, classes = read_idx(images, 3), read_idx(labels, 1)
     if len(pixels) != len(classes):
         raise UserError(f"{images} holds {len(pixels)} images but {labels} {len(classes)} labels; fetch both again")
+    if not pixels.size:
+        raise UserError(f"{images}: holds no images; fetch it again")
     return _images(pixels.reshape(len(pixels), -1), classes, white=255)
-
-
-def _find(folder: Path, name: str) -> Path:
-    for path in (folder / name, folder / f"{name}.gz"):
-        if path.is_file():
-            return path
-    raise UserError(f"{folder / name}: no such file, nor with .gz; put the four IDX files of the data set there")
 
 
 def _images(pixels: NDArray[np.uint8], labels: NDArray[Any], white: int) -> Images:
