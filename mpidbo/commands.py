@@ -181,7 +181,8 @@ def doctor(args: argparse.Namespace, comm: Any) -> int:
     from .doctor import examine, report
     from .machine import WRONG
     folder = args.folder or Path(tempfile.gettempdir())
-    lines = examine(comm, folder=folder, library=args.library, refused=args.refused)
+    with Watch(comm, limit(dict), "mpidbo doctor"):
+        lines = examine(comm, folder=folder, library=args.library, refused=args.refused)
     if comm is None or comm.rank == 0:
         print(report(lines))
     return int(any(line.verdict == WRONG for line in lines))

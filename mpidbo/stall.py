@@ -118,13 +118,13 @@ class Watch:
         return sorted({rank for gossip in self.loop.W.distinct for rank in gossip.neighbours})
 
     def _place(self) -> str:
-        """The level, or else the line of the program, at which the main thread is or waits."""
-        stack = list(_frames(sys._current_frames()[self._main]))
-        for frame in stack:
+        """The level at which the main thread waits, or else the line of the program at which it is or waits."""
+        stack, waiting = list(_frames(sys._current_frames()[self._main])), MARK.waiting
+        for frame in stack if waiting else ():
             if frame.own and not frame.between and (found := LEVEL.search(frame.line)):
                 return f"level {found[1]}" if found[1] else "all levels"
         ours = [frame for frame in stack if frame.own or not frame.file.startswith(LIBRARIES)]
-        if MARK.waiting:                                 # its caller, not the call itself
+        if waiting:                                      # its caller, not the call itself
             ours = [*dropwhile(lambda frame: frame.between, dropwhile(lambda frame: not frame.between, ours))] or ours
         last = ours[0] if ours else stack[0]
         return f"{Path(last.file).name}, line {last.number}: {last.line}"

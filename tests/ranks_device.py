@@ -1,13 +1,15 @@
 """What test_device.py starts under mpiexec on the stand-in: runs with state on a device, their x and y as bytes."""
 
 import hashlib
+import itertools
 import sys
+import time
 from typing import Any
 
 import numpy as np
 
 import standin
-from mpidbo import UserError, cli, exchange, solve
+from mpidbo import UserError, cli, exchange, solve, staging
 
 QUADRATIC = {"name": "quadratic", "p": 4, "q": 3, "noise": 0.1}
 WIDE = {"name": "quadratic", "p": 20, "q": 170, "noise": 0.1}
@@ -39,6 +41,11 @@ def early() -> list[bool]:
 def main(what: str, *names: str) -> None:
     comm, rank = cli.world(), None
     rank = 0 if comm is None else comm.rank
+    if what == "hangs":                                  # the last rank, in its third exchange
+        calls, cross = itertools.count(), staging.Direct.cross
+        if rank == comm.size - 1:
+            staging.Direct.cross = lambda *a: time.sleep(600) if next(calls) == 3 else cross(*a)  # type: ignore[method-assign]
+        solve(**COMMON, comm=comm, device="cuda", buffers="device", stall_timeout=2)
     if what == "early":
         found = early()
         for row in names:

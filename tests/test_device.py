@@ -1,5 +1,6 @@
 """State on a device, on the stand-in for CuPy: the numbers of the CPU to the bit, wherever copies and kernels run as late as they may."""
 
+import os
 import re
 import warnings
 
@@ -89,12 +90,26 @@ def test_agents_of_a_perceptron_are_asked_at_once(cupy, model, monkeypatch):
     assert not np.array_equal(mpidbo.solve(**given, device="cuda", batched="always").x, host.x)
 
 
+def devices_of_ranks(tmp_path):
+    """The environment of ranks that have the stand-in."""
+    folders = [str(standin.folder(tmp_path / "cupy")), os.environ.get("PYTHONPATH", "")]
+    return {"PYTHONPATH": os.pathsep.join(filter(None, folders)), "PYTHONWARNINGS": "ignore"}
+
+
 def ranks(mpi, n, tmp_path, *what):
     """What `ranks_device.py what` prints on n ranks, and on standard error."""
     done = mpi(n, [standin.__path__[0] + "/../ranks_device.py", *what], timeout=120,
-               env={"PYTHONPATH": str(standin.folder(tmp_path / "cupy")), "PYTHONWARNINGS": "ignore"})
+               env=devices_of_ranks(tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout, done.stderr
+
+
+@pytest.mark.slow
+def test_a_rank_that_does_not_come_to_an_exchange_between_devices_ends_the_job(mpi, tmp_path):
+    done = mpi(2, [standin.__path__[0] + "/../ranks_device.py", "hangs"], env=devices_of_ranks(tmp_path))
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert re.search(r"rank 0 waits for rank 1 \(.+\) at iteration 0, level x", done.stderr), done.stderr
+    assert re.search(r"rank 1: mpidbo: busy for 2 s at ranks_device\.py, line \d+: .*sleep", done.stderr), done.stderr
 
 
 @pytest.mark.parametrize(("n", "buffers", "cases"), [
