@@ -235,8 +235,9 @@ def newest_rows(run: Path, names: Iterable[str]) -> tuple[int, dict[str, np.ndar
 
     Raises UserError where one cannot be read, or, in the words of the newest, where all are damaged.
     """
-    wrong = ""
-    for place in complete(run / FOLDER):
+    wrong, seen = "", set[Path]()
+    while places := [path for path in complete(run / FOLDER) if path not in seen]:    # it may be running, and remove some meanwhile
+        seen.add(place := places[0])
         try:
             with _reading(place):
                 manifest, rows = _manifest(place), dict[str, list[np.ndarray]]()
@@ -287,7 +288,7 @@ def _reading(place: Path) -> Iterator[None]:
         yield
     except Damaged as error:
         raise Damaged(f"{place}: {error}") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise Damaged(f"{place}: damaged ({error})") from None
 
 

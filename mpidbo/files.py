@@ -172,16 +172,17 @@ def is_there(path: Path) -> bool:
 
 
 def unreadable(path: Path, error: Exception, remedy: str = "", where: str = "") -> Unreadable | Damaged:
-    """The error of a file that cannot be read: Unreadable in the words of the operating system, else Damaged.
+    """The error of a file that cannot be read: Damaged where its content is at fault or it is missing, else Unreadable.
 
-    `remedy` ends the sentence where the file is damaged or missing; `where` begins it.
+    `remedy` ends the sentence where the file is damaged, missing or a folder; `where` begins it.
     """
     begin = f"{where}: " if where else ""
     if not (number := getattr(error, "errno", None)):
         return Damaged(f"{begin}{path}: cannot be read (it is no HDF5 file or it is damaged){remedy and '; '}{remedy}")
     if number not in (ENOENT, ENOTDIR, EISDIR):
         remedy = LATER
-    return Unreadable(f"{begin}{path}: cannot be read ({os.strerror(number)}){remedy and '; '}{remedy}")
+    kind = Damaged if number == ENOENT else Unreadable
+    return kind(f"{begin}{path}: cannot be read ({os.strerror(number)}){remedy and '; '}{remedy}")
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any], attributes: Mapping[str, Any],

@@ -1,6 +1,8 @@
 """`mpidbo.load`: finished runs, runs that were stopped, and damaged ones."""
 
 import dataclasses
+import errno
+import os
 import shutil
 import sys
 
@@ -91,6 +93,22 @@ def test_a_run_that_was_stopped(tmp_path):
         mpidbo.load(tmp_path / "two")
 
 
+def test_a_running_run_removes_checkpoints_meanwhile(tmp_path, monkeypatch):
+    """One that was listed and is gone was replaced by a newer one."""
+    path = toml(tmp_path, QUADRATIC)
+    run(path, tmp_path / "out", run__iterations=14, checkpoint__keep=1)
+    for name in (files.RESULT, files.DONE):
+        (tmp_path / "out" / name).unlink()
+    usual, last = checkpoint._manifest, {"14": True}
+
+    def manifest(place):
+        if last.pop(place.name, None):
+            run(path, tmp_path / "out", run__iterations=21, checkpoint__keep=1)
+        return usual(place)
+    monkeypatch.setattr(checkpoint, "_manifest", manifest)
+    assert checkpoint.newest_rows(tmp_path / "out", "x")[0] == 21
+
+
 def test_history_so_far(folder):
     for name in (files.RESULT, files.DONE, files.TREES):
         (folder / name).unlink()
@@ -157,6 +175,18 @@ def test_damaged_trees_are_written_anew(solved, tmp_path):
         (out / files.DONE).unlink()
         run(path, out)
         assert same(mpidbo.load(out).x_tree, kept)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE])
+def test_trees_that_cannot_be_read_are_not_damaged(number, folder, monkeypatch):
+    """They must not be removed."""
+    def refuse(path, *mode, **options):
+        raise OSError(number, os.strerror(number), str(path))
+    found = mpidbo.load(folder)
+    monkeypatch.setattr(files, "open", refuse, raising=False)
+    with pytest.raises(mpidbo.UserError) as told:
+        _ = found.x_tree
+    assert str(told.value) == f"{folder}/trees.h5: cannot be read ({os.strerror(number)}); {files.LATER}"
 
 
 def test_trees_of_another_iteration(folder):
