@@ -26,12 +26,14 @@ say() { echo "$(date '+%F %T') $*"; }
 goes_on() { ((code == 85 || code == 4)); }     # stopped or stalled: the same command goes on from the last checkpoint
 
 # A signal to this shell goes on to the launcher as USR1: all ranks write a checkpoint and end with exit code 85.
-asked='' woken='' pid=''
+# One a second at most: more of them would break MPICH's mpiexec.
+asked='' woken='' heard='' pid='' sent=''
 # shellcheck disable=SC2317
 forward() {
-    asked=$1 woken=$1
-    say "SIG$1: the run is asked to stop"
-    [ -z "$pid" ] || kill -USR1 "$pid"
+    local known=$heard
+    asked=$1 woken=$1 heard=${heard//$1}$1
+    [[ $known == *$1* ]] || say "SIG$1: the run is asked to stop"
+    [ -z "$pid" ] || [ "$sent" = "$SECONDS" ] || { sent=$SECONDS && kill -USR1 "$pid" 2>/dev/null; }
 }
 trap 'forward USR1' USR1
 trap 'forward TERM' TERM
@@ -78,7 +80,7 @@ launch() {
         *)                                     # a launcher that had to kill ranks may return another code than theirs
             if [ -d "$out/stall" ]; then
                 code=4
-            elif ((code > 128)) && [ -n "$asked" ]; then
+            elif [ -n "$asked" ]; then         # while ranks or launcher started or ended
                 say "the launcher returned $code: it did not wait for the checkpoint"
                 code=85
             fi

@@ -5,15 +5,18 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr
 from functools import partial
-from time import sleep
+from io import StringIO
 from typing import Any
 
-from . import commands, starter
+from . import signals
 from ._version import __version__
 from .errors import MpidboError, UserError
-from .job import INTERRUPTED, guarded, launched, same_launcher, same_protocol
+from .job import INTERRUPTED, abort, guarded, launched, let_rank_0_speak, same_launcher, same_protocol, single
+
+STOPPABLE = {"run", "compare", "reproduce"}
+"""The commands that a signal stops with a checkpoint; elsewhere signals do what they usually do."""
 
 
 def library() -> tuple[Any, str]:
@@ -30,14 +33,16 @@ def library() -> tuple[Any, str]:
 def world() -> Any:
     """COMM_WORLD, or None where this is the only process. UserError when the launcher's size is not the library's."""
     MPI, why = library()
+    size, _, variable = launched()
     if MPI is None:
-        told, _, variable = launched()
-        if told > 1:
-            raise UserError(f"the launcher started {told} processes ({variable}), but no MPI library can be loaded ({why}); "
-                            "install one: pip install 'mpidbo[mpich]'")
+        if size > 1:
+            raise UserError(f"the launcher started {size} processes ({variable}), but no MPI library can be loaded ({why}); "
+                            f"install one: pip install 'mpidbo[mpich]'; for one process, in a shell that a launcher started: {single()}")
         return None
     if not MPI.Is_initialized():
         same_protocol(MPI)
+        if size > 1 and sys.stderr.isatty():    # ranks write to their launcher; this may be a shell in place of a rank
+            print(f"mpidbo: waiting for {size} processes ({variable}); for one process in this shell: {single()}", file=sys.stderr)
         MPI.Init_thread()
     comm = MPI.COMM_WORLD
     same_launcher(comm)
@@ -45,6 +50,8 @@ def world() -> Any:
 
 
 def parser() -> argparse.ArgumentParser:
+    from . import commands, starter  # here: they import numpy, and signals are noted before
+
     top = argparse.ArgumentParser(prog="mpidbo", description="Decentralized stochastic bilevel optimization over MPI.")
     top.add_argument("--version", action="version", version=f"mpidbo {__version__}")
     verbs = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -64,24 +71,33 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; the exit code: 0 done, 1 unforeseen, 2 the user's mistake, 3 diverged, 85 stopped."""
-    comm, rank = None, launched()[1]
+    """Run a command; the exit code: 0 done, 1 unforeseen, 2 the user's mistake, 3 diverged, 85 stopped.
+
+    Without `argv` it is that of the process, which ends with this command.
+    """
+    words = sys.argv[1:] if argv is None else argv
+    if next((word for word in words if not word.startswith("-")), "") not in STOPPABLE:
+        return _command(words)
+    with signals.Command(to_the_end=argv is None):
+        return _command(words)
+
+
+def _command(words: Sequence[str]) -> int:
+    comm, rank = None, 0
     try:
-        args = _parsed(argv, rank)
+        args = _parsed(words)
         if isinstance(args, int):
-            return _after_rank_0(args, rank)
+            return args
         if not args.alone:
             comm = _world(args)
-        if comm is None and rank > 0:
-            return 0
         rank = 0 if comm is None else comm.rank
         with guarded(comm), warnings.catch_warnings():
             warnings.showwarning = partial(_warn, rank, warnings.showwarning)
             return args.call(args, comm)
     except MpidboError as error:
-        code = _say(error, rank)
-        return code if comm is not None else _after_rank_0(code, rank)
+        return _say(error, rank)
     except KeyboardInterrupt:
+        _end_all_ranks()
         return _say("interrupted", rank)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -90,40 +106,43 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _world(args: argparse.Namespace) -> Any:
     """`world`; for the doctor, what stands in its way is a finding."""
-    if args.command != "doctor":
-        return world()
-    args.library, args.refused = library()[1], ""
+    doctor = args.command == "doctor"
+    if doctor:
+        args.library, args.refused = library()[1], ""
     try:
         return world()
     except UserError as error:
+        if not doctor:
+            let_rank_0_speak()
+            raise
         args.refused = str(error)
         return None
 
 
-def _parsed(argv: Sequence[str] | None, rank: int) -> argparse.Namespace | int:
-    """The arguments, or the exit code if the parser has said all there is to say: rank 0's does."""
-    with ExitStack() as quiet:
-        if rank > 0:
-            nowhere = quiet.enter_context(open(os.devnull, "w"))
-            quiet.enter_context(redirect_stdout(nowhere))
-            quiet.enter_context(redirect_stderr(nowhere))
-        try:
-            return parser().parse_args(argv)
-        except SystemExit as done:
-            return int(done.code or 0)
+def _parsed(words: Sequence[str]) -> argparse.Namespace | int:
+    """The arguments, or the exit code if the parser has said all there is to say."""
+    made, said = parser(), StringIO()
+    try:
+        with redirect_stderr(said):
+            return made.parse_args(words)
+    except SystemExit as done:
+        if done.code:
+            let_rank_0_speak()
+        print(said.getvalue(), end="", file=sys.stderr, flush=True)
+        return int(done.code or 0)
+
+
+def _end_all_ranks() -> None:
+    """After Ctrl-C outside of what is `guarded`: the others would wait for this rank for ever."""
+    MPI = sys.modules.get("mpi4py.MPI")
+    if MPI and MPI.Is_initialized() and not MPI.Is_finalized() and MPI.COMM_WORLD.size > 1:
+        abort(MPI.COMM_WORLD, "mpidbo: interrupted", INTERRUPTED)
 
 
 def _say(error: MpidboError | str, rank: int) -> int:
     if rank == 0:
         print(f"mpidbo: {error}", file=sys.stderr, flush=True)
     return error.exit_code if isinstance(error, MpidboError) else INTERRUPTED
-
-
-def _after_rank_0(code: int, rank: int) -> int:
-    """The code, when rank 0 has had time to speak: launchers end a job with its first process that fails."""
-    if code and rank > 0:
-        sleep(1)
-    return code
 
 
 def _warn(rank: int, usual: Callable[..., None], message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:

@@ -31,6 +31,7 @@ from .record import Folder, adopted
 from .show import show as shown
 from .show import table
 from .stall import Watch
+from .stopping import stop_if_asked
 from .threads import announce
 
 SAME_FILES = "start every rank with the same command line and the same files"
@@ -55,6 +56,7 @@ def _run(args: argparse.Namespace, comm: Any, read: Callable[[], dict[str, Any]]
             config = configuration.check(adopted(tables, out))
         config = replace(config, run=replace(config.run, out=str(out)))
     compare_ranks(comm, "mpidbo run", {**identity(config), "--resume": args.resume, "--dry-run": args.dry_run}, SAME_FILES)
+    stop_if_asked(comm)
     with Plan(config, comm) as plan:
         if args.dry_run:
             from .describe import describe
@@ -62,6 +64,7 @@ def _run(args: argparse.Namespace, comm: Any, read: Callable[[], dict[str, Any]]
             if root:
                 print(text)
             return 0
+        stop_if_asked(comm)
         held = Folder(out, plan.config.tables(), plan.agents, args.resume, print)
         if held.finished:
             if root:

@@ -42,6 +42,13 @@ class Diverged(MpidboError):
     agreed = True
 
 
+class Stopped(MpidboError):
+    """A signal asked for the end before there was anything to keep; the message names it."""
+
+    exit_code = 85
+    agreed = True
+
+
 class Stalled(MpidboError):
     """An exchange between ranks did not complete in time; the message names who is silent."""
 

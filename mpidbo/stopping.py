@@ -1,42 +1,26 @@
 """Stopping well: a signal or the clock on any rank, and all ranks stop after the same iteration."""
 
 import os
-import signal
+import warnings
 from contextlib import suppress
-from time import monotonic, time
-from types import FrameType
+from time import localtime, monotonic, strftime, time
 from typing import Any
 
 import numpy as np
 
-from .agents import Agents
+from .agents import Agents, texts
 from .collectives import wait
+from .errors import Stopped, shown
+from .signals import SIGNALS, Held, asked
 
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 BETWEEN = 0.01
 """Seconds between two looks, about: that long, and as much again, a wish to stop may wait."""
 AHEAD = 120.0
 """Seconds before the end of a Slurm job at which to stop; a quarter of the time left at the start if that is less."""
-
-
-class Held:
-    """Notes a wish to stop while it is entered, also one that came too late for the run it interrupted."""
-
-    def __init__(self) -> None:
-        self.asked = ""
-        self._kept: dict[int, Any] = {}
-
-    def __enter__(self) -> Any:
-        with suppress(ValueError):                      # only the main thread may; elsewhere the clock alone counts
-            self._kept = {number: signal.signal(number, self.ask) for number in SIGNALS}
-        return self
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        for number, handler in self._kept.items():
-            signal.signal(number, handler)
-
-    def ask(self, number: int, frame: FrameType | None) -> None:
-        self.asked = signal.Signals(number).name
+JOB_END = "SLURM_JOB_END_TIME"
+LONGEST = 10 * 366 * 86400.0
+"""Seconds that a job may last; Slurm gives one without a limit a year."""
+NAMES = [number.name for number in SIGNALS]
 
 
 class Stopping(Held):
@@ -49,22 +33,18 @@ class Stopping(Held):
     def __init__(self, agents: Agents, max_seconds: float | None = None) -> None:
         super().__init__()
         self.agents = agents
-        self.deadline = np.inf if max_seconds is None else monotonic() + max_seconds
-        with suppress(KeyError, ValueError):
-            left = float(os.environ["SLURM_JOB_END_TIME"]) - time()
-            self.deadline = min(self.deadline, monotonic() + left - min(AHEAD, left / 4))
-        self.reason = ""
-        self._mine, self._all, self._pending = np.zeros(2), np.zeros(2), None
+        now, end = monotonic(), job_end()
+        left = end - time()
+        self.limits = {f"the Slurm job ends at {_clock(end)}": now + left - min(AHEAD, left / 4),
+                       f"run.max_seconds = {max_seconds or 0:.12g}": np.inf if max_seconds is None else now + max_seconds}
+        self.deadline = min(self.limits.values())
+        self._mine, self._all, self._pending = np.zeros(4), np.zeros(4), None
         self._due, self._stride, self._before, self._clock = 0, 1, 0, monotonic()
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if self._pending is not None and (error is None or getattr(error, "agreed", False)):
             wait(self._pending)
         super().__exit__(kind, error, trace)
-        if self.asked and not self.reason:              # too late for this run; who held the signals before hears of it
-            holder = getattr(self._kept.get(signal.SIGTERM), "__self__", None)
-            if isinstance(holder, Held):
-                holder.asked = self.asked
 
     def next(self, k: int) -> int:
         return max(k + 1, self._due)
@@ -73,16 +53,59 @@ class Stopping(Held):
         if self._pending is not None:
             wait(self._pending)
             self._pending = None
-        wished, seconds = self._all
+        *asked_by, seconds = self._all
         if last:
             return None
-        if wished:
-            self.reason = "stopped on request"
+        if asked_by[0]:
+            self.reason = self._reason(*map(int, asked_by))
             return self.reason
         if seconds > 0:
             self._stride = max(1, min(2 * self._stride, int(BETWEEN / seconds)))
         now = monotonic()
-        self._mine[:] = bool(self.asked) or now > self.deadline, (now - self._clock) / max(1, k - self._before)
+        cause, rank, size = self._cause(now), self.agents.rank, self.agents.size
+        self._mine[:] = cause, cause and size - rank, cause and rank + 1, (now - self._clock) / max(1, k - self._before)
         self._clock, self._before, self._due = now, k, k + self._stride
         self._pending = self.agents.start_max(self._mine, self._all)
         return None
+
+    def _cause(self, now: float) -> int:
+        """Why this rank wants to stop, as a number: 0 for no reason, then the limits and the signals."""
+        if self.asked:
+            return len(self.limits) + 1 + NAMES.index(self.asked)
+        return 1 + [*self.limits.values()].index(self.deadline) if now > self.deadline else 0
+
+    def _reason(self, cause: int, from_last: int, last: int) -> str:
+        """From the ranks' largest cause, and the first and last rank that want to stop, counted from the other end and from 1."""
+        if cause <= len(self.limits):
+            return because([*self.limits][cause - 1])
+        first = self.agents.size - from_last
+        return because(NAMES[cause - len(self.limits) - 1], [first, last - 1] if self.agents.size > 1 else [])
+
+
+def because(cause: str, ranks: list[int] | None = None) -> str:
+    """The reason to stop: a limit, or a signal and the rank that got it, if it was one alone."""
+    return f"stopped on request: {cause}{f' on rank {ranks[0]}' if ranks and len(set(ranks)) == 1 else ''}"
+
+
+def stop_if_asked(comm: Any) -> None:
+    """Raise Stopped on every rank when a signal came to any before there was anything to keep; collective."""
+    said = {rank: text for rank, text in enumerate(texts(comm, asked())) if text}
+    if said:
+        ranks = list(said) if comm is not None and comm.size > 1 else []
+        raise Stopped(f"{because(max(said.values()), ranks)}, before the first iteration; the same command starts again")
+
+
+def job_end() -> float:
+    """When the Slurm job ends, in seconds since 1970; infinity without one, or where what its variable says cannot be."""
+    text = os.environ.get(JOB_END, "").strip()
+    with suppress(ValueError):
+        if text and (now := time()) < float(text) < now + LONGEST:
+            return float(text)
+    if text:
+        warnings.warn(f"{JOB_END} = {shown(text[:40])} is no time at which this job can end, so it is ignored: as a limit set "
+                      "run.max_seconds", stacklevel=3)
+    return np.inf
+
+
+def _clock(end: float) -> str:
+    return strftime("%F %T", localtime(end)) if end < np.inf else "no time"

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import re
 import shutil
 import signal
@@ -32,6 +33,8 @@ case $next in
     stall) mkdir -p out/stall; exit 137 ;;             # srun's code after MPI_Abort
     wait) trap 'echo "USR1 to ${0##*/}" >>calls; exit 85' USR1 ;;
     wait-die) ;;                                       # USR1 kills it
+    wait-*) trap 'exit '"${next#wait-}" USR1 ;;        # ranks that had not yet begun: MPICH's code is the number of their signal
+    storm) trap 'trap "" USR1; echo "USR1 to ${0##*/}" >>calls; command -p sleep 1.5; exit 85' USR1 ;;
     *) exit "$next" ;;
 esac
 touch ready
@@ -71,7 +74,10 @@ class Ended:
 
 @pytest.fixture
 def start(tmp_path):
-    """start(script, words, codes, send=, **environment): a script with words after its name, and a launcher that returns these codes."""
+    """start(script, words, codes, send=, **environment): a script with words after its name, and a launcher that returns these codes.
+
+    Once the launcher runs the script is sent the signal `send`, and then those of `storm` until it ends.
+    """
     tools = tmp_path / "bin"
     tools.mkdir()
     for name, text in TOOLS.items():
@@ -79,7 +85,7 @@ def start(tmp_path):
         (tools / name).chmod(0o755)
     (tmp_path / "nodes").write_text("h1\nh1\nh2\nh2\n")
 
-    def start(script, words="a.toml", codes="0", send=None, **env):
+    def start(script, words="a.toml", codes="0", send=None, storm=(), **env):
         (tmp_path / "codes").write_text(f"{codes}\n")
         for name in ("calls", "ready"):
             (tmp_path / name).unlink(missing_ok=True)
@@ -96,6 +102,9 @@ def start(tmp_path):
                     time.sleep(0.02)
                 if send:
                     process.send_signal(send)
+                while storm and process.poll() is None:
+                    process.send_signal(random.choice(storm))
+                    time.sleep(0.01)
                 said, _ = process.communicate(timeout=40)
             except BaseException:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -205,6 +214,22 @@ def test_signals_reach_the_launcher_as_usr1(script, number, start):
 def test_a_launcher_that_a_signal_kills(start):
     done = start("requeue.sbatch", codes="wait-die", send=signal.SIGUSR1)
     assert done.code == 85 and done.called("scontrol") and "did not wait" in done.said
+
+
+@pytest.mark.parametrize("code", ["10", "15", "255", "1"])
+def test_a_launcher_that_fails_after_a_signal(code, start):
+    """Its ranks had not yet begun, or it does not bear many signals."""
+    done = start("requeue.sbatch", codes=f"wait-{code}", send=signal.SIGUSR1)
+    assert done.code == 85 and done.called("scontrol") and f"the launcher returned {code}" in done.said, done.said
+
+
+@pytest.mark.parametrize("script", ["run.sbatch", "requeue.sbatch", "local.sh"])
+def test_a_storm_of_signals_to_the_script(script, start):
+    """The launcher hears of it, and the job goes back into the queue; only then may SIGTERM end the script."""
+    done = start(script, codes="storm", send=signal.SIGUSR1, storm=[signal.SIGUSR1, signal.SIGTERM])
+    assert [call for call in done.calls if call.startswith("USR1 to ")] and done.said.count("the run is asked to stop") < 5, done.said
+    assert bool(done.called("scontrol")) == (script == "requeue.sbatch"), done.said
+    assert done.code in (85, -signal.SIGTERM if script == "requeue.sbatch" else 85), done.said
 
 
 @pytest.mark.parametrize(("index", "config"), [("1", "a.toml"), ("3", "c.toml"), ("4", None), ("0", None), ("", None)])

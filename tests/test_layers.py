@@ -9,13 +9,13 @@ import pytest
 # From the top; a module or a folder of the package per word. A new one takes its place here.
 LAYERS = [
     "__init__ __main__ cli commands",
-    "config plots solve loading plan ranks paths reading record archive saved show studies claims catalogue describe pictures doctor "
+    "config plots api loading plan ranks paths reading record archive saved show studies claims catalogue describe pictures doctor "
     "machine jobscript batch starter",
     "runner metrics averaged checkpoint stopping stall curvature files trees progress traffic",
     "algorithms",
     "problems losses contract oracles strategies schedules check data",
     "failing gossip networks exchange staging topologies topology_table matrices graphs",
-    "agents background collectives memory threads job backend fused state errors layout contents _version",
+    "agents background collectives memory threads job signals backend fused state errors layout contents _version",
 ]
 HEIGHT = {name: len(LAYERS) - i for i, layer in enumerate(LAYERS) for name in layer.split()}
 USES_MPI4PY = {"gossip", "cli"}

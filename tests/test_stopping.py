@@ -1,5 +1,6 @@
 """Stopping well: a signal to any rank, or the clock, ends all ranks with 85 and a checkpoint from which the same command goes on."""
 
+import math
 import os
 import signal
 import subprocess
@@ -58,7 +59,8 @@ SOME = {"one": lambda ids, launcher: ids[1:2], "all": lambda ids, launcher: ids,
 def test_a_signal_ends_all_ranks_and_the_same_command_goes_on(mpi, ranks, number, to, whole, tmp_path, capsys):
     path, out = toml(tmp_path, TABLES), tmp_path / "out"
     said, err, code = signalled(tmp_path, path, ranks, number, SOME[to])
-    assert code == 85 and "stopped on request" in said and "Traceback" not in err, said + err
+    where = f" on rank {int(to == 'one')}" if ranks and to == "one" else ""
+    assert code == 85 and f"(stopped on request: {number.name}{where})" in said and "Traceback" not in err, said + err
     (at,) = kept(out)
     assert 0 < at < 400 and not (out / files.DONE).exists() and not (out / files.RESULT).exists()
     run(path, out)
@@ -73,7 +75,8 @@ def test_8_ranks_stop_within_three_iterations(mpi, number, asking, tmp_path):
     path, out = toml(tmp_path, TABLES | {"run.agents": 8}), tmp_path / "out"
     env = {"MPIDBO_TEST_DRAW": "0.005", "MPIDBO_TEST_ASK": asking, "MPIDBO_TEST_SIGNAL": str(int(number))}
     done = mpi(8, ["-m", "mpidbo", "run", path, "--out", out], env=env)
-    assert done.returncode == 85 and "stopped on request" in done.stdout, done.stdout + done.stderr
+    where = " on rank 5" if asking == "5" else ""
+    assert done.returncode == 85 and f"stopped on request: {number.name}{where})" in done.stdout, done.stdout + done.stderr
     assert kept(out)[0] in (34, 35, 36)
     run(path, tmp_path / "whole")
     run(path, out, "--resume", "must")
@@ -94,31 +97,53 @@ def test_signals_are_the_callers_again_afterwards(tmp_path):
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGUSR1)) == before
 
 
-def test_max_seconds(whole, tmp_path, monkeypatch):
+def test_max_seconds(whole, tmp_path, monkeypatch, capsys):
     path, out = toml(tmp_path, TABLES), tmp_path / "out"
     monkeypatch.setenv("MPIDBO_TEST_DRAW", "0.002")
     for _ in range(2):
         run(path, out, code=85, run__max_seconds=0.3)
+        assert "(stopped on request: run.max_seconds = 0.3)\n" in capsys.readouterr().out
     assert len(kept(out)) == 2
     monkeypatch.delenv("MPIDBO_TEST_DRAW")
     run(path, out)
     assert same(whole, out)
 
 
-@pytest.mark.parametrize(("left", "ahead"), [(3600, 120), (480, 120), (240, 60), (60, 15), (0, 0)])
+@pytest.mark.parametrize(("left", "ahead"), [(3600, 120), (480, 120), (240, 60), (60, 15), (2, 0.5)])
 def test_how_long_before_the_end_of_a_slurm_job(left, ahead, monkeypatch):
     """A short job, too, gets most of its time, and every requeue of it gets further."""
     monkeypatch.setenv("SLURM_JOB_END_TIME", str(time.time() + left))
     assert abs(Stopping(None).deadline - time.monotonic() - (left - ahead)) < 1
 
 
-@pytest.mark.parametrize(("left", "code"), [(1.2, 85), (-100, 85), (1e6, 0), (None, 0)])
-def test_the_end_of_a_slurm_job(left, code, whole, tmp_path, monkeypatch):
+NO_END = ["unknown", "0", "-5", "1600000000", "nan", "inf", "1e30", "99999999999999", "x" * 5000,
+          "\N{ARABIC-INDIC DIGIT THREE}", "2026-01-01"]
+
+
+@pytest.mark.parametrize("text", NO_END)
+def test_what_is_no_end_of_a_slurm_job_is_ignored(text, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_END_TIME", text)
+    with pytest.warns(UserWarning, match="^SLURM_JOB_END_TIME = .{1,60} is no time at which this job can end, so it is ignored") as said:
+        assert Stopping(None).deadline == math.inf
+    assert len(said) == 1 and len(str(said[0].message)) < 200
+
+
+@pytest.mark.parametrize("text", ["", " "])
+def test_an_empty_end_of_a_slurm_job(text, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_END_TIME", text)
+    assert Stopping(None).deadline == math.inf
+
+
+@pytest.mark.filterwarnings("always:SLURM_JOB_END_TIME")
+@pytest.mark.parametrize(("left", "code"), [(1.2, 85), (-100, 0), (1e6, 0), (None, 0)])
+def test_the_end_of_a_slurm_job(left, code, whole, tmp_path, monkeypatch, capsys):
     path, out = toml(tmp_path, TABLES), tmp_path / "out"
     monkeypatch.setenv("SLURM_JOB_END_TIME", "unknown" if left is None else str(time.time() + left))
     monkeypatch.setenv("MPIDBO_TEST_DRAW", "0.002" if code else "0")
     run(path, out, code=code)
-    assert bool(code) != (out / files.DONE).exists()
+    said = capsys.readouterr()
+    assert bool(code) != (out / files.DONE).exists() and bool(code) == ("(stopped on request: the Slurm job ends at 20" in said.out)
+    assert said.err.count("mpidbo: warning: SLURM_JOB_END_TIME") == (left is None or left < 0)
     monkeypatch.delenv("SLURM_JOB_END_TIME")
     monkeypatch.delenv("MPIDBO_TEST_DRAW")
     run(path, out)
@@ -128,9 +153,11 @@ def test_the_end_of_a_slurm_job(left, code, whole, tmp_path, monkeypatch):
 def test_one_rank_whose_clock_has_run_out(mpi, whole, tmp_path):
     """All ranks stop after the same iteration, whoever knew."""
     path, out = toml(tmp_path, TABLES), tmp_path / "out"
-    code = ("import os, sys\nfrom mpidbo import cli\nif cli.world().rank == 2:\n    os.environ['SLURM_JOB_END_TIME'] = '0'\n"
+    code = ("import sys, time\nfrom mpidbo import cli, stopping\n"
+            "if cli.world().rank == 2:\n    stopping.job_end = lambda: time.time() + 0.1\n"
             "sys.exit(cli.main(sys.argv[1:]))")
     done = mpi(3, ["-c", code, "run", path, "--out", out], env={"MPIDBO_TEST_DRAW": "0.001"})
-    assert done.returncode == 85 and len(kept(out)) == 1, done.stdout + done.stderr
+    assert done.returncode == 85 and "stopped on request: the Slurm job ends at" in done.stdout, done.stdout + done.stderr
+    assert len(kept(out)) == 1
     run(path, out)
     assert same(whole, out)

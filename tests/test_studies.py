@@ -106,7 +106,8 @@ def test_a_signal_between_two_runs_is_not_lost(when, tmp_path, monkeypatch):
         monkeypatch.setattr(running.Plan, "run", lambda self, **how: usual(self, **how, observers=(Late(),)))
     told = [] if when == "late" else Signalling()
     assert not execute(study, study.work, None, told.append)
-    assert len(told) == len(list(tmp_path.rglob("done"))) == 1 and signal.getsignal(signal.SIGUSR1) == before
+    assert told[-1] == "stopped on request: SIGUSR1; the same command goes on"
+    assert len(told) - 1 == len(list(tmp_path.rglob("done"))) == 1 and signal.getsignal(signal.SIGUSR1) == before
 
 
 class Signalling(list):

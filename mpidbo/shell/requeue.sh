@@ -10,8 +10,9 @@ if goes_on; then
         say "not finished after $restarts restarts, and MAX_RESTARTS is $MAX_RESTARTS; submit the same again to go on"
     else
         say "requeue $((restarts + 1)) of at most $MAX_RESTARTS"
-        trap - USR1 TERM
+        trap '' USR1 TERM                      # nothing may come in between
         if scontrol requeue "$this"; then
+            trap - TERM
             sleep 60                           # Slurm ends this script
         else
             say "scontrol does not requeue the job; where a site forbids it take chain.sh"

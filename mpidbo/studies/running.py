@@ -16,8 +16,9 @@ from ..errors import Diverged, UserError, did_you_mean
 from ..plan import Plan
 from ..ranks import compare, identity, limit
 from ..record import Folder, adopted
+from ..signals import Held
 from ..stall import Watch
-from ..stopping import Held
+from ..stopping import because
 from .study import Group, Study
 from .tune import tuned
 
@@ -32,8 +33,11 @@ def execute(study: Study, work: Sequence[tuple[Group, int]], comm: Any,
     for group, seed in work:
         seeds.setdefault(study.groups.index(group), []).append(seed)
     with Held() as held:
-        return all(_group(study, study.groups[i], chosen, comm, told, held)
+        done = all(_group(study, study.groups[i], chosen, comm, told, held)
                    for i, chosen in seeds.items())
+        if not done:
+            told(f"{held.reason}; the same command goes on")
+        return done
 
 
 def _group(study: Study, group: Group, seeds: Sequence[int], comm: Any,
@@ -86,7 +90,9 @@ def _run(tables: Mapping[str, Any], out: Path, metric: str, comm: Any, held: Hel
         if plan.agents.rank == 0 and (folder.finished or marker.is_file()):
             value = repr(_end(files.read_arrays(out / files.HISTORY)[0], metric, config.run, out, share)) if folder.finished else repr(nan)
         said = plan.agents.texts(f"{held.asked},{value}")
-        if any(not text.startswith(",") for text in said):          # a signal to any rank, between two runs
+        asked = {rank: name for rank, text in enumerate(said) if (name := text.partition(",")[0])}
+        if asked:                                                   # a signal to any rank, between two runs
+            held.reason = because(max(asked.values()), list(asked) if plan.agents.size > 1 else [])
             return None
         if value := said[0].partition(",")[2]:
             return float(value)
@@ -94,6 +100,7 @@ def _run(tables: Mapping[str, Any], out: Path, metric: str, comm: Any, held: Hel
             result = plan.run(folder=folder, gather=False)
         except Diverged:
             return nan
+        held.reason = result.reason if result.stopped else ""
         return None if result.stopped else _end(result.history, metric, config.run, out, share)
 
 

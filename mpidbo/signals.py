@@ -1,0 +1,93 @@
+"""Signals that ask a program to stop, SIGTERM and SIGUSR1: noted, so that a checkpoint is written before it ends.
+
+This module is light to import: a command notes signals from its first line on, before numpy and MPI are loaded.
+"""
+
+import os
+import signal
+from contextlib import suppress
+from types import FrameType
+from typing import Any
+
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+
+
+class Held:
+    """Notes in `asked` the first signal that asks for the end, while it is entered. Within another one it shares what that has noted.
+
+    `reason` names the cause, in a sentence, once what it is held for is to stop.
+    """
+
+    def __init__(self) -> None:
+        self.reason = ""
+        self._noted, self._process = "", os.getpid()
+        self._outer: Held | None = None
+        self._kept: dict[int, Any] = {}
+
+    @property
+    def asked(self) -> str:
+        """The name of the signal; "" without one."""
+        return self._outer.asked if self._outer else self._noted
+
+    def __enter__(self) -> Any:
+        self._outer = _active()
+        if self._outer is None:
+            for number in SIGNALS:
+                self._catch(number, self.ask)
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        for number, handler in self._kept.items():
+            signal.signal(number, handler)
+        self._kept = {}
+
+    def _catch(self, number: int, handler: Any) -> None:
+        with suppress(ValueError):                      # only the main thread may; elsewhere the clock alone counts
+            self._kept[number] = signal.signal(number, handler)
+
+    def ask(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() == self._process:
+            self._noted = self._noted or signal.Signals(number).name
+        else:                                           # a forked worker has no run to stop: whoever made it may end it
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+
+class Command(Held):
+    """Of a whole command. Ctrl-C interrupts it once, and not at all when it has been asked to stop.
+
+    With `to_the_end` the process ends after it: from then on these signals are ignored, since Python gives up its handlers before
+    MPI is finalized.
+    """
+
+    def __init__(self, to_the_end: bool) -> None:
+        super().__init__()
+        self.to_the_end, self._interrupted = to_the_end, False
+
+    def __enter__(self) -> Any:
+        super().__enter__()
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            self._catch(signal.SIGINT, self._interrupt)
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if self.to_the_end:
+            self._kept = dict.fromkeys(self._kept, signal.SIG_IGN)
+        super().__exit__(kind, error, trace)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        if not (self.asked or self._interrupted):
+            self._interrupted = True
+            raise KeyboardInterrupt
+
+
+def asked() -> str:
+    """The name of the signal that asked this process to stop; "" without one, or where none is noted."""
+    held = _active()
+    return held.asked if held else ""
+
+
+def _active() -> Held | None:
+    """What notes the signals of this process."""
+    holder = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    return holder if isinstance(holder, Held) else None
