@@ -20,6 +20,7 @@ from .errors import UserError, out_of_memory
 from .files import read_arrays
 from .gossip import Gossip, Levels
 from .loading import dimensions, make_problems, problem_class
+from .losses.arrays import native
 from .memory import keep_freed
 from .metrics import Evaluation, StopRule, check_request
 from .networks import network
@@ -177,13 +178,18 @@ class Plan:
     def _fitting(self, where: str, start: Any) -> tuple[Array, Array]:
         """A start as finite arrays (p,), (q,). Raises UserError."""
         p, q = self.dims
+        give = f"give (x0, y0) of shapes ({p},) and ({q},)"
         try:
-            parts = [np.asarray(host(part)) for part in start]
-            if any(part.dtype.kind not in "biuf" for part in parts):
-                raise TypeError
-            x, y = (np.array(part, self.config.run.dtype) for part in parts)
-        except (TypeError, ValueError, OverflowError):
-            raise UserError(f"{where}: not two arrays of numbers; give (x0, y0) of shapes ({p},) and ({q},)") from None
+            first, second = start
+        except (TypeError, ValueError):
+            raise UserError(f"{where}: not two arrays of numbers; {give}") from None
+        try:
+            found = [native(host(part), name) for part, name in ((first, "x0"), (second, "y0"))]
+        except UserError as error:
+            raise UserError(f"{where}: not two arrays of numbers; {error}") from None
+        if any(part.dtype.kind == "c" for part in found):
+            raise UserError(f"{where}: not two arrays of real numbers, but {found[0].dtype} and {found[1].dtype}; {give}")
+        x, y = (np.array(part, self.config.run.dtype) for part in found)
         if x.shape != (p,) or y.shape != (q,):
             raise UserError(f"{where}: shapes {x.shape} and {y.shape} do not fit dims ({p}, {q}); make them ({p},) and ({q},)")
         if not (np.isfinite(x).all() and np.isfinite(y).all()):

@@ -1,15 +1,18 @@
 """Losses in JAX alone: types, data, threads, mistakes."""
 
+import dataclasses
 import re
 import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 
 jax = pytest.importorskip("jax", reason="JAX is not installed: pip install 'mpidbo[jax]'")
 
 import jax.numpy as jnp  # noqa: E402
+from jax.experimental.sparse import BCOO  # noqa: E402
 
 import losses_jax  # noqa: E402
 import mpidbo  # noqa: E402
@@ -154,6 +157,120 @@ CASES = {
     "fewer entries": (lambda: linear(entries=data(agents=1)), "data: 1 entries for 2 agents"),
     "batch": (lambda: linear(batch=11), "problem.batch: 11 samples in a draw, but data of agent 0 has 10; lower it"),
 }
+
+
+@jax.custom_vjp
+def doubled(y):
+    return 2 * y
+
+
+@jax.custom_vjp
+def squares(y):
+    return (y**2).sum()
+
+
+doubled.defvjp(lambda y: (2 * y, None), lambda _, slope: (2 * slope,))
+squares.defvjp(lambda y: ((y**2).sum(), y), lambda y, slope: (slope * doubled(y),))
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass
+class Net:
+    """As modules of flax and equinox are: arrays, and fields that are none."""
+
+    weight: jax.Array
+    act: object = dataclasses.field(metadata={"static": True}, default=jnp.tanh)
+    name: object = None
+
+
+def test_modules_with_static_fields():
+    def g(x, y, batch):
+        return (y.act(batch[0] @ y.weight)**2).mean() * x.sum()
+
+    one = made(linear(g, g, np.ones(1), Net(np.ones(3))))
+    x, y = one.start()
+    assert one.g_yy(x, y, y, None).shape == (3,) and list(one.y_tree(y)) == ["weight"]
+
+
+LIKE = {
+    "big-endian": lambda A, b: (A.astype(">f8"), b.astype(">f4")),
+    "negative strides": lambda A, b: (np.ascontiguousarray(A[::-1])[::-1], b[::-1].copy()[::-1]),
+    "read-only": lambda A, b: (np.frombuffer(A.tobytes()).reshape(A.shape), b),
+    "float16": lambda A, b: (A, b.astype(np.float16)),
+    "tables": lambda A, b: (pd.DataFrame(A).iloc[::-1].iloc[::-1], pd.Series(b, index=np.arange(len(b))[::-1])),
+    "records": lambda A, b: (A, np.rec.fromarrays([b, b], names="a,b")["a"]),
+}
+
+
+@pytest.mark.parametrize("name", LIKE)
+@pytest.mark.parametrize("batch", [0, 4])
+def test_arrays_of_any_kind(name, batch):
+    A, b = data()[0]
+    b = b.round(1).astype(np.float16).astype(float)
+    one, other = (made(linear(entries=[entry] * 2), batch=batch) for entry in (LIKE[name](A, b), (A, b)))
+    x, y = one.start()
+    drawn = [problem.draw(np.random.default_rng(0)) for problem in (one, other)]
+    assert one.g_y(x, y, drawn[0]).tobytes() == other.g_y(x, y, drawn[1]).tobytes()
+
+
+def test_tensors_of_pytorch():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'mpidbo[torch]'")
+    A, b = data()[0]
+    tensors = torch.tensor(A, requires_grad=True), torch.tensor(b).neg().neg()
+    one, other = (made(linear(y0=y0, entries=[entry] * 2)) for y0, entry in ((torch.ones(3, requires_grad=True), tensors), (None, (A, b))))
+    x, y = one.start()
+    assert one.g_y(x, y, None).tobytes() == other.g_y(x, y, None).tobytes()
+
+
+@pytest.mark.parametrize("name", ["uint16", "uint32", "int8", "int64", "bool"])
+def test_whole_numbers_arrive(name):
+    def g(x, y, batch):
+        return (y[batch.astype(int)]**2).sum() * jnp.exp(x).sum()
+
+    one = made(linear(g, g, entries=[np.array([0, 1, 1], name)] * 2), dtype=np.dtype("float32"))
+    x, y = one.start()
+    assert one.g_y(x, y, None).tolist() == [2, 4, 0]
+
+
+CASES |= {
+    "custom_vjp": (lambda: linear(lower=lambda x, y, b: squares(y) * jnp.exp(x).sum()),
+                   "method without second derivatives (see: mpidbo methods)"),
+    "callback": (lambda: linear(lower=lambda x, y, b: g(x, y, b) + jax.pure_callback(
+        np.sum, jax.ShapeDtypeStruct((), y.dtype), y)), "this operation has no derivative: write it with others"),
+    "while": (lambda: linear(lower=lambda x, y, b: jax.lax.while_loop(
+        lambda s: s[0] < 3, lambda s: (s[0] + 1, s[1] * 2), (0, g(x, y, b)))[1]), "this operation has no derivative"),
+    "numpy inside": (lambda: linear(upper=lambda x, y, b: np.sin(y).sum() + x.sum()), "JAX compiles your functions, so that they must be"),
+    "function in y0": (lambda: linear(y0={"w": np.ones(3), "act": jnp.tanh}), "give a pytree of arrays; make other fields static"),
+    "complex": (lambda: linear(y0=np.ones(3, complex)), "y0: a part of shape (3,) is complex128, which has no derivative; give its real"),
+    "key": (lambda: linear(entries=[jax.random.key(0)] * 2), "data of agent 0: "),
+    "texts": (lambda: linear(entries=[np.array(["a"])] * 2), "data of agent 0: dtype <U1 is not an array of numbers"),
+    "sparse": (lambda: linear(entries=[BCOO.fromdense(jnp.eye(3))] * 2), "data of agent 0: BCOO of shape (3, 3) is sparse"),
+    "bool batch": (lambda: linear(batch=True), "problem.batch: true is no number of samples"),
+    "tuple": (lambda: linear(entries=data()[0]), "data: a tuple of arrays, (10, 3) and (10,), is one data set"),
+}
+
+
+def test_a_large_whole_number_in_a_float32_run():
+    with pytest.raises(mpidbo.UserError, match=re.escape("data of agent 0: int64 from 0 to 1099511627776, but JAX has 32 bits")):
+        made(linear(entries=[np.array([0, 2**40])] * 2), dtype=np.dtype("float32"))
+
+
+def test_a_mistake_during_the_run_is_a_sentence():
+    class Rows:
+        asked = 0
+
+        def __len__(self):
+            return 20
+
+        def __getitem__(self, i):
+            self.asked += 1
+            if self.asked > 60:
+                raise OSError("the disk is gone")
+            return np.ones(3), 1.0
+
+    problem = linear(entries=[Rows()] * 2, batch=np.int64(2))
+    with pytest.raises(mpidbo.UserError, match=r"data of agent \d: .*test_jax.py, line \d+: OSError: the disk is gone; "):
+        mpidbo.solve(problem, "sparkle", iterations=200)
 
 
 @pytest.mark.parametrize("case", CASES)

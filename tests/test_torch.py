@@ -3,14 +3,17 @@
 import re
 import subprocess
 import sys
+import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
+import scipy.sparse
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'mpidbo[torch]'")
 
 from torch import nn  # noqa: E402
-from torch.utils.data import Subset, TensorDataset  # noqa: E402
+from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset  # noqa: E402
 
 import losses_torch  # noqa: E402
 import mpidbo  # noqa: E402
@@ -102,6 +105,73 @@ class Rows:
         if not 0 <= i < len(self):
             raise IndexError(i)
         return self.A[i], self.b[i]
+
+
+LIKE = {
+    "big-endian": lambda A, b: (A.astype(">f8"), b.astype(">f4")),
+    "negative strides": lambda A, b: (np.ascontiguousarray(A[::-1])[::-1], b[::-1].copy()[::-1]),
+    "read-only": lambda A, b: (np.frombuffer(A.tobytes()).reshape(A.shape), b),
+    "float16": lambda A, b: (A, b.astype(np.float16)),
+    "bfloat16": lambda A, b: (torch.tensor(A), torch.tensor(b).half().float()),
+    "tables": lambda A, b: (pd.DataFrame(A).iloc[::-1].iloc[::-1], pd.Series(b, index=np.arange(len(b))[::-1])),
+    "records": lambda A, b: (A, np.rec.fromarrays([b, b], names="a,b")["a"]),
+    "with a gradient": lambda A, b: (torch.tensor(A, requires_grad=True), torch.tensor(b, requires_grad=True)),
+    "inference tensors": lambda A, b: inference(A, b),
+    "flipped samples": lambda A, b: Rows(np.ascontiguousarray(A[:, ::-1])[:, ::-1], pd.Series(b)),
+}
+
+
+def inference(A, b):
+    with torch.inference_mode():
+        return torch.tensor(A), torch.tensor(b)
+
+
+@pytest.mark.parametrize("name", LIKE)
+@pytest.mark.parametrize("batch", [0, np.int64(4)])
+def test_arrays_of_any_kind(name, batch):
+    A, b = data()[0]
+    b = b.round(1).astype(np.float16).astype(float)
+    one, other = (made(linear(entries=[entry] * 2, batch=batch)) for entry in (LIKE[name](A, b), (A, b)))
+    x, y = one.start()
+    drawn = [problem.draw(np.random.default_rng(0)) for problem in (one, other)]
+    for oracle in ("g", "g_y", "f_y"):
+        assert np.array_equal(getattr(one, oracle)(x, y, drawn[0]), getattr(other, oracle)(x, y, drawn[1]))
+
+
+@pytest.mark.parametrize("name", ["uint8", "uint16", "uint32", "uint64", "int16", ">u2"])
+@pytest.mark.parametrize("as_data", [
+    np.asarray, lambda rows: torch.from_numpy(rows.astype(rows.dtype.newbyteorder("="))), lambda rows: Items(rows),
+    lambda rows: Items(list(rows[:, None]))])
+@pytest.mark.parametrize("batch", [0, 2])
+def test_whole_numbers_of_any_type(name, as_data, batch):
+    """PyTorch has unsigned types that it cannot index with, or take rows of."""
+    def g(x, y, batch):
+        return (y[batch.reshape(-1).long() % 3]**2).sum() * torch.exp(x).sum() + (batch + 1).sum() * y.sum()
+
+    one = made(linear(g, g, entries=[as_data(np.array([0, 1, 1], name))] * 2, batch=batch))
+    x, y = one.start()
+    assert one.g_y(x, y, None).tolist() == [2 + 5, 4 + 5, 5]
+    assert np.isfinite(one.g_y(x, y, one.draw(np.random.default_rng(0)))).all()
+
+
+class Items:
+    """A data set of some items."""
+
+    def __init__(self, items):
+        self.items = items
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, i):
+        return self.items[i]
+
+
+def test_starts_of_any_kind():
+    for start in (np.array([1, 2, 3.0], ">f4"), pd.Series([1.0, 2, 3], index=[2, 0, 1]), torch.tensor([1.0, 2, 3]).half().requires_grad_(),
+                  memoryview(np.array([1.0, 2, 3])), [1.0, np.float32(2), 3.0], np.array([3.0, 2, 1])[::-1]):
+        y = made(linear(lambda x, y, b: x.sum(), lambda x, y, b: sum((part**2).sum() for part in y), y0=start)).start()[1]
+        assert y.dtype == np.float64 and y.tolist() == [1, 2, 3]
 
 
 def test_data_that_are_asked_for_where_they_are_needed():
@@ -255,6 +325,18 @@ def test_threads_of_the_run(threads):
 
 # mistakes
 
+
+def compressed():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")                     # that their support is in beta state
+        return torch.eye(10).to_sparse_csr()
+
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        return iter([1.0])
+
+
 CASES = {
     "vector": (lambda: linear(lower=lambda x, y, b: (b[0] @ y - b[1])**2 * x),
                "g: agent 0 returns shape (10,), expected a scalar; return a mean"),
@@ -278,6 +360,23 @@ CASES = {
                 "data: TensorDataset is neither a list with an entry for each agent"),
     "batch": (lambda: linear(batch=11), "problem.batch: 11 samples in a draw, but data of agent 0 has 10; lower it"),
     "val_batch": (lambda: linear(batch=5, val_data=data(3)), "problem.val_batch: 5 samples in a draw, but val_data of agent 0 has 3"),
+    "bool batch": (lambda: linear(batch=True), "problem.batch: true is no number of samples"),
+    "loader": (lambda: linear(entries=[DataLoader(TensorDataset(torch.ones(4, 3)), batch_size=2)] * 2),
+               "data of agent 0: DataLoader draws samples by itself, but draws are mpidbo's; give its .dataset and batch=2"),
+    "one loader": (lambda: linear(entries=DataLoader(TensorDataset(torch.ones(4, 3)))), "data: DataLoader draws samples by itself"),
+    "stream": (lambda: linear(entries=[Stream()] * 2), "data of agent 0: Stream is an iterable data set"),
+    "tuple": (lambda: linear(entries=data()[0]), "data: a tuple of arrays, (10, 3) and (10,), is one data set"),
+    "nested lists": (lambda: linear(entries=[np.ones((1000, 30)).tolist()] * 2, batch=3),
+                     "data of agent 0: float and float and float and float and 29,996 more holds no samples to draw"),
+    "texts as data": (lambda: linear(entries=[{"t": np.array(["a"])}] * 2), 'data of agent 0, "t": dtype <U1 is not an array of numbers'),
+    "sparse matrix": (lambda: linear(entries=[(scipy.sparse.eye_array(3, format="csr"), np.ones(3))] * 2),
+                      "data of agent 0, part 0: csr_array of shape (3, 3) is sparse; make it dense by .toarray()"),
+    "sparse rows": (lambda: linear(entries=[compressed()] * 2, batch=2), "data of agent 0: "),
+    "different samples": (lambda: linear(entries=[Items([np.ones(3), np.ones(2)])] * 2), "data of agent 0: RuntimeError: "),
+    "no samples at all": (lambda: linear(entries=[Items([])] * 2), "data of agent 0: no samples, Items; give every agent at least one"),
+    "objects in samples": (lambda: linear(entries=[Items([np.array([None])])] * 2), "data of agent 0: dtype object"),
+    "no tensor without numbers": (lambda: linear(entries=[torch.ones(3, device="meta")] * 2), "data of agent 0: a tensor without numbers"),
+    "a large number": (lambda: linear(entries=[np.array([2**63], np.uint64)] * 2), "data of agent 0: uint64 up to 9223372036854775808"),
     "negative": (lambda: linear(batch=-1), "problem.batch: -1 is no number of samples"),
     "float32 inside": (lambda: linear(upper=lambda x, y, b: torch.ones(3) @ y), r"RuntimeError: .*all floats arrive as float64"),
     "no function": (lambda: linear(upper=3), "from_torch: f is no function"),

@@ -7,6 +7,7 @@ from typing import Any
 from ..errors import UserError
 from ..problems import Problem
 from .base import Given
+from .data import accept_entries
 from .sharing import split, split_files, subsets
 
 __all__ = ["from_jax", "from_torch", "split", "split_files", "subsets"]
@@ -64,6 +65,8 @@ def _made(module: str, name: str, *, steps: Mapping[str, float] | None, **given:
     for key in ("f", "g"):
         if not callable(given[key]):
             raise UserError(f"from_{module}: {key} is no function; give {key}(x, y, batch) -> scalar")
+    for key in ("data", "val_data", "test_data"):
+        accept_entries(given[key], key)
     cls: type[Problem] = framework.problem(Given(**given))
     cls.__module__ = getattr(given["f"], "__module__", cls.__module__)
     if hasattr(given["data"], "__len__"):

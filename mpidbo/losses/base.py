@@ -1,7 +1,5 @@
-"""What losses of any framework have in common: an agent's data, its draws, and what a mistake is told as."""
+"""What losses of any framework have in common: an agent's data, draws, and mistakes."""
 
-import inspect
-import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ from numpy.typing import NDArray
 from ..errors import UserError
 from ..problems import Problem
 from .data import Framework, Source, entry_of
+from .mistakes import mistake
 from .nested import kind
 
 LEVELS = ("x", "y")
@@ -30,8 +29,8 @@ class Given:
     data: Any
     val_data: Any
     test_data: Any
-    batch: int
-    val_batch: int | None
+    batch: Any
+    val_batch: Any
     metrics: Callable[..., Mapping[str, Any]] | None
     project_x: Callable[..., Any] | None
 
@@ -44,8 +43,17 @@ class Losses(Problem, ABC):
 
     given: ClassVar[Given]
 
-    def __init__(self, agent: int, n_agents: int, *, xp: Any, seed: int, dtype: Any = np.float64, batch: int | None = None,
-                 val_batch: int | None = None) -> None:
+    def __init__(
+        self,
+        agent: int,
+        n_agents: int,
+        *,
+        xp: Any,
+        seed: int,
+        dtype: Any = np.float64,
+        batch: int | None = None,
+        val_batch: int | None = None,
+    ) -> None:
         super().__init__(agent, n_agents, xp=xp, seed=seed)
         self.dtype = np.dtype(dtype)
         framework = self._framework()
@@ -53,8 +61,15 @@ class Losses(Problem, ABC):
         batch = given.batch if batch is None else batch
         val_batch = next((size for size in (val_batch, given.val_batch) if size is not None), batch)
 
-        def source(data: Any, name: str, size: int, key: str) -> Source:
-            return Source(entry_of(data, agent, n_agents, name), framework, agent=agent, name=name, batch=size, key=key)
+        def source(data: Any, name: str, size: Any, key: str) -> Source:
+            return Source(
+                entry_of(data, agent, n_agents, name),
+                framework,
+                agent=agent,
+                name=name,
+                batch=size,
+                key=key,
+            )
 
         self._batches: dict[str, tuple[Sample, Any]] = {}
         self.sources = {"data": source(given.data, "data", batch, "batch")}
@@ -67,7 +82,7 @@ class Losses(Problem, ABC):
         self.dims = tuple(int(part.size) for part in self.start())
         self._accept()
         if given.project_x is not None:
-            self.project_x = self._projected
+            self.project_x = self._projection
 
     # What a framework brings
 
@@ -76,7 +91,7 @@ class Losses(Problem, ABC):
         """The framework's part of the constructor: what it does with data."""
 
     @abstractmethod
-    def _value(self, loss: str, x: Any, y: Any, batch: Any) -> float:
+    def _value(self, loss: str, x: Any, y: Any, sample: Any) -> float:
         """The loss, f or g, of vectors x (p,) and y (q,)."""
 
     @abstractmethod
@@ -86,6 +101,10 @@ class Losses(Problem, ABC):
     @abstractmethod
     def _product(self, level: str, x: Any, y: Any, v: Any, sample: Any) -> Any:
         """d/dlevel <g_y(x, y), v>, for v (q,)."""
+
+    @abstractmethod
+    def _measured(self, x: Any, y: Any) -> Mapping[str, float]:
+        """`metrics` of vectors x and y."""
 
     @abstractmethod
     def _projected(self, x: Any) -> Any:
@@ -102,7 +121,7 @@ class Losses(Problem, ABC):
         return "val_data" if loss == "f" and "val_data" in self.sources else "data"
 
     def draw(self, rng: np.random.Generator) -> Sample | None:
-        """The training samples, then the validation samples, by their source: indices (batch,), or None for all."""
+        """Training, then validation samples, by their source: indices (batch,), or None for all."""
         sample = {name: source.draw(rng) for name, source in self.sources.items()}
         return None if all(indices is None for indices in sample.values()) else sample
 
@@ -118,62 +137,76 @@ class Losses(Problem, ABC):
     # Oracles
 
     def f(self, x: Any, y: Any, sample: Any) -> float:
-        return self._value("f", x, y, self._batch("f", sample))
+        return float(self._asked("f", self._value, "f", x, y, sample))
 
     def g(self, x: Any, y: Any, sample: Any) -> float:
-        return self._value("g", x, y, self._batch("g", sample))
+        return float(self._asked("g", self._value, "g", x, y, sample))
 
     def f_x(self, x: Any, y: Any, sample: Any) -> Any:
-        return self._gradient("f", "x", x, y, sample)
+        return self._asked("f", self._gradient, "f", "x", x, y, sample)
 
     def f_y(self, x: Any, y: Any, sample: Any) -> Any:
-        return self._gradient("f", "y", x, y, sample)
+        return self._asked("f", self._gradient, "f", "y", x, y, sample)
 
     def g_x(self, x: Any, y: Any, sample: Any) -> Any:
-        return self._gradient("g", "x", x, y, sample)
+        return self._asked("g", self._gradient, "g", "x", x, y, sample)
 
     def g_y(self, x: Any, y: Any, sample: Any) -> Any:
-        return self._gradient("g", "y", x, y, sample)
+        return self._asked("g", self._gradient, "g", "y", x, y, sample)
 
     def g_yy(self, x: Any, y: Any, v: Any, sample: Any) -> Any:
-        return self._product("y", x, y, v, sample)
+        return self._asked("g", self._product, "y", x, y, v, sample)
 
     def g_xy(self, x: Any, y: Any, v: Any, sample: Any) -> Any:
-        return self._product("x", x, y, v, sample)
+        return self._asked("g", self._product, "x", x, y, v, sample)
+
+    def metrics(self, x: Any, y: Any) -> Mapping[str, float]:
+        return self._asked("metrics", self._measured, x, y) if self.given.metrics else {}
+
+    def _projection(self, x: Any) -> Any:
+        return self._asked("project_x", self._projected, x)
 
     # Mistakes
 
+    def _asked(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What the function returns, which calls the user's of that name; its errors are sentences."""
+        try:
+            return function(*arguments)
+        except Exception as error:
+            raise mistake(
+                error,
+                f"{name}: agent {self.agent}",
+                getattr(self.given, name),
+                f"fix {'the loss' if name in 'fg' else 'it'} or its data (all floats arrive as "
+                f"{self.dtype.name})",
+            ) from error
+
     def _accept(self) -> None:
-        """UserError unless the losses return scalars that depend on their variables, at the start and a first sample."""
+        """UserError unless the losses are scalars that depend on x and y, at a first sample."""
         sample = self.draw(np.random.default_rng(0))
         depends = {loss: self._depends(loss, self._batch(loss, sample)) for loss in ("f", "g")}
         if not depends["g"]["y"]:
-            raise UserError("g: does not depend on y, so that no y is its minimiser; use y in it")
+            raise UserError(
+                "g: does not depend on y, so that no y is its minimiser; use y in it, without "
+                "no_grad, detach or item on the way"
+            )
         if not (depends["f"]["x"] or (depends["f"]["y"] and depends["g"]["x"])):
-            raise UserError("f: does not depend on x, neither by itself nor through y and g; use x in f, or x in g and y in f")
+            raise UserError(
+                "f: does not depend on x, neither by itself nor through y and g; use x in f, or x "
+                "in g and y in f"
+            )
 
     def _depends(self, loss: str, batch: Any) -> dict[str, bool]:
         where = f"{loss}: agent {self.agent}"
-        try:
-            value, depends = self._look(loss, batch)
-        except UserError:
-            raise
-        except Exception as error:
-            said = " ".join(str(error).split()) or "no message"
-            raise UserError(f"{where}: {_line(error, getattr(self.given, loss))}{type(error).__name__}: {said}; mend the loss or its data "
-                            f"(all floats arrive as {self.dtype.name})") from error
+        value, depends = self._asked(loss, self._look, loss, batch)
         if not hasattr(value, "shape"):
-            raise UserError(f"{where} returns {kind(value) if value is not None else 'nothing'}; return a scalar computed from x and y")
+            raise UserError(
+                f"{where} returns {kind(value) if value is not None else 'nothing'}; return a "
+                "scalar computed from x and y"
+            )
         if tuple(value.shape) != ():
-            raise UserError(f"{where} returns shape {tuple(value.shape)}, expected a scalar; return a mean, such as losses.mean()")
+            raise UserError(
+                f"{where} returns shape {tuple(value.shape)}, expected a scalar; return a mean, "
+                "such as losses.mean()"
+            )
         return depends
-
-
-def _line(error: Exception, function: Any) -> str:
-    """Where in the user's file that happened."""
-    try:
-        file = inspect.getfile(inspect.unwrap(function))
-    except TypeError:
-        return ""
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
-    return f"{file}, line {lines[-1]}: " if lines else ""

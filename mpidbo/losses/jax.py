@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from ..errors import UserError
 from ..threads import announce, announced
+from .arrays import brief, is_array, native
 from .base import LEVELS, Given, Losses
-from .nested import is_array, leaves, mapped
+from .nested import leaves, mapped
 
 
 def heed_threads() -> None:
@@ -77,11 +78,11 @@ def _name(key: Any) -> Any:
 
 def _floats(leaf: Any, name: str) -> NDArray[Any]:
     if not (is_array(leaf) or isinstance(leaf, (int, float))):
-        raise UserError(f"{name}: {type(leaf).__name__} is no array; give a pytree of arrays")
-    part = np.asarray(leaf)
-    if not jnp.issubdtype(part.dtype, jnp.floating):
-        raise UserError(f"{name}: a part of shape {part.shape} is {part.dtype}, which has no derivative; give floats, "
-                        "such as x.astype(float)")
+        raise UserError(f"{name}: {brief(type(leaf).__name__, 60)} is no array; give a pytree of arrays; make other fields static")
+    part = native(leaf, name) if is_array(leaf) else np.asarray(leaf)
+    if part.dtype.kind != "f":
+        remedy = "its real and imaginary parts as floats" if part.dtype.kind == "c" else "floats, such as x.astype(float)"
+        raise UserError(f"{name}: a part of shape {part.shape} is {part.dtype}, which has no derivative; give {remedy}")
     return part
 
 
@@ -123,17 +124,24 @@ class Place:
     def opened(self, entry: Any) -> Any:
         return entry
 
-    def array(self, leaf: Any) -> Any:
+    def array(self, leaf: Any, where: str) -> Any:
         """In host memory, where rows are taken."""
-        array = np.asarray(leaf)
-        return array.astype(self.dtype, copy=False) if jnp.issubdtype(array.dtype, jnp.floating) else array
+        array = native(leaf, where)
+        if array.dtype.kind == "f":
+            return array.astype(self.dtype, copy=False)
+        if self.dtype != np.float64 and array.dtype.kind in "iu" and array.dtype.itemsize == 8 and array.size:
+            short = np.iinfo(f"{array.dtype.kind}4")
+            if int(array.min()) < short.min or int(array.max()) > short.max:
+                raise UserError(f"{where}: {array.dtype} from {array.min()} to {array.max()}, but JAX has 32 bits in a float32 run; give "
+                                'smaller numbers, or set run.dtype = "float64"')
+        return array
 
     def rows(self, array: Any, indices: NDArray[Any]) -> Any:
         return array[indices]
 
-    def collate(self, samples: Sequence[Any]) -> Any:
+    def collate(self, samples: Sequence[Any], where: str) -> Any:
         columns = zip(*map(leaves, samples), strict=True)
-        stacked = iter([np.stack([np.asarray(part) for part in column]) for column in columns])
+        stacked = iter([np.stack([native(part, where) if is_array(part) else np.asarray(part) for part in column]) for column in columns])
         return mapped(lambda leaf: next(stacked), samples[0])
 
     def batch(self, tree: Any) -> tuple[Frame, list[Any]]:
@@ -207,8 +215,8 @@ class JaxLosses(Losses):
         for level, vector in zip((*LEVELS, "y"), vectors, strict=False):
             yield [self.place.inside(part) for part in self.compiled.forms[level].parts(vector)]
 
-    def _value(self, loss: str, x: Any, y: Any, batch: Any) -> float:
-        return float(self._called(self.compiled.value[loss], batch, x, y))
+    def _value(self, loss: str, x: Any, y: Any, sample: Any) -> float:
+        return float(self._called(self.compiled.value[loss], self._batch(loss, sample), x, y))
 
     def _gradient(self, loss: str, level: str, x: Any, y: Any, sample: Any) -> Any:
         return self._called(self.compiled.gradient[loss, level], self._batch(loss, sample), x, y)
@@ -219,9 +227,8 @@ class JaxLosses(Losses):
     def _projected(self, x: Any) -> Any:
         return self._called(self.compiled.projection, (Frame(()), []), x)                    # type: ignore[arg-type]
 
-    def metrics(self, x: Any, y: Any) -> Mapping[str, float]:
-        if self.compiled.metrics is None:
-            return {}
+    def _measured(self, x: Any, y: Any) -> Mapping[str, float]:
+        assert self.compiled.metrics is not None
         with self.place.here():
             found = self.compiled.metrics(*self.tested.whole, *self._parts((x, y)))
         return mapped(lambda value: value.item() if getattr(value, "size", 0) == 1 else value, found)

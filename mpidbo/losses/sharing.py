@@ -1,8 +1,8 @@
 """Data sets split over the agents."""
 
 import re
-from collections.abc import Sequence
-from numbers import Integral
+from collections.abc import Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,9 @@ from .. import contents
 from ..errors import UserError
 from ..problems.shares import Tag, generator
 from ..problems.splits import split as split_by_rule
-from .nested import is_array, kind, leaves, mapped
+from .arrays import has_rows, is_array, length, refuse_sparse, refuse_streams, rows, whole
+from .labels import codes, indices
+from .nested import kind, leaves, mapped
 
 SUFFIX = ".npy"
 
@@ -21,23 +23,27 @@ SUFFIX = ".npy"
 def split(labels: Any, agents: int, rule: str = "iid", *, concentration: float = 1.0, seed: int = 0) -> list[NDArray[np.int64]]:
     """Who gets which sample: one array of ascending indices for each agent; each sample belongs to one of them.
 
-    labels : of all samples, shape (N,), an array, a tensor or a list; or N, where the rule does not ask for them.
+    labels : of all samples, shape (N,), numbers or texts in an array, a column of a table, a tensor or a list; or N, where the rule
+        does not ask for them.
     rule : "iid": at random, in parts of equal size up to one; "dirichlet": each class in proportions drawn from
         Dirichlet(concentration, ...), small ones being heterogeneous, inf being "iid"; "class": two shards of the sorted
         labels for each agent.
     seed : the same seed gives the same split. Two sets of labels that are split with one seed and rule have the same
         mixture of classes on each agent, which training and validation data should have.
 
-    UserError: an unknown rule, a concentration that is not positive, fewer samples than agents, labels that are missing.
+    UserError: an unknown rule, a concentration that is not positive, fewer samples than agents, labels that are missing or cannot be
+    put in order.
     """
-    if isinstance(labels, Integral):
+    agents = whole(agents, "split: agents", "is no number of agents; give a whole number from 1 on", 1)
+    seed = whole(seed, "split: seed", "is no seed; give a whole number from 0 on")
+    if isinstance(labels, Real) and not hasattr(labels, "__len__"):
+        number = whole(labels, "split: labels", "is neither labels nor their number; give one label for each sample")
         if rule in ("dirichlet", "class"):
-            raise UserError(f"split: {rule} goes by the labels, not by their number {labels}; give the labels")
-        labels = np.zeros(max(0, int(labels)), np.int64)
-    labels = np.asarray(labels)
-    if labels.ndim != 1:
-        raise UserError(f"split: labels of shape {labels.shape}, expected one for each sample, (N,)")
-    return split_by_rule(rule, labels, agents, generator(seed, Tag.SPLIT), concentration, where="")
+            raise UserError(f"split: {rule} goes by the labels, not by their number {number}; give the labels")
+        classes = np.zeros(number, np.int64)
+    else:
+        classes = codes(labels, "split")
+    return split_by_rule(rule, classes, agents, generator(seed, Tag.SPLIT), concentration, where="")
 
 
 def split_files(paths: Sequence[Any]) -> list[NDArray[np.int64]]:
@@ -104,25 +110,46 @@ class Subsets(Sequence[Any]):
         return len(self.parts)
 
     def __getitem__(self, agent: Any) -> Any:
+        if isinstance(agent, slice):
+            return Subsets(self.dataset, self.parts[agent])
         part = self.parts[agent]
-        if is_array(self.dataset) or isinstance(self.dataset, (tuple, list, dict)):
-            return mapped(lambda leaf: leaf[part], self.dataset)
+        if _is_tree(self.dataset):
+            return mapped(lambda leaf: rows(leaf, part) if has_rows(leaf) else leaf, self.dataset)
         return Subset(self.dataset, part)
+
+
+def _is_tree(dataset: Any) -> bool:
+    return is_array(dataset) or isinstance(dataset, (tuple, list, Mapping))
 
 
 def subsets(dataset: Any, parts: Sequence[NDArray[Any]]) -> Subsets:
     """Each agent's samples of a data set that all ranks can read: the entries for `data`.
 
-    dataset : an array or tensor of samples, a tuple or dict of them, or a map-style data set (with a length and items).
-    parts : one array of indices for each agent, such as `split` returns.
+    dataset : an array, table or tensor of samples, a tuple, list or dict of them, or a map-style data set (with a length and items).
+    parts : one array of indices for each agent, such as `split` returns: positions from 0 on, whatever labels the rows of a
+        table have; or a mask of booleans for each agent.
 
     UserError: an index beyond the samples, arrays of different length.
     """
-    is_tree = is_array(dataset) or isinstance(dataset, (tuple, list, dict))
-    sizes = sorted({len(leaf) for leaf in leaves(dataset)}) if is_tree else [len(dataset)]
-    if len(sizes) != 1:
+    refuse_streams(dataset, "subsets")
+    size = _size(dataset)
+    if isinstance(parts, (Mapping, str)) or not hasattr(parts, "__iter__"):
+        raise UserError(f"subsets: {kind(parts)} is not a list with the indices of each agent; give one, as mpidbo.split returns it")
+    return Subsets(dataset, [indices(part, i, size) for i, part in enumerate(parts)])
+
+
+def _size(dataset: Any) -> int:
+    """How many samples. UserError where arrays do not agree, or hold none."""
+    if not _is_tree(dataset):
+        if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")) or isinstance(dataset, str):
+            raise UserError(f"subsets: {kind(dataset)} holds no samples; give arrays of samples, or a data set with a length and items")
+        return len(dataset)
+    sampled = [leaf for leaf in leaves(dataset) if has_rows(leaf)]
+    for leaf in sampled:
+        refuse_sparse(leaf, "subsets")
+    sizes = sorted({length(leaf) for leaf in sampled})
+    if not sizes:
+        raise UserError(f"subsets: {kind(dataset)} holds no arrays of samples; give some, such as np.asarray makes them of lists")
+    if len(sizes) > 1:
         raise UserError(f"subsets: arrays of different length, {kind(dataset)}; give as many of each (features and labels, say)")
-    last = max((int(part.max()) for part in map(np.asarray, parts) if len(part)), default=-1)
-    if last >= sizes[0]:
-        raise UserError(f"subsets: sample {last} is asked for, but there are {sizes[0]}; count from 0")
-    return Subsets(dataset, parts)
+    return sizes[0]

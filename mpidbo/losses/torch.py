@@ -1,44 +1,23 @@
 """Losses in PyTorch: derivatives by reverse mode, second ones by a second backward pass."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.func import functional_call
 from torch.utils.data import Subset, TensorDataset, default_collate
 
 from ..errors import UserError
+from .arrays import brief, is_array, native, signed
 from .base import LEVELS, Given, Losses
-from .nested import is_array, leaves, mapped
+from .modules import Network, Whole
+from .nested import leaves, mapped
 
 FEW = 32
-
-
-class Network:
-    """An nn.Module with the parameters of the moment, as a loss receives it: call it like the module.
-
-    `parameters()` and `named_parameters()` are those that are trained, `net["0.weight"]` is one of them. Buffers (and
-    parameters that require no grad) are the module's own, at every call as they were at the start.
-    """
-
-    def __init__(self, module: Any, trained: Mapping[str, Any], kept: Mapping[str, Any]) -> None:
-        self._module, self._trained, self._kept = module, trained, kept
-
-    def __call__(self, *inputs: Any, **more: Any) -> Any:
-        state = {name: part.clone() for name, part in self._kept.items()}       # a batch norm writes into its buffers
-        return functional_call(self._module, {**state, **self._trained}, inputs, more)
-
-    def parameters(self) -> Iterator[Any]:
-        return iter(self._trained.values())
-
-    def named_parameters(self) -> Iterator[tuple[str, Any]]:
-        return iter(self._trained.items())
-
-    def __getitem__(self, name: str) -> Any:
-        return self._trained[name]
+UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)
 
 
 class Form:
@@ -48,22 +27,11 @@ class Form:
     """
 
     def __init__(self, tree: Any, name: str, place: "Place") -> None:
-        self.tree = tree
-        self._kept: dict[int, dict[str, Any]] = {}
-        parts: list[Any] = []
-        for leaf in leaves(tree):
-            if isinstance(leaf, torch.nn.Module):
-                trained = _trained(leaf)
-                if not trained:
-                    raise UserError(f"{name}: no parameter of {type(leaf).__name__} requires grad; give one that has something to train")
-                kept = {**dict(leaf.named_parameters()), **dict(leaf.named_buffers())}
-                self._kept[id(leaf)] = {key: place.array(part.detach()) for key, part in kept.items() if key not in trained}
-                parts += trained.values()
-            else:
-                parts.append(_floats(leaf, name))
+        self.tree = mapped(lambda leaf: Whole(leaf, name, place) if isinstance(leaf, torch.nn.Module) else _floats(leaf, name), tree)
+        parts = [part for leaf in leaves(self.tree) for part in (leaf.trained.values() if isinstance(leaf, Whole) else [leaf])]
         self.shapes = [tuple(part.shape) for part in parts]
         self.sizes = [part.numel() for part in parts]
-        flat = [place.array(part.detach()).reshape(-1) for part in parts]
+        flat = [place.tensor(part).reshape(-1) for part in parts]
         self.start = torch.cat(flat) if flat else torch.empty(0)
 
     def parts(self, vector: Any) -> list[Any]:
@@ -75,27 +43,46 @@ class Form:
         rest = iter(parts)
 
         def take(leaf: Any) -> Any:
-            if not isinstance(leaf, torch.nn.Module):
+            if not isinstance(leaf, Whole):
                 return next(rest)
-            own = {name: next(rest) for name in _trained(leaf)}
-            return own if plain else Network(leaf, own, self._kept[id(leaf)])
+            own = {name: next(rest) for name in leaf.trained}
+            return own if plain else Network(leaf, own)
 
         return mapped(take, self.tree)
 
 
-def _trained(module: Any) -> dict[str, Any]:
-    return {name: part for name, part in module.named_parameters() if part.requires_grad}
-
-
-def _floats(leaf: Any, name: str) -> Any:
+def _floats(leaf: Any, where: str) -> Any:
     """A leaf as a tensor."""
-    part = leaf if isinstance(leaf, torch.Tensor) else torch.as_tensor(leaf) if is_array(leaf) or isinstance(leaf, (int, float)) else None
-    if part is None:
-        raise UserError(f"{name}: {type(leaf).__name__} is no tensor; give tensors, nn.Modules, and dicts, lists and tuples of them")
-    if not part.is_floating_point():
-        raise UserError(f"{name}: a part of shape {tuple(part.shape)} is {part.dtype}, which has no derivative; give floats, "
-                        "such as tensor.double()")
-    return part
+    if isinstance(leaf, (int, float)):
+        leaf = np.asarray(leaf)
+    if not is_array(leaf):
+        raise UserError(f"{where}: {brief(type(leaf).__name__, 60)} is no tensor; give tensors, nn.Modules, and dicts, lists and tuples of "
+                        "them")
+    if isinstance(leaf, torch.Tensor) and leaf.is_floating_point() and leaf.layout == torch.strided and leaf.device.type != "meta":
+        return leaf
+    found = native(leaf, where)
+    if found.dtype.kind != "f":
+        remedy = "its real and imaginary parts as floats" if found.dtype.kind == "c" else "floats, such as tensor.double()"
+        raise UserError(f"{where}: a part of shape {found.shape} is {leaf.dtype}, which has no derivative; give {remedy}")
+    return _tensor(found)
+
+
+def _tensor(array: NDArray[Any]) -> Any:
+    """A tensor of an array's numbers, in its memory unless that is read-only."""
+    return torch.from_numpy(array if array.flags.writeable else array.copy())
+
+
+def _dense(tensor: Any) -> Any:
+    """The gradient of an embedding may be sparse."""
+    return tensor if tensor.layout == torch.strided else tensor.to_dense()
+
+
+def _readable(leaf: Any, where: str) -> Any:
+    """An array of any library as a tensor of a type that PyTorch computes with. UserError."""
+    if isinstance(leaf, torch.Tensor) and leaf.device.type != "meta" and not leaf.is_quantized:
+        if leaf.dtype not in UNSIGNED:
+            return leaf
+    return _tensor(signed(native(leaf, where), where))
 
 
 class Place:
@@ -112,17 +99,22 @@ class Place:
             return tuple(part[list(entry.indices)] for part in whole)
         return entry
 
-    def array(self, leaf: Any) -> Any:
-        if isinstance(leaf, np.ndarray):
-            leaf = torch.from_numpy(leaf if leaf.flags.writeable else leaf.copy())
-        tensor = leaf if isinstance(leaf, torch.Tensor) else torch.from_dlpack(leaf)
+    def array(self, leaf: Any, where: str) -> Any:
+        if self.xp is not np and hasattr(leaf, "__cuda_array_interface__") and not isinstance(leaf, torch.Tensor):
+            return self.tensor(torch.from_dlpack(leaf))
+        return self.tensor(_readable(leaf, where))
+
+    def tensor(self, tensor: Any) -> Any:
+        """A tensor on this device; floats in this type."""
+        if tensor.is_inference():                                       # which no graph may keep
+            tensor = tensor.clone()
         return tensor.detach().to(self.device, self.dtype if tensor.is_floating_point() else tensor.dtype)
 
     def rows(self, array: Any, indices: NDArray[Any]) -> Any:
         return array.index_select(0, torch.from_numpy(indices).to(self.device))
 
-    def collate(self, samples: Sequence[Any]) -> Any:
-        return default_collate(samples)
+    def collate(self, samples: Sequence[Any], where: str) -> Any:
+        return default_collate([mapped(lambda leaf: _readable(leaf, where) if is_array(leaf) else leaf, sample) for sample in samples])
 
     def batch(self, tree: Any) -> Any:
         return tree
@@ -140,7 +132,7 @@ class Place:
 
     def vector(self, tensors: Sequence[Any]) -> Any:
         """A new vector of these tensors, one after the other; numpy or CuPy, in PyTorch's memory."""
-        flat = torch.cat([part.detach().reshape(-1) for part in tensors])
+        flat = torch.cat([_dense(part.detach()).reshape(-1) for part in tensors])
         return flat.numpy() if self.xp is np else self.xp.from_dlpack(flat)
 
 
@@ -199,8 +191,26 @@ class Point:
         return self.place.vector(torch.autograd.grad(tensors, parts, vectors, retain_graph=self.kept, materialize_grads=True))
 
 
+@contextmanager
+def _graphs() -> Iterator[None]:
+    """With derivatives, whatever the user's program has switched off."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
 class TorchLosses(Losses):
     """An agent with losses in PyTorch."""
+
+    def __init__(self, agent: int, n_agents: int, *, xp: Any, seed: int, dtype: Any = np.float64, batch: int | None = None,
+                 val_batch: int | None = None) -> None:
+        with _graphs():
+            super().__init__(agent, n_agents, xp=xp, seed=seed, dtype=dtype, batch=batch, val_batch=val_batch)
+
+    def _asked(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        if torch.is_grad_enabled():
+            return super()._asked(name, function, *arguments)
+        with _graphs():
+            return super()._asked(name, function, *arguments)
 
     def _framework(self) -> Place:
         self.place = Place(self.xp, self.dtype)
@@ -216,7 +226,8 @@ class TorchLosses(Losses):
         return [self.forms[level].of(self.forms[level].parts(self.place.copied(vector)[1]))
                 for level, vector in zip(LEVELS, vectors, strict=False)]
 
-    def _value(self, loss: str, x: Any, y: Any, batch: Any) -> float:
+    def _value(self, loss: str, x: Any, y: Any, sample: Any) -> float:
+        batch = self._batch(loss, sample)
         with torch.no_grad():
             return float(getattr(self.given, loss)(*self._trees(x, y), batch))
 
@@ -235,17 +246,17 @@ class TorchLosses(Losses):
         return self._at(loss, x, y, sample).gradient(level)
 
     def _product(self, level: str, x: Any, y: Any, v: Any, sample: Any) -> Any:
-        along = self.forms["y"].parts(self.place.array(v))
+        along = self.forms["y"].parts(self.place.tensor(self.place.shared(v)))
         return self._at("g", x, y, sample).product(level, along)
 
     def _projected(self, x: Any) -> Any:
         assert self.given.project_x is not None
         with torch.no_grad():
-            return self.place.vector(leaves(self.given.project_x(*self._trees(x))))
+            found = leaves(self.given.project_x(*self._trees(x)))
+        return self.place.vector([part for leaf in found for part in (leaf.parameters() if isinstance(leaf, Network) else [leaf])])
 
-    def metrics(self, x: Any, y: Any) -> Mapping[str, float]:
-        if self.given.metrics is None:
-            return {}
+    def _measured(self, x: Any, y: Any) -> Mapping[str, float]:
+        assert self.given.metrics is not None
         with torch.no_grad():
             found = self.given.metrics(*self._trees(x, y), self.tested.whole)
         return mapped(lambda value: value.item() if isinstance(value, torch.Tensor) and value.numel() == 1 else value, found)
