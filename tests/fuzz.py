@@ -5,6 +5,7 @@ python tests/fuzz.py --seed 0 --cases 2000      # in this process; under mpiexec
 
 import argparse
 import contextlib
+import faulthandler
 import io
 import json
 import os
@@ -28,6 +29,7 @@ import mpidbo
 from fuzz_cases import Case, case, prepared
 from mpidbo import cli
 from mpidbo.errors import Diverged, MpidboError
+from mpidbo.job import launched
 
 LIMIT = 60
 """Seconds for a case."""
@@ -47,7 +49,7 @@ class Failure(Exception):
 
 
 def outcome(made: Case, comm: Any = None) -> str:
-    """How the case ends, in the working folder, with its files in `out` and `runs`. Raises Failure."""
+    """How the case ends, in the working folder, with its files in `out` and `runs`."""
     said: list[str] = []
     with warnings.catch_warnings():
         warnings.simplefilter("always")
@@ -55,25 +57,26 @@ def outcome(made: Case, comm: Any = None) -> str:
             f"{category.__name__}: {message}"
         )
         ends = [attempt(made, comm) for _ in range(2 if made.again else 1)]
-    for text in said:
-        if not text.startswith("UserWarning: ") or len(text) > LETTERS:
-            raise Failure(f"warns: {text}")
-    return ends[0]
+    odd = (t for t in said if not t.startswith("UserWarning: ") or len(t) > LETTERS)
+    warned = [f"failed: warns: {text}" for text in odd]
+    return next((end for end in (*ends, *warned) if end.startswith("failed")), ends[0])
 
 
 def attempt(made: Case, comm: Any) -> str:
     try:
-        return command(made) if made.by_command else in_python(made, comm)
-    except Failure:
-        raise
+        return command(made, comm) if made.by_command else in_python(made, comm)
+    except Failure as failure:
+        return f"failed: {failure}"
     except BaseException as error:
         if traceback.extract_tb(error.__traceback__)[-1].filename == fuzz_problems.__file__:
             return "user's own"
-        raise Failure("".join(traceback.format_exception(error))) from error
+        return f"failed: {''.join(traceback.format_exception(error))}"
 
 
-def command(made: Case) -> str:
-    Path("config.toml").write_text(tomli_w.dumps(made.tables))
+def command(made: Case, comm: Any) -> str:
+    if comm is None or comm.rank == 0:
+        Path("config.toml").write_text(tomli_w.dumps(made.tables))
+    together(comm, "")
     with (
         contextlib.redirect_stderr(io.StringIO()) as err,
         contextlib.redirect_stdout(io.StringIO()),
@@ -86,6 +89,8 @@ def command(made: Case) -> str:
     ]
     if code in (0, 85):
         return "ended"
+    if comm is not None and comm.rank > 0 and code in (2, 3):  # rank 0 speaks for all
+        return "refused" if code == 2 else "diverged"
     if code not in (2, 3) or len(lines) != 1:
         raise Failure(f"code {code}: {err.getvalue()}")
     judged(lines[0].removeprefix("mpidbo: "))
@@ -125,8 +130,15 @@ def judged(sentence: str) -> None:
 
 
 @contextlib.contextmanager
-def limited(seconds: int) -> Iterator[None]:
-    """Failure, or on several ranks the end of the job, after so many seconds."""
+def limited(seconds: int, comm: Any) -> Iterator[None]:
+    """TimeoutError after so many seconds; on several ranks, which may wait inside MPI, the end of the job."""
+    if comm is not None:
+        faulthandler.dump_traceback_later(seconds, exit=True)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+        return
 
     def late(*_: Any) -> None:
         raise TimeoutError(f"a hang: not over after {seconds} s")
@@ -140,49 +152,66 @@ def limited(seconds: int) -> Iterator[None]:
         signal.signal(signal.SIGALRM, usual)
 
 
+def tried(seed: int, place: Path, comm: Any) -> str:
+    """How the case of that number ends, the same on all ranks, in a folder of its own."""
+    made, folder = case(seed, 1 if comm is None else comm.size), place / "work" / str(seed)
+    if comm is None or comm.rank == 0:
+        shutil.copytree(place / "files", folder, copy_function=os.link)
+    together(comm, "")
+    os.chdir(folder)
+    with limited(LIMIT, comm):
+        found = outcome(made, comm)
+    if found.startswith("failed: "):
+        how = "command" if made.by_command else "solve"
+        found = f"failed: seed {seed}, {how}\n{short(str(made))}\n{short(found[8:])}"
+    os.chdir(place)
+    everyone = together(comm, found)
+    if len({text.partition(":")[0] for text in everyone}) > 1:
+        return "failed: ranks differ: " + " | ".join(everyone)
+    return found
+
+
+def together(comm: Any, text: str) -> list[str]:
+    """Every rank's text, when all are here."""
+    return [text] if comm is None else comm.allgather(text)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0, help="the number of the first case")
     parser.add_argument("--cases", type=int, default=100)
     parser.add_argument("--verbose", action="store_true", help="print how each case ends")
-    parser.add_argument(
-        "--keep-going", action="store_true", help="do not stop at the first failure"
-    )
+    parser.add_argument("--keep-going", action="store_true", help="do not stop at a failure")
     args = parser.parse_args()
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    comm = None
+    comm = cli.world() if launched()[0] > 1 else None
     cli.world = lambda: comm
-    counted: Counter[str] = Counter()
-    failures = 0
+    root = comm is None or comm.rank == 0
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     sys.stdout.reconfigure(errors="backslashreplace")
-    with tempfile.TemporaryDirectory() as place:
-        os.environ["HOME"] = place  # for run.out = "~"
-        files = Path(place, "files")
-        files.mkdir()
-        prepared(files)
+    counted: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory() as own:
+        place = Path(together(comm, own)[0])
+        os.environ["HOME"] = str(place)  # for run.out = "~"
+        if root:
+            (place / "files").mkdir()
+            prepared(place / "files")
         for seed in range(args.seed, args.seed + args.cases):
-            made, folder = case(seed), Path(place, "work", str(seed))
-            shutil.copytree(files, folder, copy_function=os.link)
-            os.chdir(folder)
-            try:
-                with limited(LIMIT):
-                    found = outcome(made, comm)
-            except Failure as failure:
-                failures += 1
-                found = "failed"
-                print(
-                    f"--- seed {seed}, {'command' if made.by_command else 'solve'}\n{short(str(made))}\n{short(str(failure))}",
-                    flush=True,
-                )
-                if not args.keep_going:
-                    return 1
+            if root and args.verbose:
+                print(seed, end=" ", flush=True)
+            found = tried(seed, place, comm)
             counted[found.partition(":")[0]] += 1
-            if args.verbose:
-                print(seed, short(found)[:300], flush=True)
-            os.chdir(place)
-            shutil.rmtree("work", ignore_errors=True)
-    print(json.dumps(counted))
-    return min(failures, 1)
+            if root and found.startswith("failed"):
+                print(f"--- {found}", flush=True)
+            elif root and args.verbose:
+                print(short(found)[:300], flush=True)
+            if root:
+                shutil.rmtree(place / "work", ignore_errors=True)
+            if found.startswith("failed") and not args.keep_going:
+                break
+        together(comm, "")
+    if root:
+        print(json.dumps(counted))
+    return int(counted["failed"] > 0)
 
 
 if __name__ == "__main__":

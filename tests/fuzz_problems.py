@@ -136,6 +136,13 @@ ATTRIBUTES = (
     "__init__",
 )
 WRONG = [f"Wrong_{attribute}_{mistake}" for attribute in ATTRIBUTES for mistake in MISTAKES]
+REFUSED = [
+    f"Wrong_{attribute}_{mistake}"
+    for attribute in ("f", "g", "f_x", "f_y", "g_x", "g_y", "g_yy", "g_xy", "start", "stacked")
+    for mistake in MISTAKES
+    if mistake != "raises"
+]
+"""Those of whose mistakes the user's own code notices nothing."""
 for _attribute in ATTRIBUTES:
     for _mistake, _value in MISTAKES.items():
         _name = f"Wrong_{_attribute}_{_mistake}"
