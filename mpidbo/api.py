@@ -8,12 +8,15 @@ from typing import Any
 
 from . import config as configuration
 from .agents import agreed
+from .errors import UserError
 from .job import guarded, launched, same_launcher
+from .loading import loading
 from .matrices import tabled
 from .plan import Plan, Result
 from .ranks import compare, identity, limit
 from .reading import with_absolute_paths
 from .record import Folder
+from .runfolder import defaulted
 from .stall import Watch
 
 
@@ -33,7 +36,8 @@ def solve(problem: Any, method: Any = "sparkle", topology: Any = "ring", agents:
     comm : an mpi4py communicator over whose ranks the agents are spread; None: all in this process, without MPI. Every rank calls
         `solve` with the same arguments.
     gather : whether every rank gets all agents' rows.
-    out : a folder for the run's files; None: no files.
+    out : a folder for the run's files; None: no files. Where it holds a run, it is first renamed to NAME.1, with a warning; one that
+        holds anything else is refused.
     run : the other keys of `[run]`: seed, dtype, device, buffers, batched, evaluate_every, stop, start, threads, metrics, max_seconds,
         stall_timeout.
 
@@ -59,10 +63,20 @@ def solve(problem: Any, method: Any = "sparkle", topology: Any = "ring", agents:
         with agreed(comm):
             tables["topology"] = tabled(topology, kept=out is not None)
             checked = configuration.check(with_absolute_paths(tables, Path()))
+            if checked.run.out is not None and (file := loading()):
+                raise UserError(f"{file}: calls mpidbo.solve(out=...) while it is read in search of a problem; put the call below "
+                                'if __name__ == "__main__":')
         compare(comm, "solve", {**identity(checked), "gather": gather}, "pass the same arguments on every rank")
         with Plan(checked, comm) as plan:
-            folder = Folder(Path(checked.run.out), plan.config.tables(), plan.agents, "never") if checked.run.out else None
-            return plan.run(folder=folder, gather=gather)
+            if checked.run.out is None:
+                return plan.run(gather=gather)
+            with Folder(Path(checked.run.out), plan.config.tables(), plan.agents, "never", _warn,
+                        defaulted(checked, plan.config)) as folder:
+                return plan.run(folder=folder, gather=gather)
+
+
+def _warn(sentence: str) -> None:
+    warnings.warn(sentence, stacklevel=3)
 
 
 @cache

@@ -11,7 +11,7 @@ so any number of ranks can go on from them. docs/checkpoint.md has the format.
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -50,14 +50,18 @@ class Snapshot:
 class Checkpoints:
     """The checkpoints of a run in its folder, the `keep` newest of them; every method is collective.
 
-    `topologies` are the fingerprints of W by level. Raises UserError when the disk refuses; older ones are then still there.
-    None is removed before a newer one is committed, and a verified one is not written again.
+    `topologies` are the fingerprints of W by level, `contents` the digests of the files that `tables` name. `verify` raises
+    UserError where the folder is no longer this run's; `differs` says in what a checkpoint's tables and contents are another run's,
+    "": in nothing. Raises UserError when the disk refuses; older ones are then still there. None is removed before a newer one is
+    committed, and a verified one is not written again.
     """
 
     def __init__(self, folder: Path, agents: Agents, *, keep: int, topologies: Mapping[str, str],
-                 tables: Mapping[str, Any]) -> None:
+                 tables: Mapping[str, Any], contents: Mapping[str, str] = {}, verify: Callable[[], None] = lambda: None,
+                 differs: Callable[[Mapping[str, Any], Mapping[str, str]], str] = lambda tables, contents: "") -> None:
         self.folder, self.agents, self.keep = folder / FOLDER, agents, keep
-        self.topologies, self.tables = dict(topologies), tables
+        self.topologies, self.tables, self.contents = dict(topologies), tables, dict(contents)
+        self.verify, self.differs = verify, differs
         self.writing = Background(agents)
         self.verified, self.damaged = set[str](), set[str]()
 
@@ -75,17 +79,27 @@ class Checkpoints:
         name = f"agents-{agents.first}-{agents.last - 1}.h5"
         with agreed(agents.comm):
             if agents.rank == 0:
-                self._clear(place)
+                self._in_own_folder(self._clear, place)
         try:
-            digest = yield partial(self._write, place / name, snapshot)
+            digest = yield partial(self._in_own_folder, self._write, place / name, snapshot)
             lines = agents.texts(f"{name} {agents.first} {agents.last - 1} {digest}")
-            yield partial(self._commit, place, snapshot, lines)
+            yield partial(self._in_own_folder, self._commit, place, snapshot, lines)
         except UserError:
             if agents.rank == 0:                        # the disk is full: leave what room there was
-                _remove(place)
+                with suppress(UserError):
+                    self._in_own_folder(_remove, place)
             raise
         self.verified.add(place.name)
         self.damaged.discard(place.name)
+
+    def _in_own_folder(self, stage: Callable[..., Any], *given: Any) -> Any:
+        """What a stage returns, if the folder is this run's; where it fails since that has gone meanwhile, the error says so."""
+        self.verify()
+        try:
+            return stage(*given)
+        except (UserError, OSError):
+            self.verify()
+            raise
 
     def _is_there(self, place: Path) -> bool:
         """Whether this checkpoint has been written and verified before."""
@@ -128,7 +142,7 @@ class Checkpoints:
         parts = [{"name": name, "first": int(first), "last": int(last), "sha256": digest}
                  for name, first, last, digest in (line.split() for line in lines)]
         manifest = {"format": FORMAT, "iteration": snapshot.iteration, "version": __version__, "config": self.tables,
-                    "W": self.topologies, "counts": dict(snapshot.counts), "agents": parts,
+                    "W": self.topologies, "contents": self.contents, "counts": dict(snapshot.counts), "agents": parts,
                     "history": {"name": files.HISTORY, "sha256": _digest(place / files.HISTORY), "columns": [*snapshot.history]}}
         files.synced(place, self.folder, self.folder.parent)
         files.write_text(place / MANIFEST, json.dumps({**manifest, "sha256": _seal(manifest)}, indent=1, default=str))
@@ -201,6 +215,8 @@ class Checkpoints:
     def _checked(self, place: Path) -> dict[str, Any]:
         """What all ranks need of a manifest of this run, with the history."""
         manifest = _manifest(place)
+        if words := self.differs(manifest["config"], manifest.get("contents", {})):
+            raise Foreign(f"of another run, {words}")
         if manifest["W"] != self.topologies:
             raise Foreign("written with other mixing matrices")
         about = manifest["history"]

@@ -26,8 +26,9 @@ from .problems import ORACLES
 from .progress import COUNTS, Log, Progress
 from .ranks import compare as compare_ranks
 from .ranks import identity, limit
-from .reading import folder, load, parse_overrides, with_absolute_paths
-from .record import Folder, adopted
+from .reading import folder, load, named_folder, parse_overrides, with_absolute_paths
+from .record import Folder, adopted, finished
+from .runfolder import defaulted
 from .show import show as shown
 from .show import table
 from .stall import Watch
@@ -56,6 +57,8 @@ def _run(args: argparse.Namespace, comm: Any, read: Callable[[], dict[str, Any]]
             config = configuration.check(adopted(tables, out))
         config = replace(config, run=replace(config.run, out=str(out)))
     compare_ranks(comm, "mpidbo run", {**identity(config), "--resume": args.resume, "--dry-run": args.dry_run}, SAME_FILES)
+    if not args.dry_run and args.resume != "never" and finished(out, config, comm):
+        return nothing_to_do(out, root)
     stop_if_asked(comm)
     with Plan(config, comm) as plan:
         if args.dry_run:
@@ -65,20 +68,24 @@ def _run(args: argparse.Namespace, comm: Any, read: Callable[[], dict[str, Any]]
                 print(text)
             return 0
         stop_if_asked(comm)
-        held = Folder(out, plan.config.tables(), plan.agents, args.resume, print)
-        if held.finished:
-            if root:
-                print(f"{out}: already finished, nothing to do; `--resume never` starts anew")
-            return 0
-        bar = Progress(config.run.iterations) if root and sys.stderr.isatty() else None
-        try:
-            result = plan.run(folder=held, observers=(bar,) if bar else (), gather=False, told=bar.tell if bar else Log(root))
-        finally:
-            if bar:
-                bar.close()
+        with Folder(out, plan.config.tables(), plan.agents, args.resume, print, defaulted(config, plan.config)) as held:
+            if held.finished:
+                return nothing_to_do(out, root)
+            bar = Progress(config.run.iterations) if root and sys.stderr.isatty() else None
+            try:
+                result = plan.run(folder=held, observers=(bar,) if bar else (), gather=False, told=bar.tell if bar else Log(root))
+            finally:
+                if bar:
+                    bar.close()
         if root:
             print(summary(result, out))
         return STOPPED if result.stopped else 0
+
+
+def nothing_to_do(out: Path, root: bool) -> int:
+    if root:
+        print(f"{out}: already finished, nothing to do; `--resume never` starts anew")
+    return 0
 
 
 def where(args: argparse.Namespace, comm: None) -> int:
@@ -243,7 +250,7 @@ def of_a_run(made: argparse.ArgumentParser) -> None:
     made.add_argument("config", type=Path, help="the configuration, a TOML file")
     made.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", dest="overrides",
                       help="override a key, such as steps.alpha=0.1; may be repeated")
-    made.add_argument("--out", type=Path, help="the run's folder; default: run.out, else runs/NAME-OF-CONFIG")
+    made.add_argument("--out", type=named_folder, help="the run's folder; default: run.out, else runs/NAME-OF-CONFIG")
     made.add_argument("--resume", choices=("auto", "never", "must"), default="auto",
                       help="what to do with an existing folder: go on with it, set it aside, or insist on a checkpoint")
 
@@ -269,14 +276,14 @@ def add(verb: Callable[..., argparse.ArgumentParser]) -> None:
     made = verb("compare", compare, "Compare methods, strategies and topologies over seeds, each with its own tuned steps.", alone=False)
     made.add_argument("study", type=Path, help="a TOML file with a section [study]")
     made.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", dest="overrides", help="override a key")
-    made.add_argument("--out", type=Path, metavar="DIR", help="the study's folder; default: study.out, else runs/NAME-OF-STUDY")
+    made.add_argument("--out", type=named_folder, metavar="DIR", help="the study's folder; default: study.out, else runs/NAME-OF-STUDY")
     made.add_argument("--part", metavar="I/N", help="only every N-th run (method, topology and seed), from the I-th on, I from 0")
     made.add_argument("--report", action="store_true", help="only write table and figure of the runs that are there")
 
     made = verb("reproduce", reproduce, "Run a claim of the papers and say whether it holds; without a name: list them.", alone=False)
     made.add_argument("name", nargs="?", metavar="NAME", help="a claim")
     made.add_argument("--full", action="store_true", help="at the papers' size; default: a quick one")
-    made.add_argument("--out", type=Path, metavar="DIR", help="where its runs go; default: runs/claims/NAME")
+    made.add_argument("--out", type=named_folder, metavar="DIR", help="where its runs go; default: runs/claims/NAME")
 
     made = verb("show", show, "Tell what a run was, how far it got, what it cost and where it came from.")
     made.add_argument("run", type=Path, metavar="RUN", help="the folder of a run, or a result.h5")

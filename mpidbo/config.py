@@ -17,6 +17,7 @@ from . import schedules, topology_table
 from .algorithms import METHODS, Method
 from .errors import UserError, did_you_mean, is_one_of, shown
 from .files import CONFIG
+from .loading import name_of
 from .metrics import ON_REQUEST
 from .strategies import STRATEGIES, Strategy, strategy
 
@@ -85,7 +86,7 @@ class Config:
     def tables(self) -> dict[str, Any]:
         """All of it as plain tables, as config.toml holds it."""
         name = self.problem["name"]
-        problem = {**self.problem, "name": f"{name.__module__}:{name.__qualname__}" if isinstance(name, type) else name}
+        problem = {**self.problem, "name": name_of(name) if isinstance(name, type) else name}
         found = {"problem": problem, "method": self.method, "steps": self.steps, "topology": self.topology, "run": asdict(self.run),
                  "checkpoint": asdict(self.checkpoint)}
         return {section: plain(table) for section, table in found.items()}
@@ -144,6 +145,8 @@ def check(tables: Mapping[str, Any]) -> Config:
         raise UserError('problem.name: missing; name the problem, such as name = "hyper-cleaning" or name = "my_file.py:MyProblem"')
     topology = topology_table.with_default(topology)
     checked = _run(run)
+    if checked.out is not None and not checked.out.strip():
+        raise UserError('run.out: "" names no folder; give one, such as out = "runs/mine", or leave it out')
     chosen = _method(method, steps, checked)
     levels(topology, rule_of(*chosen, n=1, horizon=checked.iterations), chosen[0]["name"])
     return Config(problem, *chosen, topology, checked, _checkpoint(checkpoint), tuple(key for key in chosen[1] if key not in steps))

@@ -239,18 +239,3 @@ def flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in table.items():
         found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return found
-
-
-def differing(old: Mapping[str, Any], new: Mapping[str, Any], free: Callable[[str], bool]) -> list[str]:
-    """The keys in which two resolved configs differ, but for those that are `free` to change."""
-    a, b = flat(old), flat(new)
-    return [key for key in sorted(a.keys() | b.keys()) if a.get(key) != b.get(key) and not free(key)]
-
-
-def set_aside(folder: Path) -> Path:
-    """Rename an existing folder NAME to NAME.1, or the next number that is free."""
-    number = 1
-    while (aside := folder.with_name(f"{folder.name}.{number}")).exists():
-        number += 1
-    folder.rename(aside)
-    return aside

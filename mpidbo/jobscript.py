@@ -11,7 +11,7 @@ from typing import Any
 from . import config as configuration
 from .batch import KINDS, Job
 from .errors import UserError
-from .reading import folder, load
+from .reading import folder, load, named_folder
 
 OPTIONS = {
     "name": ("--name", "TEXT", "the job's name; default: that of the configuration"),
@@ -47,7 +47,7 @@ def add_arguments(made: argparse.ArgumentParser) -> None:
         one.add_argument("configs", nargs="*" if many else "?", type=Path, metavar="CONFIG",
                          help="the configurations, one for each task" if many else "the configuration")
         one.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", dest="overrides", help="as in mpidbo run")
-        one.add_argument("--out", type=Path, help="as in mpidbo run")
+        one.add_argument("--out", type=named_folder, help="as in mpidbo run")
         for name in options(kind):
             option, takes, about = OPTIONS[name]
             spellings = [option, "--queue"] if name == "partition" else [option]

@@ -2,8 +2,9 @@
 
 import inspect
 import sys
-from collections.abc import Mapping
-from importlib import import_module, util
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import import_module, invalidate_caches, util
 from operator import index
 from pathlib import Path
 from types import ModuleType
@@ -17,7 +18,7 @@ from .problems import PROBLEMS, Problem
 
 
 def problem_class(name: Any) -> type[Any]:
-    """The class of a problem: shipped, `file.py:Class`, or the class itself. Raises UserError."""
+    """The class of a problem: shipped, `file.py:Class`, `module:Class`, or the class itself. Raises UserError."""
     if isinstance(name, type):
         return name
     if is_one_of(name, PROBLEMS):
@@ -26,16 +27,93 @@ def problem_class(name: Any) -> type[Any]:
     if not isinstance(name, str):
         raise UserError(f"problem.name: {shown(name)} is neither a text nor a class; give a name, my_file.py:MyProblem, "
                         "or in Python the class itself, not an instance")
-    file, _, attribute = name.rpartition(":")
-    if not file.endswith(".py"):
+    where, _, attribute = name.rpartition(":")
+    if why := unnamed(name):
+        raise UserError(f"problem.name: {why}")
+    if where.endswith(".py"):
+        module_of_user = _executed(Path(where))
+    elif _is_module(where):
+        module_of_user = _imported(where)
+    else:
         raise UserError(f"problem.name: no problem is called {shown(name)}; {did_you_mean(name, PROBLEMS)} "
                         "(your own is written my_file.py:MyProblem)")
-    module_of_user = _executed(Path(file))
-    found = getattr(module_of_user, attribute, None)
+    found = _attribute(module_of_user, attribute)
     if not isinstance(found, type):
         classes = [key for key, value in vars(module_of_user).items() if isinstance(value, type) and value is not Problem]
-        raise UserError(f"problem.name: {file} has no class {shown(attribute)}; {did_you_mean(attribute, classes)}")
+        raise UserError(f"problem.name: {where} has no class {shown(attribute)}; {did_you_mean(attribute, classes)}")
     return found
+
+
+def name_of(cls: type[Any]) -> str:
+    """How a configuration names a class: `module:Class`, or `script.py:Class` where that script is the program."""
+    module = sys.modules.get(cls.__module__)
+    attribute = cls.__qualname__
+    if _attribute(module, attribute) is not cls:        # made by a call, and assigned to a name
+        attribute = next((key for key, value in vars(module).items() if value is cls), attribute) if module else attribute
+    if cls.__module__ != "__main__":
+        return f"{cls.__module__}:{attribute}"
+    spec, file = getattr(module, "__spec__", None), getattr(module, "__file__", None)
+    if spec is not None:                                # of python -m module
+        return f"{spec.name}:{attribute}"
+    return f"{Path(file).resolve() if file and file.endswith('.py') else '__main__'}:{attribute}"
+
+
+def unnamed(name: str) -> str:
+    """Why no configuration can name a class, after `name_of`; "" where one can."""
+    where, _, attribute = name.rpartition(":")
+    if where == "__main__":
+        return f"{attribute} was defined in an interactive session; write it into a file, and name = \"my_file.py:{attribute}\""
+    if "<locals>" in attribute:
+        return (f"{attribute.rpartition('.')[2]} was defined inside of a function, where it cannot be found; define it at the top "
+                f"level of its file")
+    return ""
+
+
+def source(name: Any) -> Path | None:
+    """The file of a user's problem; None of a shipped one, and where it cannot be told."""
+    where, _, _ = str(name).rpartition(":")
+    if where.endswith(".py"):
+        return Path(where)
+    if not _is_module(where) or where.partition(".")[0] == __package__:
+        return None
+    try:
+        spec = util.find_spec(where)
+    except (ImportError, ValueError):
+        return None
+    return Path(spec.origin) if spec is not None and spec.origin and spec.has_location else None
+
+
+def add_to_path(folder: Path) -> None:
+    """Let imports search a folder, after all others."""
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+
+
+_loading: list[str] = []
+
+
+def loading() -> str:
+    """The user's file, or module, whose code is being run in search of a problem; "" at other times."""
+    return _loading[-1] if _loading else ""
+
+
+@contextmanager
+def _users_code(where: str) -> Iterator[None]:
+    """Mistakes of a file or module that the block runs, as sentences."""
+    _loading.append(where)
+    try:
+        yield
+    except SyntaxError as error:
+        raise UserError(f"problem.name: {error.filename or where}, line {error.lineno}: {error.msg}; fix that line") from None
+    except ModuleNotFoundError as error:
+        if f"{where}.".startswith(f"{error.name}."):
+            raise UserError(f"problem.name: no module {error.name} is installed, or lies in {Path.cwd()} or beside the "
+                            "configuration; start where it lies, or name a file: my_file.py:MyProblem") from None
+        raise UserError(f"problem.name: {where} imports {error.name}, which is neither installed nor beside it; install it") from None
+    except ImportError as error:
+        raise UserError(f"problem.name: {where}: {error}; fix that import") from None
+    finally:
+        _loading.pop()
 
 
 def _executed(path: Path) -> ModuleType:
@@ -46,17 +124,30 @@ def _executed(path: Path) -> ModuleType:
     assert spec is not None and spec.loader is not None
     module = util.module_from_spec(spec)
     sys.modules.setdefault(path.stem, module)
-    if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))
-    try:
+    add_to_path(path.parent)
+    with _users_code(str(path)):
         spec.loader.exec_module(module)
-    except SyntaxError as error:
-        raise UserError(f"problem.name: {error.filename or path}, line {error.lineno}: {error.msg}; mend that line") from None
-    except ModuleNotFoundError as error:
-        raise UserError(f"problem.name: {path} imports {error.name}, which is neither installed nor beside it; install it") from None
-    except ImportError as error:
-        raise UserError(f"problem.name: {path}: {error}; mend that import") from None
     return module
+
+
+def _imported(name: str) -> ModuleType:
+    """A module that is installed, or lies in the working folder or beside the configuration."""
+    add_to_path(Path.cwd())
+    invalidate_caches()
+    with _users_code(name):
+        return import_module(name)
+
+
+def _is_module(where: str) -> bool:
+    return all(part.isidentifier() for part in where.split("."))
+
+
+def _attribute(module: ModuleType | None, path: str) -> Any:
+    """What a dotted name is in a module; None where it is nothing."""
+    found: Any = module
+    for part in path.split("."):
+        found = getattr(found, part, None)
+    return found
 
 
 RESERVED = ("agent", "n_agents", "xp", "seed", "dtype")

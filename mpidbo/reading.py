@@ -9,6 +9,7 @@ from typing import Any
 from . import contents, paths
 from .config import plain
 from .errors import UserError
+from .loading import add_to_path
 
 
 def load(path: Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
@@ -24,6 +25,7 @@ def load(path: Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
     except contents.FAULTS as error:
         raise UserError(f"{path}: cannot be read ({contents.why(error)}); give the path of a configuration in TOML") from None
     tables = with_absolute_paths(tables, path.parent)
+    add_to_path(path.parent.resolve())          # a problem may be module:Class
     return merged(tables, with_absolute_paths(parse_overrides(overrides), Path()))
 
 
@@ -66,7 +68,7 @@ def with_absolute_paths(given: Mapping[str, Any], folder: Path) -> dict[str, Any
     tables = plain(given)
 
     def absolute(table: Any, key: str) -> None:
-        if isinstance(table, dict) and isinstance(table.get(key), str):
+        if isinstance(table, dict) and isinstance(table.get(key), str) and table[key].strip():
             table[key] = paths.absolute(table[key], folder)
 
     for key in ("out", "start"):
@@ -93,3 +95,10 @@ def folder(config: Path, out: Path | None, run_out: str | None) -> Path:
     except UnicodeEncodeError:
         raise UserError(f"run.out: {path} is not UTF-8, which config.toml cannot hold; choose a folder with another name") from None
     return path
+
+
+def named_folder(text: str) -> Path:
+    """The folder of an argument such as --out, which an unset variable of a shell leaves empty."""
+    if not text.strip():
+        raise UserError('--out "": names no folder; give one, such as --out runs/mine')
+    return Path(text)

@@ -1,23 +1,25 @@
 """A run's folder: claimed at the start, kept up to date along the run, finished at the end."""
 
 import tomllib
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import tomli_w
 
-from . import files, trees
+from . import files, identity, runfolder, trees
 from ._version import __version__
-from .agents import Agents, agreed
+from .agents import Agents, agreed, texts
 from .backend import host
 from .checkpoint import Checkpoints, Snapshot
-from .config import FREE
+from .config import Config
 from .errors import Diverged, UserError
+from .loading import unnamed
+from .lock import Claim, Place
 from .metrics import Evaluation
 from .state import mapped
 
@@ -26,69 +28,140 @@ if TYPE_CHECKING:
 
 SECONDS = 5.0
 """At least this long between two writings of history.h5."""
+LOOK = 1.0
+"""Seconds between two looks at a lock whose holder may be dead."""
+FINISHED, WAIT = "finished", "wait"
 
 
 class Folder:
     """The folder of one run. Rank 0 writes; what goes wrong there is raised on every rank.
 
-    With `resume` "auto" a run goes on from its newest checkpoint that is whole, if there is one; "must" insists on one. A folder
+    With `resume` "auto" a run resumes from its newest complete checkpoint, if there is one; "must" insists on one. A folder
     that holds another run is refused with the keys that differ, and `finished` is set where it holds this run, finished.
-    "never" first renames an existing folder NAME to NAME.1. `told(sentence)` hears of damaged checkpoints. Raises UserError.
+    "never" first renames the folder of a run NAME to NAME.1. A folder that holds anything else is refused. `told(sentence)` is
+    called with what the user should know. `defaulted` are the keys of the tables that the problem or an estimate filled in.
+
+    From its making to the end of its context no other process can use the folder. Raises UserError.
     """
 
     def __init__(self, path: Path, tables: Mapping[str, Any], agents: Agents, resume: Literal["auto", "never", "must"],
-                 told: Callable[[str], None] = lambda sentence: None) -> None:
+                 told: Callable[[str], None] = lambda sentence: None, defaulted: tuple[str, ...] = ()) -> None:
         self.path, self.tables, self.agents, self.resume, self.told = path, tables, agents, resume, told
         self.every, self.saved = 0, -1
         self.evaluation: Evaluation | None = None
         self._written, self._due = monotonic(), 0
-        finished = False
-        with agreed(agents.comm):
-            if agents.rank == 0:
-                finished = self._claim(resume)
-        self.finished: bool = str(True) in agents.texts(str(finished))
+        self._defaulted = defaulted
+        self._contents: dict[str, str] = {}
+        self._place: Place | None = None
+        self._claiming: Claim | None = None
+        self._said = False
+        while True:                                     # while it cannot be told whether another process is alive
+            answer = ""
+            with agreed(agents.comm, patient=True):
+                if agents.rank == 0:
+                    answer = self._claim()
+            if (answer := agents.told(answer)) != WAIT:
+                break
+        self.finished: bool = answer == FINISHED
+        if agents.rank > 0 and not self.finished:
+            self._place = Place(path)
 
-    def _claim(self, resume: str) -> bool:
-        """Whether this run has finished here; if not, the folder now holds its config.toml."""
-        path, config = self.path, self._config()
-        if resume == "must" and not path.is_dir():
+    def __enter__(self) -> "Folder":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._place is not None:
+            self._place.release()
+            self._place = None
+
+    def _claim(self) -> str:
+        """One attempt to make the folder this run's: FINISHED, WAIT, or "" and it holds the run's config.toml."""
+        path = self.path
+        if self.resume == "must" and not path.is_dir():
             raise UserError(f"--resume must: {path} holds no checkpoint; start with --resume auto")
+        self._contents = self._contents or identity.contents(self.tables)
+        config = self._config()
         try:
-            if resume == "never" and path.exists():
-                files.set_aside(path)
+            if self._is_finished(runfolder.held(path)):
+                return FINISHED
             path.mkdir(parents=True, exist_ok=True)
-            if any(path.iterdir()) and self._has_finished():
-                return True
-        except FileExistsError:
-            raise UserError(f"run.out: {path} is not a folder; choose another name") from None
-        except OSError as error:
-            raise UserError(f"run.out: {path} cannot be used ({error.strerror}); choose another folder") from None
-        files.write_text(path / files.CONFIG, config)
+            self._claiming = self._claiming or Claim(path)
+            self._place = self._claiming.attempt()
+            if self._place is None:
+                return self._wait(self._claiming)
+            try:
+                if not self._take(self._place, config):
+                    return ""
+            except BaseException:
+                self.__exit__()
+                raise
+            self.__exit__()
+            return FINISHED
+        except (OSError, ValueError) as error:
+            raise runfolder.not_usable(path, getattr(error, "strerror", None) or str(error)) from None
+
+    def _is_finished(self, held: runfolder.Held | None) -> bool:
+        """Whether this run has finished in a folder; UserError where it may not have the folder."""
+        if held is None:
+            return False
+        if self.resume == "never":
+            held.refuse_to_move()
+            return False
+        held.refuse_another(self.tables, self._contents)
+        return held.is_finished(self.tables)
+
+    def _wait(self, claim: Claim) -> str:
+        if claim.waiting and not self._said:
+            self.told(claim.waiting)
+            self._said = True
+        sleep(min(LOOK, claim.seconds))
+        return WAIT
+
+    def _take(self, place: Place, config: str) -> bool:
+        """Make the locked folder this run's; True where it has finished there meanwhile."""
+        path = self.path
+        held = runfolder.held(path)                     # again: only now nobody else can write there
+        if self._is_finished(held):
+            return True
+        if held is not None and self.resume == "never":
+            aside = runfolder.set_aside(path)
+            place.release(now=aside)
+            self.told(f"{path} held a run, and is now {aside}")
+            path.mkdir()
+            self._place = Claim(path).attempt()
+            if self._place is None or (held := runfolder.held(path)) is not None:
+                raise UserError(f"run.out: {path} is in use by another run; choose another run.out")
+        (path / files.DONE).unlink(missing_ok=True)
+        runfolder.clean(path)
+        if held is None or held.config != self.tables:
+            files.write_text(path / files.CONFIG, config)
         return False
 
-    def _has_finished(self) -> bool:
-        """Whether the run that the folder holds has finished; UserError unless it is this run."""
-        path, config, marker = self.path, self.path / files.CONFIG, self.path / files.DONE
-        if not config.is_file():
-            raise UserError(f"run.out: {path} exists and holds no run; choose another folder or empty it")
+    def _differs(self, tables: Mapping[str, Any], contents: Mapping[str, str]) -> str:
+        """In which keys a checkpoint's run differs from this one; "" in none."""
+        there = runfolder.without_topologies(contents)
+        found = identity.differences(tables, self.tables) or identity.changed(there, self._contents, self.tables)
+        return f"which differs in {identity.keys(found)} {identity.values(found)}" if found else ""
+
+    def verify(self) -> None:
+        """UserError where the folder is no longer this run's."""
+        if self._place is not None:
+            self._place.verify()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Write in this run's folder only; where that fails because it has gone meanwhile, the error says so."""
+        self.verify()
         try:
-            held = tomllib.loads(config.read_text())
-            done = int(marker.read_text()) if marker.is_file() else -1
-        except ValueError:
-            raise UserError(f"run.out: {path} holds a damaged {files.CONFIG} or {files.DONE}; choose another folder, "
-                            "or --resume never to set it aside") from None
-        keys = files.differing(held, self.tables, lambda key: key in FREE or key.startswith("run.stop."))
-        if keys:
-            raise UserError(f"run.out: {path} holds another run, which differs in {', '.join(keys)}; choose another run.out, "
-                            "or --resume never to set it aside")
-        if done >= 0 and (done >= self.tables["run"]["iterations"] or held == self.tables):
-            return True
-        marker.unlink(missing_ok=True)
-        return False
+            yield
+        except UserError:
+            self.verify()
+            raise
 
     def _config(self) -> str:
+        why = unnamed(str(self.tables["problem"]["name"]))
         try:
-            return tomli_w.dumps(self.tables)
+            return (f"# mpidbo run cannot run this file: {why}\n" if why else "") + tomli_w.dumps(self.tables)
         except TypeError:
             odd = [key for key, value in files.flat(self.tables).items() if not isinstance(value, (str, int, float, list))]
             raise UserError(f"{' and '.join(odd) or 'problem'}: not what {files.CONFIG} can hold; give numbers, texts and lists of them, "
@@ -97,7 +170,8 @@ class Folder:
     def resumed(self, start: Any, levels: "Mapping[str, Topology]") -> Snapshot | None:
         """Where to go on from, for a state of the form of `start` and rank 0's topologies; collective."""
         self.checkpoints = Checkpoints(self.path, self.agents, keep=self.tables["checkpoint"]["keep"], tables=self.tables,
-                                       topologies={level: topology.fingerprint for level, topology in levels.items()})
+                                       topologies={level: topology.fingerprint for level, topology in levels.items()},
+                                       contents=self._contents, verify=self.verify, differs=self._differs)
         if self.agents.rank == 0:
             with suppress(OSError):
                 (self.path / files.DIVERGED).unlink(missing_ok=True)
@@ -122,6 +196,8 @@ class Folder:
 
     def next(self, k: int) -> int:
         assert self.evaluation is not None
+        if self._place is not None and self._place.lost:
+            return k + 1
         due = [self.evaluation.next(k)]
         if self.every:
             due.append(k - k % self.every + self.every)
@@ -131,6 +207,8 @@ class Folder:
 
     def look(self, k: int, state: Any, last: bool) -> str | None:
         assert self.evaluation is not None
+        if self._place is not None and self._place.lost:
+            self.verify()
         if last or (self.every and k % self.every == 0 and k > 0):
             self.checkpoint(k, state, self.evaluation)
         elif k >= self._due:                            # ever more seldom, the longer it takes
@@ -160,6 +238,7 @@ class Folder:
                 self.checkpoints.writing.advance(wait=True)
         with suppress(UserError):
             if isinstance(error, Diverged) and self.agents.rank == 0:
+                self.verify()
                 files.write_text(self.path / files.DIVERGED, f"{error}\n")
         with suppress(UserError):
             self.write_history(evaluation)
@@ -171,7 +250,8 @@ class Folder:
         whole = ("iteration", "floats", "messages", "rounds", "calls_")
         columns = {name: np.array(values, np.int64 if name.startswith(whole) else np.float64)
                    for name, values in evaluation.history.items()}
-        files.write_arrays(self.path / files.HISTORY, columns, {"version": __version__, "method": self._method()})
+        with self._writing():
+            files.write_arrays(self.path / files.HISTORY, columns, {"version": __version__, "method": self._method()})
         self._written = monotonic()
 
     def finish(self, rows: Mapping[str, Any], average: Mapping[str, Any], iteration: int, reason: str, threads: int) -> None:
@@ -179,20 +259,33 @@ class Folder:
         everyone = {name: self.agents.gather(part, everywhere=False) for name, part in rows.items()}
         hosts = self.agents.texts(_host())
         own = not trees.are_vectors(average)
-        with agreed(self.agents.comm):
+        with agreed(self.agents.comm), self._writing():
             if self.agents.rank == 0:
+                digest = identity.digest(self.tables)
                 files.write_arrays(
                     self.path / files.RESULT, everyone,
                     {"iteration": iteration, "reason": reason, "method": self._method(), "version": __version__,
-                     "config": self._config(), "trees": own},
+                     "config": self._config(), runfolder.DIGEST: digest, "trees": own},
                     {"provenance": files.provenance(self.agents.comm, hosts, threads)})
                 if own:
                     trees.write(self.path / files.TREES, average, iteration)
-                files.write_text(self.path / files.DONE, f"{iteration}\n")
+                self.verify()
+                done = runfolder.Done(iteration, digest, __version__, self._defaulted, self._contents)
+                files.write_text(self.path / files.DONE, str(done))
 
     def _method(self) -> str:
         table = self.tables["method"]
         return "-".join([table["name"], *(table[key] for key in ("lower", "upper") if key in table)])
+
+
+def finished(path: Path, config: Config, comm: Any) -> bool:
+    """Whether a folder holds this run, finished, as far as that is seen before anything of the run is made; collective."""
+    found = False
+    with agreed(comm, patient=True):
+        if comm is None or comm.rank == 0:
+            held = runfolder.held(path)
+            found = held is not None and held.is_finished_before(config)
+    return texts(comm, str(found))[0] == str(True)
 
 
 def adopted(tables: Mapping[str, Any], path: Path) -> dict[str, Any]:

@@ -143,7 +143,7 @@ def test_a_finished_run_goes_on_when_extended(path, whole, tmp_path, capsys):
     run(path, out)
     assert "already finished, nothing to do" in capsys.readouterr().out
     run(path, out, "--resume", "must")
-    assert (out / files.DONE).read_text() == "31\n"
+    assert (out / files.DONE).read_text().startswith("31\n")
 
 
 def test_a_stop_rule_that_had_spoken_is_heard_after_a_restart(tmp_path, cut):
@@ -153,7 +153,7 @@ def test_a_stop_rule_that_had_spoken_is_heard_after_a_restart(tmp_path, cut):
     with pytest.raises(Killed):
         run(path, tmp_path / "cut")
     run(path, tmp_path / "cut")
-    assert same(tmp_path / "whole", tmp_path / "cut") and (tmp_path / "cut" / files.DONE).read_text() == "5\n"
+    assert same(tmp_path / "whole", tmp_path / "cut") and (tmp_path / "cut" / files.DONE).read_text().startswith("5\n")
 
 
 def test_never_sets_aside(path, tmp_path):

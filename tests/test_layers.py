@@ -10,8 +10,8 @@ import pytest
 LAYERS = [
     "__init__ __main__ cli commands",
     "config plots api loading plan ranks paths reading record archive saved show studies claims catalogue describe pictures doctor "
-    "machine jobscript batch starter",
-    "runner metrics averaged checkpoint stopping stall curvature files trees progress traffic",
+    "machine jobscript batch starter identity runfolder",
+    "runner metrics averaged checkpoint lock stopping stall curvature files trees progress traffic",
     "algorithms",
     "problems losses contract oracles strategies schedules check data",
     "failing gossip networks exchange staging topologies topology_table matrices graphs",

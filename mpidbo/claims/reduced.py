@@ -1,4 +1,4 @@
-"""The quadratic problem without its lower level, for methods of a single level; a run takes it as reduced.py:Reduced."""
+"""The quadratic problem without its lower level, for methods of a single level; a run takes it as mpidbo.claims.reduced:Reduced."""
 
 from typing import Any
 

@@ -14,7 +14,7 @@ ROWS = {"d-soba": "sgd", "sparkle-ed": "ed", "sparkle-gt": "gt"}
 """Each method and the strategy of its single-level row."""
 TOPOLOGY, CENTRAL = "exponential", "centralized"
 SLOPE, FACTOR = 0.25, 4.0
-REDUCED = f"{Path(__file__).with_name('reduced.py')}:Reduced"
+REDUCED = "mpidbo.claims.reduced:Reduced"
 
 
 class SpeedUp(Claim):

@@ -10,12 +10,13 @@ import numpy as np
 
 from .. import config as configuration
 from .. import files
-from ..agents import agreed
+from ..agents import agreed, texts
 from ..config import Run
 from ..errors import Diverged, UserError, did_you_mean
 from ..plan import Plan
 from ..ranks import compare, identity, limit
-from ..record import Folder, adopted
+from ..record import Folder, adopted, finished
+from ..runfolder import defaulted
 from ..signals import Held
 from ..stall import Watch
 from ..stopping import because
@@ -84,24 +85,44 @@ def _run(tables: Mapping[str, Any], out: Path, metric: str, comm: Any, held: Hel
         config = configuration.check(adopted(tables, out))
         config = replace(config, run=replace(config.run, out=str(out)))
     compare(comm, "run of a study", identity(config), "start every rank with the same command line and the same files")
-    with Plan(config, comm) as plan:
-        folder = Folder(out, plan.config.tables(), plan.agents, "auto")
-        marker, value = out / files.DIVERGED, ""
-        if plan.agents.rank == 0 and (folder.finished or marker.is_file()):
-            value = repr(_end(files.read_arrays(out / files.HISTORY)[0], metric, config.run, out, share)) if folder.finished else repr(nan)
-        said = plan.agents.texts(f"{held.asked},{value}")
-        asked = {rank: name for rank, text in enumerate(said) if (name := text.partition(",")[0])}
-        if asked:                                                   # a signal to any rank, between two runs
-            held.reason = because(max(asked.values()), list(asked) if plan.agents.size > 1 else [])
+
+    def stored() -> float:
+        return _end(files.read_arrays(out / files.HISTORY)[0], metric, config.run, out, share)
+
+    if finished(out, config, comm):
+        return None if _is_stopped(held, comm) else _of_rank_0(stored, comm)
+    with (Plan(config, comm) as plan,
+          Folder(out, plan.config.tables(), plan.agents, "auto", defaulted=defaulted(config, plan.config)) as folder):
+        marker = out / files.DIVERGED
+        if _is_stopped(held, comm):
             return None
-        if value := said[0].partition(",")[2]:
-            return float(value)
+        if folder.finished:
+            return _of_rank_0(stored, comm)
+        if _of_rank_0(lambda: float(marker.is_file()), comm):
+            return nan
         try:
             result = plan.run(folder=folder, gather=False)
         except Diverged:
             return nan
         held.reason = result.reason if result.stopped else ""
         return None if result.stopped else _end(result.history, metric, config.run, out, share)
+
+
+def _is_stopped(held: Held, comm: Any) -> bool:
+    """Whether a signal has come to any rank, between two runs; collective."""
+    asked = {rank: name for rank, name in enumerate(texts(comm, held.asked)) if name}
+    if asked:
+        held.reason = because(max(asked.values()), list(asked) if comm is not None and comm.size > 1 else [])
+    return bool(asked)
+
+
+def _of_rank_0(number: Callable[[], float], comm: Any) -> float:
+    """A number that rank 0 reads, on every rank."""
+    found = ""
+    with agreed(comm):
+        if comm is None or comm.rank == 0:
+            found = repr(float(number()))
+    return float(texts(comm, found)[0])
 
 
 def _end(history: Mapping[str, Any], metric: str, asked: Run, out: Path, share: float) -> float:

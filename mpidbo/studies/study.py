@@ -92,6 +92,8 @@ def checked(given: Mapping[str, Any], name: str, folder: Path = Path(), out: Pat
     target = study.get("target")
     if target is not None and type(target) not in (int, float):
         raise UserError(f"study.target: {shown(target)} is not a number; give one such as 1e-3")
+    if not str(study.get("out", "runs")).strip():
+        raise UserError('study.out: "" names no folder; give one, such as out = "runs/study", or leave it out')
     place = out or (folder / str(study["out"]) if "out" in study else Path("runs", name))
     groups = tuple(_groups(study, base, folder, place.resolve()))
     taken = [group.folder for group in groups]
