@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import config as configuration
+from .. import files
 from ..errors import UserError, did_you_mean, shown
 from ..reading import load as load_tables
 from ..reading import merged, with_absolute_paths
@@ -184,10 +185,10 @@ def _slug(label: str) -> str:
 
 
 def stored(path: Path) -> dict[str, Any]:
-    """The tables of a TOML file that a study wrote; {} where there is none or it is damaged."""
+    """The tables of a TOML file that a study wrote; {} where there is none or it is damaged. Raises UserError where it cannot be read."""
     try:
-        return parsed(path.read_text())
-    except (OSError, UnicodeDecodeError):
+        return parsed(files.read_text(path))
+    except files.Damaged:
         return {}
 
 
