@@ -8,7 +8,6 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,7 +86,9 @@ def arrays(path: Path) -> dict[str, NDArray[Any]]:
         try:
             found = np.load(stream, allow_pickle=False)
             return {"": found} if isinstance(found, np.ndarray) else {name: found[name] for name in found.files}
-        except (BadZipFile, KeyError, SyntaxError, TypeError, OverflowError, MemoryError) as error:
+        except FAULTS:
+            raise
+        except Exception as error:                          # of a damaged header: whatever its parts raise
             raise ValueError(f"it is damaged: {error}") from None
 
 

@@ -5,7 +5,6 @@ on a line. In text columns are separated by white space or by commas, # and % be
 lists, or a graph of networkx; they become `edges` of the table `[topology]`, pairs of agents or entries (i, j, w_ij) of W.
 """
 
-import io
 import re
 from collections.abc import Mapping, Sequence
 from numbers import Integral
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array, issparse, load_npz
 
-from . import contents
+from . import contents, matrix_market
 from .errors import UserError
 from .graphs import matrix
 
@@ -26,6 +25,8 @@ Rows: TypeAlias = list[tuple[int, str, list[str]]]
 """(number, line, columns) of each line of a text."""
 MOST = 100_000
 """Edges or entries of W that a config.toml may hold."""
+LARGEST = 10**6
+"""Agents of a file that nobody has counted."""
 EDGES = "an edge list, two whole numbers on a line, or W, a row on a line"
 FORMS = {".npy": "a real matrix saved by numpy.save", ".npz": "a real matrix saved by numpy.savez or scipy.sparse.save_npz",
          ".mtx": "a real matrix in Matrix Market format"}
@@ -38,25 +39,29 @@ def read(file: Path, n: int) -> Drawn:
         if form == EDGES:
             rows = _rows(contents.read(file))
             return _table(rows, n) if _is_table(rows, n) else _links(rows, n, file)
-        found = _array(file)
+        found, is_graph = _array(file)
     except contents.FAULTS as error:
         raise UserError(f"file: {file} cannot be read ({contents.why(error)}); give {form}") from None
-    if isinstance(found, coo_array):
+    if is_graph:
         return _symmetric(found, n, f"file: {file}")
     return _matrix(found, n, f"file: {file}")
 
 
 def agents_of(file: Path) -> int:
-    """How many agents a file is for; 1 where that cannot be seen: `read` says what is wrong with it."""
+    """How many agents a file is for; 1 where that cannot be seen, and at most LARGEST: `read` says what is wrong with it."""
     try:
-        if _kind(file) in FORMS:
-            return max(1, _array(file).shape[0])
-        rows = _rows(contents.read(file))
-        if rows and _is_table(rows, len(rows)):
-            return len(rows)
-        return 1 + max((int(word) for *_, words in rows for word in words if word.isdecimal()), default=0)
+        return min(LARGEST, max(1, _agents_of(file)))
     except (*contents.FAULTS, IndexError):
         return 1
+
+
+def _agents_of(file: Path) -> int:
+    if _kind(file) in FORMS:
+        return int(_array(file)[0].shape[0])
+    rows = _rows(contents.read(file))
+    if rows and _is_table(rows, len(rows)):
+        return len(rows)
+    return 1 + max((int(word) for *_, words in rows for word in words if _whole(word)), default=0)
 
 
 def linked(edges: Sequence[Sequence[Any]], n: int) -> Drawn:
@@ -68,6 +73,8 @@ def linked(edges: Sequence[Sequence[Any]], n: int) -> Drawn:
         raise UserError(f"edges: agent {min(lacking)} does not occur; use each of 0..{n - 1}, or set run.agents")
     if edges and len(edges[0]) == 3:
         entries = np.array([edge[2] for edge in edges], np.float64)
+        if len(np.unique(ends @ (n, 1))) < len(ends):
+            raise UserError("edges: an entry of W is given twice; give each once")
         return _matrix(coo_array((entries, tuple(ends.T)), shape=(n, n)), n, "edges: this W")
     return _undirected(ends, n)
 
@@ -106,7 +113,7 @@ def edges_of(given: Any) -> list[list[Any]]:
             isinstance(end, Integral) and not isinstance(end, bool) for end in pair) for pair in given):
         return [[int(end) for end in pair] for pair in given]
     try:
-        found = given if issparse(given) else np.asarray(given)
+        found = _valid(given) if issparse(given) else np.asarray(given)
     except Exception as error:
         raise UserError(f"topology: a {type(given).__name__} that numpy cannot read as a matrix ({contents.why(error)}); give W, shape "
                         "(n, n), of numpy") from None
@@ -148,27 +155,26 @@ def _kind(file: Path) -> str:
     return file.with_suffix("").suffix if packed and file.with_suffix("").suffix == ".mtx" else file.suffix
 
 
-def _array(file: Path) -> Any:
-    """The matrix in a file: dense, sparse, or a coo_array of ones where a .mtx has a pattern. Raises one of FAULTS."""
+def _array(file: Path) -> tuple[Any, bool]:
+    """(the matrix in a file, dense or sparse, whether it is a pattern alone and so a graph). Raises one of FAULTS."""
     if _kind(file) == ".mtx":
-        return _matrix_market(file)
+        return matrix_market.read(contents.read(file))
     found = contents.arrays(file)
     if file.suffix == ".npz" and "format" in found:
         try:
-            return load_npz(file)
-        except (KeyError, TypeError, NotImplementedError) as error:
+            return _valid(load_npz(file)), False
+        except contents.FAULTS:
+            raise
+        except Exception as error:
             raise ValueError(f"it is damaged: {error}") from None
-    return contents.array(file)
+    return contents.array(file), False
 
 
-def _matrix_market(file: Path) -> Any:
-    from scipy.io import mminfo, mmread
-    raw = contents.decoded(contents.unpacked(file.read_bytes())).encode()
-    try:
-        found = mmread(io.BytesIO(raw))
-        return coo_array(found) if mminfo(io.BytesIO(raw))[4] == "pattern" else found
-    except (TypeError, IndexError, OverflowError, MemoryError, NotImplementedError) as error:
-        raise ValueError(str(error)) from None
+def _valid(matrix: Any) -> Any:
+    """A sparse matrix whose indices lie within its shape. ValueError: they do not."""
+    if hasattr(matrix, "check_format"):
+        matrix.check_format(full_check=True)
+    return matrix
 
 
 def _matrix(found: Any, n: int, what: str) -> csr_array:
@@ -265,7 +271,7 @@ def _undirected(ends: NDArray[np.int64], n: int) -> coo_array:
 def _symmetric(pattern: coo_array, n: int, what: str) -> coo_array:
     if pattern.shape != (n, n):
         raise UserError(f"{what} holds a pattern of shape {pattern.shape}; give one of shape ({n}, {n}), or set run.agents")
-    links = csr_array(pattern).astype(bool)
+    links = csr_array(pattern)
     if (links != links.T).nnz:
         raise UserError(f"{what} holds a pattern that is not symmetric; give W itself, w_ij > 0 where i receives from j")
     return _undirected(np.stack([pattern.row, pattern.col], axis=1).astype(np.int64), n)

@@ -14,7 +14,7 @@ LAYERS = [
     "runner metrics averaged checkpoint lock stopping stall curvature files trees progress traffic",
     "algorithms",
     "problems losses contract oracles strategies schedules check data",
-    "failing gossip networks exchange staging topologies topology_table matrices graphs",
+    "failing gossip networks exchange staging topologies topology_table matrices matrix_market graphs",
     "agents background collectives memory threads job signals backend fused state errors layout contents _version",
 ]
 HEIGHT = {name: len(LAYERS) - i for i, layer in enumerate(LAYERS) for name in layer.split()}

@@ -10,7 +10,7 @@ import scipy.io
 import scipy.sparse
 
 import mpidbo
-from mpidbo import cli, matrices
+from mpidbo import cli, matrices, matrix_market
 from mpidbo.errors import UserError
 from mpidbo.topologies import make
 
@@ -244,3 +244,51 @@ def test_a_users_matrix_is_left_alone():
     before = given.copy()
     solve("quadratic", topology=given, agents=6, iterations=1)
     assert (given != before).nnz == 0 and given.nnz == before.nnz
+
+
+HEAD = "%%MatrixMarket matrix coordinate real symmetric\n% a pair\n2 2 3\n"
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    (HEAD + "1 1 0.5\n2 1 0.5\n", "it has 2 entries where its size announces 3"),
+    (HEAD + "1 1 0.5\n2 1 0.5\n2 2", r"line 6: '2 2' is not an"),
+    (HEAD + "1 1 0.5\n2 1 0.5\n2 3 0.5\n", "line 6: '2 3 0.5' is not an entry of a matrix of 2 rows"),
+    (HEAD + "1 1 x\n2 1 1\n2 2 1\n", "line 4: 'x'"),
+    (HEAD + "1 1 0.5\n2 1 0.5\n1 2 0.5\n", "an entry twice"), (HEAD + "1 1 0.5 1\n2 1 0.5\n2 2 0.5\n", "line 4"), (HEAD[:40], "line 1"),
+    (HEAD.replace("2 2 3", "2 2"), "line 3: '2 2' is not the size"), (HEAD.replace("real", "complex"), "line 1: .*complex"),
+    (HEAD.replace("2 2 3", "2 3 3"), "line 3: a symmetric matrix of 2 rows and 3"), (HEAD.partition("\n")[0], "line 2: '' is not the size"),
+    ("%%MatrixMarket matrix array real general\n2 2\n0.5\n0.5\n0.5\n", "it has 3 entries where its size announces 4"),
+    ("%%MatrixMarket matrix array real general\n2 2\n0.5\n0.5\n0.5 0.5\n0.5\n", "line 5: '0.5 0.5' is not a number"),
+    ("%%MatrixMarket matrix array real general\n999999999 999999999\n0.5\n", "it has 1 entries"),
+    ("%%MatrixMarket matrix coordinate real general\n999999999 999999999 1\n1 1 1\n", r"shape \(999999999, 999999999\)")])
+def test_matrix_market_by_line(tmp_path, text, words):
+    (tmp_path / "W.mtx").write_text(text)
+    with pytest.raises(UserError, match=words):
+        make({"file": "W.mtx"}, 2, folder=tmp_path)
+
+
+@pytest.mark.parametrize("form", ["coordinate", "array"])
+@pytest.mark.parametrize("symmetry", ["general", "symmetric"])
+def test_matrix_market_is_read_as_by_scipy(tmp_path, form, symmetry):
+    V = W + np.diag(np.arange(6.0))
+    if symmetry == "general":
+        V[0, 3] = 0.1
+    scipy.io.mmwrite(tmp_path / "V.mtx", V if form == "array" else scipy.sparse.coo_array(V), symmetry=symmetry, precision=17)
+    assert form in (tmp_path / "V.mtx").read_text() and symmetry in (tmp_path / "V.mtx").read_text()
+    found, is_pattern = matrix_market.read((tmp_path / "V.mtx").read_text())
+    assert (found.toarray() == V).all() and not is_pattern
+
+
+def test_a_sparse_matrix_with_indices_beyond_its_shape(tmp_path):
+    odd = scipy.sparse.csr_array(W)
+    odd.indices[3] = 77
+    scipy.sparse.save_npz(tmp_path / "W.npz", odd)
+    with pytest.raises(UserError, match=r"W\.npz cannot be read"):
+        make({"file": "W.npz"}, 6, folder=tmp_path)
+    with pytest.raises(UserError, match="cannot read as a matrix"):
+        solve("quadratic", topology=odd, agents=6, iterations=1)
+
+
+def test_an_entry_twice():
+    with pytest.raises(UserError, match=r"topology\.edges: an entry of W is given twice"):
+        make({"edges": [[0, 0, 0.5], [0, 1, 0.25], [0, 1, 0.25], [1, 0, 0.5], [1, 1, 0.5]]}, 2)

@@ -107,7 +107,7 @@ def test_a_class_that_declares_nothing(project):
     assert (seen()["table"], seen()["parts"]) == ("set.csv", ["a.csv", "sub/b.csv", "/c.csv"])
 
 
-@pytest.mark.parametrize("paths", ["table", ("table", 3)])
+@pytest.mark.parametrize("paths", ["table", ("table", 3), None, 3])
 def test_a_declaration_that_names_no_options(paths):
     class Odd(Quadratic):
         pass
