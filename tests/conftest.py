@@ -16,6 +16,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_shared_memory_is_left():
+    """What killed ranks leave in /dev/shm is removed, whichever test started them."""
+    with launch.SEGMENTS:
+        yield
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Who uses the fixture `mpi` carries the mark `mpi`."""
     for item in items:

@@ -9,9 +9,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -73,7 +74,7 @@ def mpirun(n: int | None, args: Iterable[str | os.PathLike[str]], *, cwd: str | 
     line = command(n, args)
     process = subprocess.Popen(line, cwd=cwd, env=full, text=True, start_new_session=True, stdin=subprocess.DEVNULL,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    with process:
+    with process, SEGMENTS.cleaned():
         try:
             out, err = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
@@ -124,3 +125,60 @@ def shared_memory(pid: int) -> set[Path]:
         paths = {Path(line.split(maxsplit=5)[5]) for line in lines if "/dev/shm/" in line}
         return {path for path in paths if path.name.startswith(("mpich_shm_", "sm_segment."))}
     return set()
+
+
+class Segments:
+    """The shared memory of MPI libraries in all that this process has started, which killed ranks leave in /dev/shm.
+
+    A process that is gone no longer says what was its own: so, while this is entered, a thread looks, and what no process
+    maps any more is removed by `clean`. Nothing else is.
+    """
+
+    def __init__(self, every: float = 0.1) -> None:
+        self.every, self.seen = every, set[Path]()
+        self._over = threading.Event()
+
+    def __enter__(self) -> "Segments":
+        self._over.clear()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+        self._thread.join()
+        self.clean()
+
+    def _look(self) -> None:
+        while not self._over.wait(self.every):
+            self.seen |= self.mapped()
+
+    def mapped(self) -> set[Path]:
+        """What the descendants of this process map now; not what it maps itself."""
+        return {path for pid in descendants(os.getpid()) for path in shared_memory(pid)} - shared_memory(os.getpid())
+
+    def clean(self) -> None:
+        for path in self.seen - self.mapped() - shared_memory(os.getpid()):
+            path.unlink(missing_ok=True)
+            self.seen.discard(path)
+
+    @contextlib.contextmanager
+    def cleaned(self) -> Iterator[None]:
+        """Clean at the end of the block."""
+        try:
+            yield
+        finally:
+            self.clean()
+
+
+SEGMENTS = Segments()
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes that `pid` has started, and theirs."""
+    found = []
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            for child in map(int, children.read_text().split()):
+                found += [child, *descendants(child)]
+    return found
