@@ -38,8 +38,8 @@ def solve(problem: Any, method: Any = "sparkle", topology: Any = "ring", agents:
     gather : whether every rank gets all agents' rows.
     out : a folder for the run's files; None: no files. Where it holds a run, it is first renamed to NAME.1, with a warning; one that
         holds anything else is refused.
-    run : the other keys of `[run]`: seed, dtype, device, buffers, batched, evaluate_every, stop, start, threads, metrics, max_seconds,
-        stall_timeout.
+    run : the other keys of `[run]`: seed, dtype, device, buffers, batched, checks, evaluate_every, stop, start, threads, metrics,
+        max_seconds, stall_timeout.
 
     Raises
     ------

@@ -3,6 +3,7 @@
 Solvers of scipy run on rank 0, which alone imports them, and ask for averages over the agents; the other ranks serve until it is done.
 """
 
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -26,6 +27,7 @@ class Averaged:
     def __init__(self, oracle: Oracle, agents: Agents) -> None:
         self.oracle, self.agents = oracle.full(), agents
         self.p, self.q = oracle.dims
+        self.warned = False
 
     def __call__(self, name: str, x: Array, y: Array, v: Array | None = None) -> Array:
         """The average of one oracle; collective."""
@@ -73,8 +75,9 @@ class Averaged:
             self(name, x, y, v if name in ("g_yy", "g_xy") else None)
 
     def hypergradient(self, x: Array, y: Array, *, tol: float = 1e-12) -> Array:
-        """grad Phi(x), shape (p,): y*(x) by Newton's method from y, then z* by conjugate gradients; NaN where g_yy is
-        not positive definite there."""
+        """grad Phi(x), shape (p,): y*(x) by Newton's method from y, then z* by conjugate gradients; NaN, from the first negative
+        curvature on and with a warning, where g_yy is not positive definite there."""
+        negative: list[float] = []
 
         def work(ask: Callable[..., Array]) -> Array:
             from scipy.optimize import minimize
@@ -84,22 +87,27 @@ class Averaged:
                             jac=lambda y: np.asarray(ask("g_y", x64, y), np.float64),
                             hessp=lambda y, v: np.asarray(ask("g_yy", x64, y, v), np.float64),
                             method="trust-ncg", options={"gtol": tol, "maxiter": 200})
-            y_star, curvature = best.x, [np.inf]
+            y_star = best.x
 
             def product(v: Array) -> Array:
                 Hv = np.asarray(ask("g_yy", x64, y_star, v), np.float64)
-                curvature[0] = min(curvature[0], float(v @ Hv))
+                if float(v @ Hv) < 0:
+                    negative.append(float(v @ Hv) / float(v @ v))
+                    raise np.linalg.LinAlgError("g_yy is not positive definite")
                 return Hv
 
             H = LinearOperator((self.q, self.q), matvec=product, dtype=np.float64)
             for _ in range(REFINEMENTS):  # the trust region stops where g no longer falls, halfway in digits
                 y_star = y_star - cg(H, np.asarray(ask("g_y", x64, y_star), np.float64), rtol=1e-8, maxiter=10 * self.q + 100)[0]
             z, _ = cg(H, np.asarray(ask("f_y", x64, y_star), np.float64), rtol=tol, maxiter=10 * self.q + 100)
-            if curvature[0] < 0:
-                return np.full(self.p, np.nan)
             return ask("f_x", x64, y_star) - ask("g_xy", x64, y_star, z)
 
-        return self.on_root(work, self.p)
+        found = self.on_root(work, self.p)
+        if negative and not self.warned:
+            self.warned = True
+            warnings.warn(f"hypergradient_norm: g_yy has the curvature {negative[0]:.3g} where Newton's method for y* ends, so that "
+                          "there is no hypergradient and it is nan; it needs a lower loss that is strongly convex in y", stacklevel=2)
+        return found
 
     def envelope(self, x: Array, y: Array, t: Array, lam: float, *, tol: float = 1e-8) -> float:
         """V(x, y) = min_t g(x, t) + |t - y|^2 / (2 lam), refined from t until its gradient is below `tol`."""

@@ -1,7 +1,7 @@
 """Is a problem right: its oracles against finite differences, and the manners that a run relies on."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -43,7 +43,7 @@ def check(problem: Problem, *, rng: np.random.Generator, points: int = 3) -> lis
     first = _guarded("dims, start", lambda: _start(problem))
     if not first.ok:
         return [first]
-    places = [_Place.near_start(problem, rng) for _ in range(points)]
+    places = [Place.near_start(problem, rng) for _ in range(points)]
     second = _guarded("draw", lambda: _draw(problem, rng))
     if second.ok:
         drawn = [replace(place, sample=problem.draw(rng)) for place in places]
@@ -64,7 +64,7 @@ def report(findings: list[Finding]) -> str:
 
 
 @dataclass(frozen=True)
-class _Place:
+class Place:
     """Where an oracle is called: x, y, two vectors u and v of y's shape, and a sample."""
 
     x: Any
@@ -74,10 +74,10 @@ class _Place:
     sample: Any = None
 
     @staticmethod
-    def near_start(problem: Problem, rng: np.random.Generator) -> "_Place":
+    def near_start(problem: Problem, rng: np.random.Generator) -> "Place":
         x, y = (_like(problem, _host(part) + NEAR * rng.standard_normal(part.size)) for part in problem.start())
         u, v = (_like(problem, rng.standard_normal(y.size)) for _ in range(2))
-        return _Place(x, y, u, v)
+        return Place(x, y, u, v)
 
     def arguments(self, name: str) -> tuple[Any, ...]:
         return (self.x, self.y, *((self.v,) if name in ("g_yy", "g_xy") else ()), self.sample)
@@ -108,14 +108,14 @@ def _draw(problem: Problem, rng: np.random.Generator) -> Finding:
     sample, _, again = (problem.draw(np.random.default_rng(s)) for s in (seed, seed + 1, seed))
     if sample is None and again is None:
         return Finding("draw", True, math.nan, "no draws: every sample is the full batch")
-    if not (bits := list(_bits(sample))):
+    if not (bits := list(bits_of(sample))):
         return Finding("draw", True, math.nan, "not compared: no numbers or arrays found in a sample")
-    if bits != list(_bits(again)):
+    if bits != list(bits_of(again)):
         return Finding("draw", False, math.nan, "differs between equal rngs; take all randomness from the rng given")
     return Finding("draw", True, 0.0, "a function of its rng")
 
 
-def _projection(problem: Problem, places: list["_Place"]) -> Finding:
+def _projection(problem: Problem, places: list["Place"]) -> Finding:
     points = [problem.start()[0], *(place.x for place in places)]
     there = [problem.project_x(x.copy()) for x in points]
     if any(np.shape(p) != np.shape(x) for x, p in zip(points, there, strict=True)):
@@ -132,7 +132,7 @@ def _projection(problem: Problem, places: list["_Place"]) -> Finding:
     return Finding("project_x", True, 0.0, "leaves its own points and the start, brings none further apart")
 
 
-def _oracle(problem: Problem, name: str, places: list[_Place], rng: np.random.Generator) -> Iterator[Finding]:
+def _oracle(problem: Problem, name: str, places: list[Place], rng: np.random.Generator) -> Iterator[Finding]:
     if getattr(problem, name, None) is None:
         yield Finding(name, True, math.nan, "missing")
         return
@@ -157,7 +157,7 @@ def _oracle(problem: Problem, name: str, places: list[_Place], rng: np.random.Ge
             (_asymmetry(problem, place), place) for place in places]))
 
 
-def _worst(name: str, detail: str, power: float, errors: list[tuple[float, _Place]]) -> Finding:
+def _worst(name: str, detail: str, power: float, errors: list[tuple[float, Place]]) -> Finding:
     """The worst place; the tolerance is that power of the rounding unit."""
     error, place = max(errors, key=lambda pair: math.inf if math.isnan(pair[0]) else pair[0])
     ok = bool(error < np.finfo(place.x.dtype).eps**power)
@@ -165,15 +165,15 @@ def _worst(name: str, detail: str, power: float, errors: list[tuple[float, _Plac
     return Finding(name, ok, error, detail if ok else f"{detail} ({_where(place)})")
 
 
-def _wrong_manners(problem: Problem, name: str, place: _Place) -> str:
+def _wrong_manners(problem: Problem, name: str, place: Place) -> str:
     arguments = place.arguments(name)
-    before = list(_bits(arguments))
+    before = list(bits_of(arguments))
     first = place.call(problem, name)
-    kept = list(_bits(first))
+    kept = list(bits_of(first))
     replace(place, x=place.x + NEAR, y=place.y - NEAR, v=place.u).call(problem, name)
-    untouched = kept == list(_bits(first))
+    untouched = kept == list(bits_of(first))
     again = place.call(problem, name)
-    if before != list(_bits(arguments)):
+    if before != list(bits_of(arguments)):
         return "modifies its arguments"
     if name in DERIVATIVE_OF:
         shape = (place.x if name.endswith(("_x", "_xy")) else place.y).shape
@@ -187,45 +187,63 @@ def _wrong_manners(problem: Problem, name: str, place: _Place) -> str:
         return f"returns shape {first.shape}, not a float"
     if not np.isfinite(_host(first)).all():
         return "returns a value that is not finite"
-    return "" if kept == list(_bits(again)) else "returns other bits when called again"
+    return "" if kept == list(bits_of(again)) else "returns other bits when called again"
 
 
-def _difference_error(problem: Problem, name: str, place: _Place, rng: np.random.Generator) -> float:
-    """The error along a random direction d: d/dt of the source at (variable + t d), against <oracle, d>.
+@dataclass(frozen=True)
+class Quotient:
+    """A central difference of an oracle's source beside what the oracle says of it, and the size that both are relative to."""
 
-    It is relative to the slope; to its size along a typical d, or to what rounding leaves of it, where that is more.
+    difference: float
+    product: float
+    size: float
+
+    @property
+    def mismatch(self) -> float:
+        """The relative error, with its sign."""
+        return (self.difference - self.product) / self.size
+
+
+def quotients(problem: Problem, name: str, place: Place, direction: np.ndarray,
+              powers: Iterable[float]) -> Iterator[Quotient]:
+    """Along a direction d of length 1: d/dt of the source at (variable + t d), against <oracle, d>; one for each
+    step, which is that power of the rounding unit.
+
+    The size is that of the slope; of a typical slope, or what rounding leaves of it, where that is more.
     """
     source, variable = DERIVATIVE_OF[name]
     centre, gradient = getattr(place, variable), _host(place.call(problem, name))
-    direction = rng.standard_normal(centre.size)
-    direction /= np.linalg.norm(direction)
     eps, v = float(np.finfo(centre.dtype).eps), _host(place.v)
-
-    def error(step: float) -> float:
-        ends = [_like(problem, _host(centre) + sign * step * direction) for sign in (1, -1)]
+    for power in powers:
+        step = eps**power
+        ends = [problem.xp.asarray(_host(centre) + sign * step * direction, dtype=centre.dtype) for sign in (1, -1)]
         values = [_host(replace(place, **{variable: end}).call(problem, source)) for end in ends]
         move = _host(ends[0]) - _host(ends[1])
         if source == "g_y":
-            size = max(map(np.linalg.norm, values))
-            values = [value @ v for value in values]
+            size, difference = max(map(np.linalg.norm, values)), float((values[0] - values[1]) @ v)
         else:
-            size = max(map(abs, values))
-        difference, product = float(values[0] - values[1]), float(gradient @ move)
+            size, difference = max(map(abs, values)), float(values[0] - values[1])
+        product = float(gradient @ move)
         typical = float(np.linalg.norm(gradient) * np.linalg.norm(move)) / math.sqrt(move.size)
         rounding = 4 * eps * float(size) / eps**TOLERANCE
-        return abs(difference - product) / max(abs(difference), abs(product), typical, rounding, 1e-300)
-
-    return min(error(eps**power) for power in STEPS)
+        yield Quotient(difference, product, max(abs(difference), abs(product), typical, rounding, 1e-300))
 
 
-def _asymmetry(problem: Problem, place: _Place) -> float:
+def _difference_error(problem: Problem, name: str, place: Place, rng: np.random.Generator) -> float:
+    """The error along a random direction, for the better of the steps."""
+    direction = rng.standard_normal(getattr(place, DERIVATIVE_OF[name][1]).size)
+    direction /= np.linalg.norm(direction)
+    return min(abs(found.mismatch) for found in quotients(problem, name, place, direction, STEPS))
+
+
+def _asymmetry(problem: Problem, place: Place) -> float:
     u, v = _host(place.u), _host(place.v)
     Hv, Hu = (_host(replace(place, v=part).call(problem, "g_yy")) for part in (place.v, place.u))
     size = np.linalg.norm(u) * np.linalg.norm(Hv) + np.linalg.norm(v) * np.linalg.norm(Hu)
     return abs(float(u @ Hv - v @ Hu)) / max(float(size), 1e-300)
 
 
-def _where(place: _Place) -> str:
+def _where(place: Place) -> str:
     return "full batch" if place.sample is None else "drawn sample"
 
 
@@ -238,16 +256,18 @@ def _host(values: Any) -> Any:
     return np.array(values.get() if hasattr(values, "get") else values, dtype=np.float64)
 
 
-def _bits(value: Any, depth: int = 5) -> Iterator[bytes]:
+def bits_of(value: Any, depth: int = 5) -> Iterator[bytes]:
     """The bits of all arrays and numbers in a result or sample."""
     if isinstance(value, dict):
         value = tuple(value.values())
     elif isinstance(value, (bool, int, float, str)):
         yield repr(value).encode()
+    elif hasattr(value, "detach"):                                 # a tensor of PyTorch, on whatever device
+        yield value.detach().cpu().numpy().tobytes()
     elif hasattr(value, "tobytes"):
         yield value.tobytes()
     elif hasattr(value, "__dict__"):
         value = tuple(vars(value).values())
     if isinstance(value, (tuple, list)) and depth:
         for part in value:
-            yield from _bits(part, depth - 1)
+            yield from bits_of(part, depth - 1)

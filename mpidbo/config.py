@@ -26,7 +26,7 @@ STEPS = ("alpha", "beta", "gamma", "theta")
 ALIASES = {"sun-dsbo": {"se": "sgd", "gt": "semi-gt"}, "lopa": {"lg": "dgd"}, "ma-dsbo": {"gt": "non-gt-dgd"}}
 """What a paper calls its variants, in a method's name: sun-dsbo-gt is sun-dsbo-semi-gt."""
 FREE = {"run.iterations", "run.evaluate_every", "run.out", "run.device", "run.stop", "run.metrics", "run.buffers", "run.batched",
-        "run.max_seconds", "run.stall_timeout", "checkpoint.every", "checkpoint.keep"}
+        "run.checks", "run.max_seconds", "run.stall_timeout", "checkpoint.every", "checkpoint.keep"}
 """Keys that do not decide a trajectory."""
 
 
@@ -41,6 +41,7 @@ class Run:
     device: Literal["cpu", "cuda", "auto"] = "cpu"
     buffers: Literal["host", "device"] = "host"
     batched: Literal["exact", "always", "never"] = "exact"
+    checks: Literal["start", "never"] = "start"
     evaluate_every: int = 50
     out: str | None = None
     stop: Mapping[str, Any] | None = None

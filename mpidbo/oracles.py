@@ -83,6 +83,16 @@ class Oracle:
         ones = (getattr(problem, name)(*at, sample) for problem, sample in zip(self.problems, self._samples, strict=True))
         return all(bool(((row == one) | ((row != row) & (one != one))).all()) for row, one in zip(rows, ones, strict=True))
 
+    @property
+    def samples(self) -> list[Any]:
+        """What was drawn last, one for each agent."""
+        return self._samples
+
+    @property
+    def stacked_names(self) -> set[str]:
+        """The oracles that several agents are asked for at once."""
+        return {*self._stacked}
+
     def draw(self, k: int, phase: int = 0, among: Array | None = None) -> "Oracle":
         """This oracle, at iteration k's sample of that phase; with `among` (m,), only agents where that is true are asked, the rows of
         the others are 0."""
@@ -125,26 +135,29 @@ class Oracle:
             raise UserError(f"problem {type(self.problems[0]).__name__}: {' and '.join(missing)} missing, needed by {method}; "
                             f"define {'it' if len(missing) == 1 else 'them'} or choose a method that does without (see: mpidbo methods)")
 
-    def probe(self, names: Iterable[str], x: Array, y: Array) -> None:
-        """UserError unless each of these oracles returns its shape, and f and g a number, on every agent of this rank; x (p,), y (q,)."""
-        x, y = self.backend.array(x), self.backend.array(y)
-        for loss in ("f", "g"):
-            if all(getattr(p, loss, None) is not None for p in self.problems):
-                self.losses(loss, x, y)
-        if self.constrained and (got := returned(self.problems[0].project_x(x))) != f"shape ({self.dims[0]},)":
+    def probe(self, names: Iterable[str], x: Array, y: Array) -> dict[str, np.ndarray]:
+        """f and g, (m,) each, as far as they are defined; UserError unless these are numbers and each of the oracles returns its
+        shape, on every agent of this rank. x (p,), y (q,)."""
+        def start() -> list[Array]:                          # which a problem's mistake must not change
+            return [self.backend.array(part.copy()) for part in (x, y)]
+
+        losses = {loss: self.losses(loss, *start()) for loss in ("f", "g")
+                  if all(getattr(p, loss, None) is not None for p in self.problems)}
+        if self.constrained and (got := returned(self.problems[0].project_x(start()[0]))) != f"shape ({self.dims[0]},)":
             raise UserError(f"problem {type(self.problems[0]).__name__}.project_x: returns {got}, expected shape ({self.dims[0]},); "
                             "mend it")
         self.draw(0)
         for name in names:
-            point = (x, y, y) if name in PRODUCTS else (x, y)
             for i, (problem, sample) in enumerate(zip(self.problems, self._samples, strict=True)):
+                point = start() + start()[1:] * (name in PRODUCTS)
                 self._fits(name, getattr(problem, name)(*point, sample), i)
             if name in self._stacked:
-                rows = [np.repeat(part[None], len(self.problems), axis=0) for part in point]
+                rows = [np.repeat(part[None], len(self.problems), axis=0) for part in start() + start()[1:] * (name in PRODUCTS)]
                 got = self._stacked[name](*rows, self._samples)
                 if np.shape(got) != (m := len(self.problems), self._width(name)):
                     raise UserError(f"problem {type(self.problems[0]).__name__}.stacked: its {name} returns shape {np.shape(got)}, "
                                     f"expected ({m}, {self._width(name)}); mend it, or leave it out")
+        return losses
 
     def _fits(self, name: str, got: Any, i: int) -> None:
         """UserError unless what agent i of this rank returned has the shape of that oracle, and lies where the run's arrays do."""

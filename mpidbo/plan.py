@@ -29,6 +29,7 @@ from .paths import options_of
 from .record import Folder
 from .runner import Loop, Observer
 from .stall import Watch
+from .start_checks import check_start
 from .state import mapped
 from .stopping import Stopping
 from .threads import announce, limited
@@ -99,13 +100,15 @@ class Plan:
             self.x0, self.y0 = self._start()
             trees.of(self.problems[0], self.x0, self.y0)
             with fitting(type(self.problems[0]), config.problem, n):
-                self.oracle.probe(self.method.needs, self.x0, self.y0)
+                losses = self.oracle.probe(self.method.needs, self.x0, self.y0)
             self.oracle.together(run.batched, self.x0, self.y0)
-            self.method.accept(self.oracle, self.backend.rows(self.x0), self.backend.rows(self.y0))
+            self.method.accept(self.oracle, self.backend.rows(self.x0.copy()), self.backend.rows(self.y0.copy()))
             self._heed_projection()
         with agreed(comm):
             self._alike("start()", sha256(self.x0.tobytes() + self.y0.tobytes()).hexdigest(), tell=False)
         with limited(run.threads):
+            if run.checks == "start":
+                check_start(self.oracle, self.method.needs, self.x0, self.y0, losses)
             self._scale()
         self.W = self._gossip()
 

@@ -24,7 +24,7 @@ class Slow(Quadratic):
         Slow.drawn += 1
         if Slow.drawn == 20 and "MPIDBO_TEST_PIDS" in os.environ:
             Path(os.environ["MPIDBO_TEST_PIDS"], str(os.getpid())).write_text(str(self.agent))
-        if Slow.drawn == 101:                          # one before the start, three in an iteration
+        if Slow.drawn == 104:                          # four before the start, three in an iteration
             if str(self.agent) in os.environ.get("MPIDBO_TEST_SILENT", ""):
                 os.kill(os.getpid(), signal.SIGSTOP)
             if str(self.agent) in os.environ.get("MPIDBO_TEST_ASK", ""):

@@ -235,3 +235,30 @@ def test_hypergradient_is_the_derivative_of_phi(problem, exact):
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-8)
     if problem == "quadratic":
         np.testing.assert_allclose(found, exact.gradient(x), rtol=1e-10)
+
+
+def test_hypergradient_stops_at_the_first_negative_curvature():
+    """NaN and one warning, without the products of conjugate gradients to the end; runs as if nothing were asked otherwise."""
+    asked = []
+
+    class Saddle(Quadratic):
+        def g_yy(self, x, y, v, sample):
+            asked.append(1)
+            return np.linspace(-1, 3, len(v)) * v
+
+        def g_y(self, x, y, sample):
+            return np.linspace(-1, 3, len(y)) * y + x.sum()
+
+        def g(self, x, y, sample):
+            return float(y @ (np.linspace(-1, 3, len(y)) * y)) / 2 + x.sum() * y.sum()
+
+        @classmethod
+        def stacked(cls, agents):
+            return None
+
+    averaged = Averaged(Oracle([Saddle(0, 1, xp=np, seed=0, q=60)], Agents(1)), Agents(1))
+    with pytest.warns(UserWarning, match=r"hypergradient_norm: g_yy has the curvature -0\.\d+ where .* strongly convex in y") as seen:
+        for _ in range(2):
+            assert np.isnan(averaged.hypergradient(np.zeros(5), np.zeros(60))).all()
+            assert np.isnan(averaged.hypergradient(np.ones(5), np.ones(60))).all()
+    assert len(seen) == 1 and len(asked) < 4 * 700      # each solver of y* takes up to 200 steps; conjugate gradients took 700 each

@@ -13,7 +13,7 @@ LAYERS = [
     "machine jobscript batch starter identity runfolder",
     "runner metrics averaged checkpoint lock stopping stall curvature files trees progress traffic",
     "algorithms",
-    "problems losses contract oracles strategies schedules check data",
+    "problems losses contract oracles strategies schedules check bad_data start_checks data",
     "failing gossip networks exchange staging topologies topology_table matrices matrix_market graphs",
     "agents background collectives memory threads job signals backend fused state errors layout contents _version",
 ]
