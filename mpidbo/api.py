@@ -66,7 +66,7 @@ def solve(problem: Any, method: Any = "sparkle", topology: Any = "ring", agents:
             if checked.run.out is not None and (file := loading()):
                 raise UserError(f"{file}: calls mpidbo.solve(out=...) while it is read in search of a problem; put the call below "
                                 'if __name__ == "__main__":')
-        compare(comm, "solve", {**identity(checked), "gather": gather}, "pass the same arguments on every rank")
+        compare(comm, "solve", lambda: {**identity(checked), "gather": gather}, "pass the same arguments on every rank")
         with Plan(checked, comm) as plan:
             if checked.run.out is None:
                 return plan.run(gather=gather)

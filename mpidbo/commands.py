@@ -56,7 +56,7 @@ def _run(args: argparse.Namespace, comm: Any, read: Callable[[], dict[str, Any]]
         if args.resume != "never":
             config = configuration.check(adopted(tables, out))
         config = replace(config, run=replace(config.run, out=str(out)))
-    compare_ranks(comm, "mpidbo run", {**identity(config), "--resume": args.resume, "--dry-run": args.dry_run}, SAME_FILES)
+    compare_ranks(comm, "mpidbo run", lambda: {**identity(config), "--resume": args.resume, "--dry-run": args.dry_run}, SAME_FILES)
     if not args.dry_run and args.resume != "never" and finished(out, config, comm):
         return nothing_to_do(out, root)
     stop_if_asked(comm)
@@ -206,7 +206,7 @@ def compare(args: argparse.Namespace, comm: Any) -> int:
         with agreed(comm):
             study = studies.load(args.study, args.overrides, args.out)
             work = study.work if args.part is None else study.part(args.part)
-        compare_ranks(comm, "mpidbo compare", {**study.tables(), "--part": args.part, "--report": args.report}, SAME_FILES)
+        compare_ranks(comm, "mpidbo compare", lambda: {**study.tables(), "--part": args.part, "--report": args.report}, SAME_FILES)
     if not args.report and not studies.execute(study, work, comm, print if root else lambda line: None):
         return STOPPED
     with agreed(comm):
@@ -227,7 +227,7 @@ def reproduce(args: argparse.Namespace, comm: Any) -> int:
         with agreed(comm):
             raise UserError(f"reproduce: no claim is called {quoted(args.name)}; {did_you_mean(args.name, claims.CLAIMS)}")
     with Watch(comm, limit(dict), "mpidbo reproduce"):
-        compare_ranks(comm, "mpidbo reproduce", {"name": args.name, "--full": args.full, "--out": str(args.out)}, SAME_FILES)
+        compare_ranks(comm, "mpidbo reproduce", lambda: {"name": args.name, "--full": args.full, "--out": str(args.out)}, SAME_FILES)
     out = (args.out or Path("runs", "claims", args.name)) / ("full" if args.full else "quick")
     found = claims.judged(args.name, claims.claim(args.name), args.full, out.resolve(), comm, print if root else lambda line: None)
     if found is None:

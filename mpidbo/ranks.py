@@ -26,14 +26,14 @@ WHOLE, BLOCKS = 1 << 28, 256
 """Arrays up to so many bytes are compared as a whole, larger ones in so many blocks of 1 MiB."""
 
 
-def compare(comm: Any, call: str, tables: Tables, remedy: str) -> None:
-    """UserError, on all ranks, unless they have the same `tables` and make the same `call`.
+def compare(comm: Any, call: str, tables: Callable[[], Tables], remedy: str) -> None:
+    """UserError, on all ranks, unless `tables` gives them the same and they make the same `call`.
 
     One collective of 32 bytes for each rank; where they differ, all tables are exchanged, and the sentence names the keys.
     """
     if comm is None or comm.size == 1:
         return
-    mine = {"call": shown(call)} | {key: _short(written(value)) for key, value in flat(tables).items()}
+    mine = {"call": shown(call)} | {key: _short(written(value)) for key, value in flat(tables()).items()}
     said = json.dumps(mine, sort_keys=True)
     digest = np.frombuffer(sha256(said.encode()).digest(), np.uint8)
     everyone = np.empty((comm.size, len(digest)), np.uint8)
@@ -78,7 +78,7 @@ def source(problem: Any) -> str:
             return _digest(inspect.getsource(problem).encode())
         file = str(problem).rpartition(":")[0]
         return _digest(Path(file).read_bytes()) if file.endswith(".py") else ""
-    except (OSError, TypeError):                         # typed into an interpreter; a file that is read later, with a sentence
+    except Exception:                                    # typed into an interpreter; a file that is read later, with a sentence
         return ""
 
 

@@ -81,6 +81,7 @@ def test_commands(mpi, tmp_path):
         (tmp_path / f"study{rank}.toml").write_text(CONFIG.format(0) + f"[study]\nseeds = {rank + 1}\n")
     cases = {("run", "RANK.toml", "--out", "out"): "mpidbo run: ranks disagree: run.seed is 0 on rank 0 and 1 on rank 1; start every rank",
              ("run", "0.toml", "--out", "outRANK"): "run.out is ",
+             ("reproduce", "mixed-strategies", "--out", "outRANK"): "mpidbo reproduce: ranks disagree: --out is ",
              ("compare", "studyRANK.toml", "--out", "out"): "study.seeds is [0] on rank 0 and [0, 1] on rank 1",
              ("compare", "study0.toml", "--part", "RANK/2", "--out", "out"): '--part is "0/2" on rank 0 and "1/2" on rank 1'}
     for words, sentence in cases.items():

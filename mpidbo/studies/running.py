@@ -84,7 +84,7 @@ def _run(tables: Mapping[str, Any], out: Path, metric: str, comm: Any, held: Hel
     with agreed(comm):
         config = configuration.check(adopted(tables, out))
         config = replace(config, run=replace(config.run, out=str(out)))
-    compare(comm, "run of a study", identity(config), "start every rank with the same command line and the same files")
+    compare(comm, "run of a study", lambda: identity(config), "start every rank with the same command line and the same files")
 
     def stored() -> float:
         return _end(files.read_arrays(out / files.HISTORY)[0], metric, config.run, out, share)
