@@ -82,7 +82,7 @@ class Held:
         """Whether marker and result are of the configuration beside them; those of an earlier version do not say."""
         assert self.config is not None
         found = {done.config}
-        with suppress(UserError), files.stored_hdf5(self.path / files.RESULT) as result:
+        with suppress(files.Damaged), files.stored_hdf5(self.path / files.RESULT) as result:
             found.add(str(result.attrs.get(DIGEST, "")))
         return found <= {"", identity.digest(self.config)}
 
@@ -131,8 +131,7 @@ def held(path: Path) -> Held | None:
         names -= {name for name in names if _is_remains(name)}
         if not names:
             return None
-        config = (path / files.CONFIG).read_bytes() if files.CONFIG in names else None
-        marker = (path / files.DONE).read_bytes() if files.DONE in names else None
+        config, marker = (_content(path / name) if name in names else None for name in (files.CONFIG, files.DONE))
     except FileNotFoundError:
         return None
     except NotADirectoryError:
@@ -155,6 +154,15 @@ def held(path: Path) -> Held | None:
         raise UserError(f"run.out: {path} exists and holds no run, but a {files.CONFIG} that no run has written; choose another "
                         "folder")
     return Held(path, None, None, others)
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise files.unreadable(file, error) from None
 
 
 def _has_results(path: Path) -> bool:

@@ -53,6 +53,12 @@ REFUSED = {
     "all rank files": (("read", errno.EIO, RANK), "run", f"17/{RANK}: cannot be read (Input/output error)"),
     "the older, where the newer is damaged": (("open", errno.EACCES, f"14/{RANK}"), "run damaged", f"14/{RANK}: cannot be read (Perm"),
     "an earlier result": (("read", errno.EIO, "/result.h5"), "start", "run.start: {}/result.h5: cannot be read (Input/output error)"),
+    "a run's configuration": (("open", errno.EACCES, "/config.toml"), "run", "/out/config.toml: cannot be read (Permission denied)"),
+    "a run's configuration, must": (("read", errno.EIO, "/config.toml"), "run must", "/out/config.toml: cannot be read (Input/output"),
+    "the marker of a finished run": (("read", errno.ESTALE, "/done"), "again", "/out/done: cannot be read (Stale file handle)"),
+    "the configuration of a finished run": (("open", errno.ENOLCK, "/config.toml"), "again", "/out/config.toml: cannot be read (No locks"),
+    "the result of a finished run": (("read", errno.EIO, "/result.h5"), "again", "/out/result.h5: cannot be read (Input/output error)"),
+    "a run's folder": (("list", errno.EACCES, "/out$"), "run", "/out cannot be used (Permission denied)"),
     "the result": (("open", errno.EACCES, "/result.h5"), "show", "/result.h5: cannot be read (Permission denied)"),
     "the result's content": (("read", errno.EIO, "/result.h5"), "load", "/result.h5: cannot be read (Input/output error)"),
     "the history": (("open,stat", errno.EACCES, "/history.h5"), "plot", "/history.h5: cannot be read (Permission denied)"),
@@ -73,6 +79,7 @@ REFUSED = {
 }
 ALLOWED = {
     "locks, resumed": (("flock", errno.ENOLCK, "/"), "run", "going on from iteration 17"),
+    "locks, finished": (("flock", errno.ENOLCK, "/"), "again", "already finished, nothing to do"),
     "locks, shown": (("flock", errno.ENOLCK, "/"), "show", "finished, 17 iterations"),
     "locks, drawn": (("flock", errno.ENOLCK, "/"), "plot", "curves.png"),
     "locks, loaded": (("flock", errno.ENOLCK, "/"), "load", "17"),
@@ -93,6 +100,7 @@ def prepared(folder, what, path):
     if damaged:
         (out / "checkpoints" / "17" / RANK).write_bytes(b"")
     words = {"run": ["run", path, "--out", out, "--set", "run.iterations=20", *(MUST if "must" in more else ())],
+             "again": ["run", path, "--out", out, "--set", "run.iterations=17"],
              "start": ["run", path, "--out", folder / "new", "--set", "run.iterations=20", "--set", f'run.start="{out}/result.h5"'],
              "show": ["show", out], "load": ["load", out], "plot": ["plot", out, "--out", folder / "curves.png"]}[command]
     return [*map(str, words)]
