@@ -68,7 +68,8 @@ def _run(args: argparse.Namespace, comm: Any, read: Callable[[], dict[str, Any]]
                 print(text)
             return 0
         stop_if_asked(comm)
-        with Folder(out, plan.config.tables(), plan.agents, args.resume, print, defaulted(config, plan.config)) as held:
+        with Folder(out, plan.config.tables(), plan.agents, args.resume, partial(print, flush=True),
+                    defaulted(config, plan.config)) as held:
             if held.finished:
                 return nothing_to_do(out, root)
             bar = Progress(config.run.iterations) if root and sys.stderr.isatty() else None

@@ -22,6 +22,7 @@ from .loading import unnamed
 from .lock import Claim, Place
 from .metrics import Evaluation
 from .state import mapped
+from .stopping import stop_if_asked
 
 if TYPE_CHECKING:
     from .topologies import Topology
@@ -62,6 +63,7 @@ class Folder:
                     answer = self._claim()
             if (answer := agents.told(answer)) != WAIT:
                 break
+            stop_if_asked(agents.comm)
         self.finished: bool = answer == FINISHED
         if agents.rank > 0 and not self.finished:
             self._place = Place(path)
