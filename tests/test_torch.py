@@ -372,8 +372,11 @@ CASES = {
     "sparse matrix": (lambda: linear(entries=[(scipy.sparse.eye_array(3, format="csr"), np.ones(3))] * 2),
                       "data of agent 0, part 0: csr_array of shape (3, 3) is sparse; make it dense by .toarray()"),
     "sparse rows": (lambda: linear(entries=[compressed()] * 2, batch=2), "data of agent 0: "),
-    "different samples": (lambda: linear(entries=[Items([np.ones(3), np.ones(2)])] * 2), "data of agent 0: RuntimeError: "),
+    "different samples": (lambda: linear(entries=[Items([np.ones(3), np.ones(2)])] * 2),
+                          r"data of agent 0: .*test_torch.py, line \d+: RuntimeError: stack expects"),
     "no samples at all": (lambda: linear(entries=[Items([])] * 2), "data of agent 0: no samples, Items; give every agent at least one"),
+    "no numbers": (lambda: linear(x0=[]), "x0: holds no number; give at least one"),
+    "a nested tensor": (lambda: linear(entries=[torch.nested.nested_tensor([torch.ones(2)], layout=torch.jagged)] * 2), "f: agent 0: "),
     "objects in samples": (lambda: linear(entries=[Items([np.array([None])])] * 2), "data of agent 0: dtype object"),
     "no tensor without numbers": (lambda: linear(entries=[torch.ones(3, device="meta")] * 2), "data of agent 0: a tensor without numbers"),
     "a large number": (lambda: linear(entries=[np.array([2**63], np.uint64)] * 2), "data of agent 0: uint64 up to 9223372036854775808"),
@@ -415,6 +418,26 @@ def test_a_mistake_of_some_ranks_is_told_once(mpi, tmp_path):
     done = mpi(3, ["-m", "mpidbo", "run", tmp_path / "a.toml"], timeout=60)
     assert done.returncode == 2, done.stdout + done.stderr
     assert done.stderr.count("g: agent 0 returns shape (1,), expected a scalar") == 1
+
+
+LATE = """
+import torch, mpidbo
+
+def g(x, y, batch):
+    if batch and float(x.detach()) != 0.5:
+        raise ValueError("no longer")
+    return (y * y * (1 + x)).sum()
+
+problem = mpidbo.from_torch(lambda x, y, batch: x @ x + y @ y, g, torch.ones(1) / 2, torch.ones(1), [0, 1, 0])
+"""
+
+
+def test_a_mistake_of_one_rank_during_the_run_ends_all(mpi, tmp_path):
+    (tmp_path / "late.py").write_text(LATE)
+    (tmp_path / "a.toml").write_text('problem.name = "late.py:problem"\nrun.agents = 3\nrun.iterations = 50\n')
+    done = mpi(3, ["-m", "mpidbo", "run", tmp_path / "a.toml"], timeout=60)
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done.stdout + done.stderr
+    assert re.search(r"mpidbo: .*g: agent 1: .*late.py, line 6: ValueError: no longer; fix the loss", done.stderr)
 
 
 def test_the_example_of_this_file_learns():

@@ -27,13 +27,14 @@ REMEDIES = {
     "V": "give each field as an array, such as {name: a[name] for name in a.dtype.names}",
 }
 REMEDIES["S"] = REMEDIES["T"] = REMEDIES["U"]
+NUMPY_FLOATS = ("torch.float64", "torch.float32", "torch.float16")
 SIGNED = {"uint16": np.int32, "uint32": np.int64, "uint64": np.int64}
 """Unsigned types that PyTorch has but cannot index or add, and those that take their place."""
 
 
 def is_array(value: Any) -> bool:
     """Whether that is an array, a tensor or a table of any library."""
-    if hasattr(value, "dtype") and hasattr(value, "shape"):
+    if _is_tensor(value) or (hasattr(value, "dtype") and hasattr(value, "shape")):
         return not isinstance(value, (str, bytes, type))
     return isinstance(value, BUFFERS) or (
         hasattr(value, "__array__") and not isinstance(value, type)
@@ -42,13 +43,21 @@ def is_array(value: Any) -> bool:
 
 def length(value: Any) -> int:
     """How many rows an array has; 1 without an axis."""
-    shape = getattr(value, "shape", None)
+    shape = shape_of(value)
     return len(value) if shape is None else int(shape[0]) if len(shape) else 1
+
+
+def shape_of(value: Any) -> Any:
+    """The shape that an array says it has, None where it does not."""
+    try:
+        return getattr(value, "shape", None)
+    except RuntimeError:  # a nested tensor of PyTorch
+        return ()
 
 
 def has_rows(value: Any) -> bool:
     """Whether that is an array with a first axis, which batches are taken along."""
-    return is_array(value) and len(getattr(value, "shape", (0,))) > 0
+    return is_array(value) and ((shape := shape_of(value)) is None or len(shape) > 0)
 
 
 def rows(value: Any, indices: NDArray[Any]) -> Any:
@@ -107,7 +116,7 @@ def signed(found: NDArray[Any], where: str) -> NDArray[Any]:
 def whole(value: Any, where: str, what: str, least: int = 0) -> int:
     """A whole number of any library, no bool, from `least` on. UserError."""
     if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
-        raise UserError(f"{where}: {brief(shown(value), 80)} {what}")
+        raise UserError(f"{where}: {shown(value)} {what}")
     return int(value)
 
 
@@ -122,11 +131,11 @@ def refuse_sparse(value: Any, where: str) -> None:
     call = next((call for call in ("toarray", "todense") if hasattr(value, call)), None)
     if call is not None and not isinstance(value, np.ndarray):
         shape = tuple(int(side) for side in getattr(value, "shape", ()))
-        size = 8 * math.prod(shape) / 2**30
+        gib = 8 * math.prod(shape) / 2**30
+        size = f" ({gib:.3g} GiB in float64)" if gib > 0.01 else ""
         raise UserError(
-            f"{where}: {type_of(value)} of shape {shape} is sparse; make it dense by .{call}() "
-            f"({size:.3g} GiB in float64), or "
-            f"each agent's rows alone, by a function agent -> (X[rows].{call}(), labels[rows])"
+            f"{where}: {type_of(value)} of shape {shape} is sparse; make it dense by .{call}()"
+            f"{size}, or each agent's rows alone, by a function agent -> (X[rows].{call}(), labels[rows])"
         )
 
 
@@ -164,18 +173,13 @@ def _of_tensor(value: Any, where: str) -> NDArray[Any]:
     """A tensor of PyTorch, which need not be imported for that."""
     if str(value.layout) != "torch.strided":
         raise UserError(f"{where}: a sparse tensor ({value.layout}); make it dense by .to_dense()")
-    if value.device.type == "meta" or value.is_quantized:
+    if value.device.type == "meta" or value.is_quantized or value.is_nested:
         raise UserError(
             f"{where}: a tensor without numbers of its own ({value.dtype} on {value.device}); "
-            "give one of floats on "
-            "the CPU"
+            "give one of floats on the CPU"
         )
     plain = value.detach().cpu().resolve_conj().resolve_neg()
-    if plain.is_floating_point() and str(plain.dtype) not in (
-        "torch.float64",
-        "torch.float32",
-        "torch.float16",
-    ):
+    if plain.is_floating_point() and str(plain.dtype) not in NUMPY_FLOATS:
         plain = plain.float()
     return np.asarray(plain.numpy())
 
@@ -187,7 +191,7 @@ def _of_pandas(value: Any, where: str) -> NDArray[Any]:
     kinds = set(value.dtypes)
     if len(kinds) == 1 and isinstance(next(iter(kinds)), np.dtype):
         return np.asarray(value.to_numpy())
-    names = [f"{where}, column {brief(shown(name), 60)}" for name in value.columns]
+    names = [f"{where}, column {shown(name)}" for name in value.columns]
     columns = [_column(value.iloc[:, i], name) for i, name in enumerate(names)]
     for column, name in zip(columns, names, strict=True):
         native(column[:1], name)  # refuses texts by the name of their column

@@ -169,7 +169,7 @@ class Losses(Problem, ABC):
     # Mistakes
 
     def _asked(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        """What the function returns, which calls the user's of that name; its errors are sentences."""
+        """What the function returns, which calls the user's of that name; errors are sentences."""
         try:
             return function(*arguments)
         except Exception as error:

@@ -87,8 +87,8 @@ class Source:
     """What one agent's batches come from: `batch` samples a draw, all different, or everything
     (batch = 0, or as many as there are).
 
-    UserError: a negative batch or more than the agent's samples, arrays of different length, what is
-    no array of numbers.
+    UserError: a negative batch or more than the agent's samples, arrays of different length, what
+    is no array of numbers.
     """
 
     def __init__(

@@ -43,6 +43,8 @@ class Form:
         self.paths = [[_name(key) for key in path] for path, _ in found]
         self.is_plain = all(is_array(leaf) or isinstance(leaf, float) for leaf in leaves(tree))
         self.leaves = [_floats(part, name) for _, part in found]
+        if not sum(part.size for part in self.leaves):
+            raise UserError(f"{name}: holds no number; give at least one to optimise")
         self.shapes = [part.shape for part in self.leaves]
         self.bounds = np.cumsum([0, *(part.size for part in self.leaves)]).tolist()
 

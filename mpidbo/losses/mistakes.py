@@ -63,29 +63,35 @@ def mistake(error: Exception, where: str, function: Any, remedy: str) -> Excepti
     if re.search(OUT_OF_MEMORY, words):
         return MemoryError(brief(str(error)))
     known = next((text for pattern, text in REMEDIES.items() if re.search(pattern, words)), remedy)
-    message = brief(str(error)) or "no message"
+    message = brief(str(error), 240) or "no message"  # so that a remedy fits
     return UserError(f"{where}: {_line(error, function)}{brief(name, 60)}: {message}; {known}")
 
 
 def _line(error: Exception, function: Any) -> str:
-    """Where in the user's file that happened; empty where no line of the user's was reached."""
+    """Where in the user's file that happened, or else where the user's function begins."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.lineno]
     file = _file(function)
-    mine = [frame for frame in frames if frame.filename == file] or [
-        frame for frame in frames if not _is_library(frame.filename)
-    ]
-    return f"{mine[-1].filename}, line {mine[-1].lineno}: " if mine else ""
+    mine = [frame for frame in frames if frame.filename == file]
+    mine = mine or [frame for frame in frames if not _is_library(frame.filename)]
+    if mine:
+        return f"{mine[-1].filename}, line {mine[-1].lineno}: "
+    code = getattr(_routine(function), "__code__", None)  # raised by a derivative: where it begins
+    return f"{code.co_filename}, line {code.co_firstlineno}: " if code else ""
+
+
+def _routine(function: Any) -> Any:
+    """What a partial function, or one that is wrapped, calls in the end."""
+    while hasattr(function, "func"):
+        function = function.func
+    return inspect.unwrap(function)
 
 
 def _file(function: Any) -> str:
-    """The file of a function, of a partial one, or of an object that can be called."""
-    while hasattr(function, "func"):
-        function = function.func
+    """The file of a function, or of the class of an object that can be called."""
     try:
-        function = inspect.unwrap(function)
-        return inspect.getfile(
-            function if inspect.isroutine(function) or inspect.isclass(function) else type(function)
-        )
+        routine = _routine(function)
+        known = inspect.isroutine(routine) or inspect.isclass(routine)
+        return inspect.getfile(routine if known else type(routine))
     except (TypeError, ValueError, OSError):
         return ""
 

@@ -5,7 +5,7 @@ from itertools import islice
 from typing import Any
 
 from ..errors import shown
-from .arrays import brief, is_array
+from .arrays import brief, is_array, shape_of
 
 FEW = 4
 """Leaves that a sentence names."""
@@ -32,9 +32,10 @@ def mapped(of: Callable[[Any], Any], tree: Any) -> Any:
 def mapped_at(of: Callable[[Any, str], Any], tree: Any, where: str) -> Any:
     """Likewise, of(leaf, its place in words, which begin with `where`)."""
     if isinstance(tree, Mapping):
-        return {key: mapped_at(of, part, f"{where}, {brief(shown(key), 60)}") for key, part in tree.items()}
+        return {key: mapped_at(of, part, f"{where}, {shown(key)}") for key, part in tree.items()}
     if isinstance(tree, (list, tuple)):
-        return _like(tree, [mapped_at(of, part, f"{where}, part {i}") for i, part in enumerate(tree)])
+        parts = [mapped_at(of, part, f"{where}, part {i}") for i, part in enumerate(tree)]
+        return _like(tree, parts)
     return of(tree, where)
 
 
@@ -52,7 +53,7 @@ def kind(tree: Any) -> str:
 
 
 def _kind(leaf: Any) -> str:
-    shape = getattr(leaf, "shape", None) if is_array(leaf) else None
+    shape = shape_of(leaf) if is_array(leaf) else None
     if not isinstance(shape, tuple):
         return brief(type(leaf).__name__, 60)
     return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"

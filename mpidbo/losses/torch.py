@@ -29,6 +29,8 @@ class Form:
     def __init__(self, tree: Any, name: str, place: "Place") -> None:
         self.tree = mapped(lambda leaf: Whole(leaf, name, place) if isinstance(leaf, torch.nn.Module) else _floats(leaf, name), tree)
         parts = [part for leaf in leaves(self.tree) for part in (leaf.trained.values() if isinstance(leaf, Whole) else [leaf])]
+        if not sum(part.numel() for part in parts):
+            raise UserError(f"{name}: holds no number; give at least one to optimise")
         self.shapes = [tuple(part.shape) for part in parts]
         self.sizes = [part.numel() for part in parts]
         flat = [place.tensor(part).reshape(-1) for part in parts]
