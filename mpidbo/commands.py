@@ -115,9 +115,10 @@ def check(args: argparse.Namespace, comm: None) -> int:
         print(catalogue.problems())
         return 0
     from . import check as checking
-    for name, value, least in (("--agents", args.agents, 1), ("--seed", args.seed, 0)):
-        if value is not None and value < least:
-            raise UserError(f"{name}: {value} is too small; give at least {least}")
+    most = configuration.MOST["agents"]
+    for name, value, least, largest in (("--agents", args.agents, 1, most), ("--seed", args.seed, 0, configuration.LARGEST_INTEGER)):
+        if value is not None and not least <= value <= largest:
+            raise UserError(f"{name}: {value} is out of range; give at least {least}" + f" and at most {largest}" * (value > largest))
     table = with_absolute_paths({"problem": {"name": args.problem, **options(args.options)}}, Path())["problem"]
     announce(1)
     cls = problem_class(table["name"])
@@ -159,8 +160,9 @@ def topology(args: argparse.Namespace, comm: None) -> int:
         print(catalogue.topologies())
         return 0
     from . import pictures
-    found = pictures.named(args.name, args.n, options(args.options))
-    print(pictures.report(found))
+    with agreed(comm):                                  # for a lack of memory
+        found = pictures.named(args.name, args.n, options(args.options))
+        print(pictures.report(found))
     if args.picture:
         plots.suffix(args.picture)
         plots.save(pictures.picture(found), args.picture)

@@ -178,7 +178,7 @@ def unreadable(path: Path, error: Exception, remedy: str = "", where: str = "") 
     """
     begin = f"{where}: " if where else ""
     if not (number := getattr(error, "errno", None)):
-        return Damaged(f"{begin}{path}: cannot be read (it is no HDF5 file or it is damaged){remedy and '; '}{remedy}")
+        return Damaged(f"{begin}{path}: cannot be read (it is no HDF5 file or it is damaged); {remedy or f'give a run, or its {HISTORY}'}")
     if number not in (ENOENT, ENOTDIR, EISDIR):
         remedy = LATER
     kind = Damaged if number == ENOENT else Unreadable

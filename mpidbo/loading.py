@@ -1,6 +1,7 @@
 """A problem's class from its name, and its agents from their options."""
 
 import inspect
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -118,7 +119,7 @@ def _users_code(where: str) -> Iterator[None]:
 
 def _executed(path: Path) -> ModuleType:
     """The module of a user's file, which may import what lies beside it."""
-    if not path.is_file():
+    if not os.path.isfile(path):                        # also of a name too long for a file
         raise UserError(f"problem.name: {path} does not exist; give the path of your problem's file")
     spec = util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None

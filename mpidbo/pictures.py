@@ -1,6 +1,7 @@
 """A topology as text and as a picture."""
 
 import math
+import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import networkx as nx
 import numpy as np
 
+from .config import MOST
 from .errors import UserError
 from .graphs import TOPOLOGIES
 from .layout import aligned, plural
@@ -27,11 +29,11 @@ ROUND = ("ring", "adjusted-ring", "path", "complete", "exponential")
 
 def named(name: str, n: int | None, options: Mapping[str, Any]) -> Topology:
     """The topology of a name, or of a file, which knows its n. Raises UserError."""
-    is_file = name not in TOPOLOGIES and (Path(name).suffix != "" or Path(name).is_file())
+    is_file = name not in TOPOLOGIES and (Path(name).suffix != "" or os.path.isfile(name))
     if n is None and not is_file:
         raise UserError(f"-n: missing; give the number of agents, such as mpidbo topology {name} -n 8")
-    if n is not None and n < 1:
-        raise UserError(f"-n: {n} is no number of agents; give at least 1")
+    if n is not None and not 1 <= n <= MOST["agents"]:
+        raise UserError(f"-n: {n} is no number of agents; give at least 1 and at most {MOST['agents']}")
     return make({"file" if is_file else "name": name, **options}, n or agents_of(Path(name)))
 
 

@@ -387,7 +387,7 @@ def test_check_tells_what_is_missing(tmp_path, capsys):
 def test_mistakes_of_check(capsys):
     assert "did you mean quadratic?" in said(capsys, "check", "quadratik", code=2)
     assert "not of the form key=value" in said(capsys, "check", "quadratic", "--set", "p", code=2)
-    assert "--agents: 0 is too small" in said(capsys, "check", "quadratic", "--agents", 0, code=2)
+    assert "--agents: 0 is out of range" in said(capsys, "check", "quadratic", "--agents", 0, code=2)
 
 
 def test_lacking_oracles():

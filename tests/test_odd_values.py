@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tomli_w
 
 import fuzz
 import fuzz_cases
@@ -377,3 +378,48 @@ def test_how_many_is_bounded():
     config.check(
         {"problem": {"name": "quadratic"}, "run": {"agents": 10**6, "iterations": 2**63 - 1}}
     )
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["metric", "out", "target", "better", "seeds", "methods", "strategies", "topologies", "x"],
+)
+def test_odd_values_in_a_study(key, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "world", lambda: None)
+    base = {"problem": {"name": "quadratic"}, "run": {"agents": 3, "iterations": 2}}
+    for value in (5.5, True, [0.5], {"a": 1}, [], date(2020, 1, 1), float("nan"), 2**62, [[]]):
+        study = {"methods": ["sparkle"], key: value}
+        Path("study.toml").write_text(tomli_w.dumps({**base, "study": study}))
+        if (key, value) == ("target", 5.5) or (key in ("target",) and value == 2**62):
+            continue
+        assert cli.main(["compare", "study.toml"]) == 2, value
+        fuzz.judged(capsys.readouterr().err.strip())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "topology ring -n 1099511627776",
+        "topology complete -n 999999",
+        f"topology {'x' * 5000} -n 4",
+        "check quadratic --agents 1099511627776",
+        "check quadratic --seed 18446744073709551616",
+        "check quadratic --set p=1099511627776",
+        f"check {'x' * 5000}.py:A",
+        f"show {'x' * 5000}",
+        f"plot {'y/' * 2500}",
+        "show study.toml",
+        f"data path {'x' * 5000}",
+        f"reproduce {'x' * 5000}",
+        f"methods {'x' * 5000}",
+        f"where {'x' * 5000}",
+        f"jobscript slurm {'x' * 5000}",
+    ],
+)
+def test_odd_arguments_of_commands(line, little_memory, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "world", lambda: None)
+    Path("study.toml").write_text("[study]\n")
+    assert cli.main(line.split()) == 2
+    fuzz.judged(capsys.readouterr().err.strip())

@@ -22,10 +22,12 @@ from typing import Any
 
 from .. import config as configuration
 from .. import files
-from ..errors import UserError, did_you_mean, shown
+from ..errors import UserError, did_you_mean, is_one_of, shown
 from ..reading import load as load_tables
 from ..reading import merged, with_absolute_paths
 
+SEEDS = 10_000
+"""The largest number of seeds."""
 KEYS = ("methods", "strategies", "topologies", "seeds", "metric", "better", "target", "out")
 DEFAULTS: dict[str, Any] = {"how": "grid", "budget": 10000, "iterations": 1000, "seed": 1000, "steps": {}, "method": {}}
 """The keys of [tune]."""
@@ -87,15 +89,18 @@ def checked(given: Mapping[str, Any], name: str, folder: Path = Path(), out: Pat
     base = {key: value for key, value in given.items() if key not in ("study", "tune")}
     study = _table(given["study"], "study", KEYS)
     metric = study.get("metric", "upper_loss")
+    for key, value in (("metric", metric), ("out", study.get("out", ""))):
+        if not isinstance(value, str):
+            raise UserError(f'study.{key}: {shown(value)} is not a text; give one, such as "upper_loss" or "runs/study"')
     better = study.get("better", "higher" if metric.endswith(("accuracy", "auc")) else "lower")
-    if better not in ("lower", "higher"):
+    if not is_one_of(better, ("lower", "higher")):
         raise UserError(f'study.better: {shown(better)} is neither "lower" nor "higher"; write one of them')
     target = study.get("target")
-    if target is not None and type(target) not in (int, float):
+    if target is not None and not (type(target) in (int, float) and target == target):
         raise UserError(f"study.target: {shown(target)} is not a number; give one such as 1e-3")
     if not str(study.get("out", "runs")).strip():
         raise UserError('study.out: "" names no folder; give one, such as out = "runs/study", or leave it out')
-    place = out or (folder / str(study["out"]) if "out" in study else Path("runs", name))
+    place = out or (folder / study["out"] if "out" in study else Path("runs", name))
     groups = tuple(_groups(study, base, folder, place.resolve()))
     taken = [group.folder for group in groups]
     for group in groups:
@@ -119,8 +124,8 @@ def _groups(study: Mapping[str, Any], base: Mapping[str, Any], folder: Path, out
 
 def _methods(study: Mapping[str, Any], base: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
     strategies = study.get("strategies")
-    if strategies is not None and (not isinstance(strategies, list) or not strategies):
-        raise UserError(f'study.strategies: {shown(strategies)} is not a list; write one such as ["ed", "gt"]')
+    if strategies is not None and not (isinstance(strategies, list) and strategies and all(isinstance(s, str) for s in strategies)):
+        raise UserError(f'study.strategies: {shown(strategies)} is not a list of names; write one such as ["ed", "gt"]')
     for table, label in _named(study, "methods", base.get("method", "sparkle")):
         for strategy in strategies or [""]:
             yield ({**table, "name": f"{table['name']}-{strategy}"}, f"{label}-{strategy}") if strategy else (table, label)
@@ -147,7 +152,9 @@ def _check(tables: Mapping[str, Any], where: str) -> None:
 
 
 def _seeds(value: Any) -> tuple[int, ...]:
-    seeds = list(range(value)) if type(value) is int else value
+    seeds = list(range(min(value, SEEDS + 1))) if type(value) is int else value
+    if isinstance(seeds, list) and len(seeds) > SEEDS:
+        raise UserError(f"study.seeds: {shown(value)} are more than {SEEDS} seeds; give fewer")
     if not isinstance(seeds, list) or not seeds or any(type(seed) is not int or seed < 0 for seed in seeds) or len(set(seeds)) < len(seeds):
         raise UserError(f"study.seeds: {shown(value)} is neither a number of seeds nor a list of different ones; write for example 5")
     return tuple(seeds)
