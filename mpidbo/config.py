@@ -100,6 +100,8 @@ def plain(value: Any, depth: int = 0) -> Any:
                         "a configuration has two or three levels")
     if isinstance(value, Mapping):
         return {key: plain(item, depth + 1) for key, item in value.items() if item is not None}
+    if isinstance(value, topology_table.Edges):             # which may be a million
+        return value
     if isinstance(value, (list, tuple)):
         return [plain(item, depth + 1) for item in value]
     if isinstance(value, np.generic):
@@ -118,7 +120,7 @@ def _assure_toml(value: Any, where: str, free: bool = False) -> None:
             _assure_toml(key, f"{where}, a key")
             _assure_toml(item, f"{where}.{key}", free)
     elif isinstance(value, list):
-        for item in value:
+        for item in () if isinstance(value, topology_table.Edges) else value:
             _assure_toml(item, where, free)
     elif isinstance(value, str):
         if "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):

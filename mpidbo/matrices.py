@@ -18,6 +18,7 @@ from scipy.sparse import coo_array, csr_array, issparse, load_npz
 from . import contents, matrix_market
 from .errors import UserError
 from .graphs import matrix
+from .topology_table import Edges
 
 Drawn: TypeAlias = coo_array | csr_array
 """The links of a graph, one for each direction, or W."""
@@ -66,7 +67,7 @@ def _agents_of(file: Path) -> int:
 
 def linked(edges: Sequence[Sequence[Any]], n: int) -> Drawn:
     """W or the links that the key `edges` gives. UserError, which begins with it."""
-    ends = np.array([edge[:2] for edge in edges], np.int64).reshape(-1, 2)
+    ends = np.array([(i, j) for i, j, *_ in edges], np.int64).reshape(-1, 2)
     if ends.max(initial=0) >= n:
         raise UserError(f"edges: agent {ends.max()} occurs; use each of 0..{n - 1}, or set run.agents")
     if n > 1 and (lacking := set(range(n)) - set(ends.flat)):
@@ -98,7 +99,7 @@ def tabled(topology: Any, *, kept: bool = False) -> dict[str, Any]:
 
 
 def _given(value: Any, kept: bool) -> dict[str, Any]:
-    edges = edges_of(value)
+    edges = Edges(edges_of(value))
     if kept and len(edges) > MOST:
         raise UserError(f"topology: {len(edges)} entries are too many for the run's config.toml; save W, scipy.sparse.save_npz(\"W.npz\", "
                         'scipy.sparse.csr_array(W)), and give topology={"file": "W.npz"}')
@@ -118,7 +119,7 @@ def edges_of(given: Any) -> list[list[Any]]:
         raise UserError(f"topology: a {type(given).__name__} that numpy cannot read as a matrix ({contents.why(error)}); give W, shape "
                         "(n, n), of numpy") from None
     W = _matrix(found, found.shape[0] if found.ndim else 0, "topology: this W").tocoo()
-    return [[int(i), int(j), float(w)] for i, j, w in zip(W.row, W.col, W.data, strict=True)]
+    return [list(entry) for entry in zip(W.row.tolist(), W.col.tolist(), W.data.tolist(), strict=True)]
 
 
 def _is_object(value: Any) -> bool:

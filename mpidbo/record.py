@@ -293,7 +293,7 @@ def finished(path: Path, config: Config, comm: Any) -> bool:
 def adopted(tables: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """The tables of a run with what an earlier start of it, in that folder, has fixed: its agents and its horizons."""
     try:
-        held = tomllib.loads((path / files.CONFIG).read_text())
+        held = tomllib.loads((path / files.CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return dict(tables)
     found = deepcopy(dict(tables))

@@ -21,8 +21,14 @@ def _is(kind: type, value: Any, least: float = 0) -> bool:
     return real and bool(value >= least)
 
 
+class Edges(list[list[Any]]):
+    """`edges` that this package made: of Python's numbers, and as a table has them."""
+
+
 def _edges(value: Any) -> bool:
     """Whether these are pairs of agents, or all of them entries of W."""
+    if isinstance(value, Edges):
+        return True
     if not isinstance(value, list | tuple) or not all(isinstance(edge, list | tuple) for edge in value):
         return False
     return {len(edge) for edge in value} in (set(), {2}, {3}) and all(

@@ -292,3 +292,12 @@ def test_a_sparse_matrix_with_indices_beyond_its_shape(tmp_path):
 def test_an_entry_twice():
     with pytest.raises(UserError, match=r"topology\.edges: an entry of W is given twice"):
         make({"edges": [[0, 0, 0.5], [0, 1, 0.25], [0, 1, 0.25], [1, 0, 0.5], [1, 1, 0.5]]}, 2)
+
+
+def test_a_large_matrix_is_checked_once(monkeypatch):
+    """Not entry by entry with the configuration: it is known to be of Python's numbers."""
+    from mpidbo import config
+    asked = []
+    monkeypatch.setattr(config, "plain", lambda value, depth=0, plain=config.plain: asked.append(value) or plain(value, depth))
+    solve("quadratic", topology=W, agents=6, iterations=1)
+    assert asked and not any(entry in asked for entry in matrices.edges_of(W))

@@ -98,7 +98,7 @@ def test_the_folder_of_a_run_can_be_run_from_anywhere(project, tmp_path, monkeyp
     assert cli.main(["run", str(project / "own.toml"), "--out", "run"]) == 0             # finished already
     (tmp_path / "third").mkdir()
     monkeypatch.chdir(tmp_path / "third")
-    assert cli.main(["run", str(config)]) == 0 and seen() == first
+    assert cli.main(["run", str(config), "--out", "run"]) == 0 and seen() == first
 
 
 def test_a_class_that_declares_nothing(project):
