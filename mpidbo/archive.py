@@ -34,6 +34,8 @@ class Archive:
     finished: bool
     diverged: str = ""
     """Why the run ended, if it diverged."""
+    stopped: str = ""
+    """Why it was stopped before its end, if it was, and has not been resumed since."""
 
 
 def read(path: Path) -> Archive:
@@ -57,11 +59,12 @@ def read(path: Path) -> Archive:
     tables = _tables(config, parts[files.CONFIG])
     method = attributes.get("method") or about.get("method") or tables.get("method", {}).get("name", "")
     return Archive(folder, str(method), tables, history, shapes, provenance, int(attributes.get("iteration", -1)),
-                   files.is_there(folder / files.DONE), _diverged(folder / files.DIVERGED))
+                   files.is_there(folder / files.DONE), _marked(folder / files.DIVERGED, "diverged"), _marked(folder / files.STOPPED, ""))
 
 
-def _diverged(marker: Path) -> str:
-    return (files.read_text(marker).strip() or "diverged") if files.is_there(marker) else ""
+def _marked(marker: Path, otherwise: str) -> str:
+    """The sentence in a marker; "" without one."""
+    return (files.read_text(marker).strip() or otherwise) if files.is_there(marker) else ""
 
 
 def _alone(path: Path) -> Archive:

@@ -21,6 +21,8 @@ from .errors import UserError
 CONFIG, RESULT, TREES, HISTORY, DONE = "config.toml", "result.h5", "trees.h5", "history.h5", "done"
 DIVERGED = "diverged"
 """The marker of a run that diverged; it holds the sentence."""
+STOPPED = "stopped"
+"""The marker of a run that was stopped before its end; it holds the reason, and goes when the run is resumed."""
 LATER = "start again once it can be read; nothing was removed"
 """What to do where the operating system refuses to read."""
 FAULTS = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError)

@@ -236,7 +236,9 @@ class Plan:
         found = {name: host(getattr(state, name)) for name in ("x", "y", "z", "t") if hasattr(state, name)}
         stopped = bool(stopping.reason) and reason == stopping.reason
         average = self._average(state)
-        if folder and not stopped:
+        if folder and stopped:
+            folder.stop(reason)
+        elif folder:
             folder.finish(found, average, k, reason, self.config.run.threads)
         if gather:
             found = {name: self.agents.gather(rows) for name, rows in found.items()}

@@ -176,7 +176,8 @@ class Folder:
                                        contents=self._contents, verify=self.verify, differs=self._differs)
         if self.agents.rank == 0:
             with suppress(OSError):
-                (self.path / files.DIVERGED).unlink(missing_ok=True)
+                for marker in (files.DIVERGED, files.STOPPED):
+                    (self.path / marker).unlink(missing_ok=True)
         if self.resume == "never":
             return None
         snapshot, wrong = self.checkpoints.newest(start)
@@ -244,6 +245,13 @@ class Folder:
                 files.write_text(self.path / files.DIVERGED, f"{error}\n")
         with suppress(UserError):
             self.write_history(evaluation)
+
+    def stop(self, reason: str) -> None:
+        """Note why the run was stopped before its end; collective."""
+        with agreed(self.agents.comm):
+            if self.agents.rank == 0:
+                with self._writing():
+                    files.write_text(self.path / files.STOPPED, f"{reason}\n")
 
     def write_history(self, evaluation: Evaluation) -> None:
         """Write history.h5; rank 0 alone does, which may raise UserError."""

@@ -16,7 +16,7 @@ from .config import Config
 from .errors import UserError
 from .lock import LOCK
 
-OWN = {files.CONFIG, files.RESULT, files.TREES, files.HISTORY, files.DONE, files.DIVERGED, "checkpoints", "curves.png"}
+OWN = {files.CONFIG, files.RESULT, files.TREES, files.HISTORY, files.DONE, files.DIVERGED, files.STOPPED, "checkpoints", "curves.png"}
 """What mpidbo puts into a run's folder and a reader may want."""
 NOTES = "stall"
 DIGEST = "config_digest"

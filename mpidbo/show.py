@@ -38,10 +38,12 @@ def _state(run: Archive) -> str:
     if run.finished:
         return f"finished, {plural(run.iteration, 'iteration')}" if run.iteration >= 0 else "finished"
     if run.iteration >= 0:
-        return f"{plural(run.iteration, 'iteration')}, not finished"
+        return f"{plural(run.iteration, 'iteration')}, not finished{f'; {run.stopped}' if run.stopped else ''}"
     seen = f"seen at iteration {int(run.history['iteration'][-1])}" if run.history and len(run.history["iteration"]) else ""
     if run.path.is_file():
         return f"a history, {seen}"
+    if run.stopped:
+        return f"{run.stopped}; {seen}"
     if seen:
         return f"no {RESULT}: it is running or was stopped; {seen}"
     return "started, nothing written yet"

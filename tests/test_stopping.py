@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import launch
-from mpidbo import files
+from mpidbo import cli, files
 from mpidbo.stopping import Stopping
 from runs import QUADRATIC, kept, run, same, toml
 
@@ -107,6 +107,26 @@ def test_max_seconds(whole, tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("MPIDBO_TEST_DRAW")
     run(path, out)
     assert same(whole, out)
+
+
+def test_show_names_the_cause(whole, tmp_path, monkeypatch, capsys):
+    """Until the run is resumed, and also where an earlier, shorter one of it had finished."""
+    path, out = toml(tmp_path, TABLES), tmp_path / "out"
+
+    def state():
+        capsys.readouterr()
+        assert cli.main(["show", str(out)]) == 0
+        return capsys.readouterr().out.splitlines()[0].removeprefix(f"{out}: ")
+    monkeypatch.setenv("MPIDBO_TEST_DRAW", "0.002")
+    run(path, out, code=85, run__max_seconds=0.3)
+    (at,) = kept(out)
+    assert state() == f"stopped on request: run.max_seconds = 0.3; seen at iteration {at}"
+    monkeypatch.delenv("MPIDBO_TEST_DRAW")
+    run(path, out)
+    assert state() == "finished, 400 iterations" and same(whole, out)
+    monkeypatch.setenv("MPIDBO_TEST_DRAW", "0.002")
+    run(path, out, code=85, run__max_seconds=0.3, run__iterations=10_000)
+    assert state() == "400 iterations, not finished; stopped on request: run.max_seconds = 0.3"
 
 
 @pytest.mark.parametrize(("left", "ahead"), [(3600, 120), (480, 120), (240, 60), (60, 15), (2, 0.5)])
