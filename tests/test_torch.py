@@ -435,7 +435,7 @@ problem = mpidbo.from_torch(lambda x, y, batch: x @ x + y @ y, g, torch.ones(1) 
 def test_a_mistake_of_one_rank_during_the_run_ends_all(mpi, tmp_path):
     (tmp_path / "late.py").write_text(LATE)
     (tmp_path / "a.toml").write_text('problem.name = "late.py:problem"\nrun.agents = 3\nrun.iterations = 50\n')
-    done = mpi(3, ["-m", "mpidbo", "run", tmp_path / "a.toml"], timeout=60)
+    done = mpi(3, ["-m", "mpidbo", "run", tmp_path / "a.toml", "--out", tmp_path / "out"], timeout=60)
     assert done.returncode == 2 and "Traceback" not in done.stderr, done.stdout + done.stderr
     assert re.search(r"mpidbo: .*g: agent 1: .*late.py, line 6: ValueError: no longer; fix the loss", done.stderr)
 
