@@ -159,7 +159,8 @@ def test_show_of_a_run_that_diverged(tmp_path, capsys):
         mpidbo.solve(wild, steps={"alpha": 1e3, "beta": 1e3}, agents=4, iterations=200, out=tmp_path / "run")
     head = said(capsys, "show", tmp_path / "run").splitlines()[0]
     assert head == f"{tmp_path / 'run'}: {error.value}"
-    mpidbo.solve(wild, agents=4, iterations=2, out=tmp_path / "run")
+    with pytest.warns(UserWarning, match="held a run, and is now"):
+        mpidbo.solve(wild, agents=4, iterations=2, out=tmp_path / "run")
     assert "diverged" not in said(capsys, "show", tmp_path / "run")
 
 

@@ -345,7 +345,7 @@ def check_diverged(case, said, out):
     history, _ = files.read_arrays(out / "history.h5")
     assert history["iteration"].tolist()[:2] == [0, 5]
     assert not (out / "result.h5").exists() and not (out / "done").exists()
-    assert sorted(p.name for p in out.iterdir()) == ["config.toml", "history.h5"]
+    assert sorted(p.name for p in out.iterdir()) == ["config.toml", "diverged", "history.h5"]
 
 
 @pytest.mark.parametrize("case", DIVERGED)
