@@ -32,6 +32,7 @@ from .runfolder import defaulted
 from .show import show as shown
 from .show import table
 from .stall import Watch
+from .start_checks import check_agents
 from .stopping import stop_if_asked
 from .threads import announce
 
@@ -124,8 +125,10 @@ def check(args: argparse.Namespace, comm: None) -> int:
     cls = problem_class(table["name"])
     table = options_of(cls, table)
     n = args.agents or agents_of(cls) or 2
-    problem, = make_problems(cls, table, range(1), n, seed=args.seed, dtype=np.dtype("float64"))
+    problem, *others = make_problems(cls, table, range(n), n, seed=args.seed, dtype=np.dtype("float64"))
     findings = checking.check(problem, rng=np.random.default_rng(args.seed))
+    if all(finding.ok for finding in findings):
+        findings.append(check_agents([problem, *others]))
     print(checking.report(findings))
     lacking = catalogue.lacking([name for name in ORACLES if getattr(problem, name, None) is not None])
     print(f"methods: {', '.join(name for name, missing in lacking.items() if not missing) or 'none'}")

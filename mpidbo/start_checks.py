@@ -5,6 +5,7 @@ at the same draw made again. The first agent of each rank is compared with diffe
 what may have another reason is a warning.
 """
 
+import math
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from . import bad_data
-from .agents import agreed
+from .agents import Agents, agreed
 from .backend import host
-from .check import DERIVATIVE_OF, NEAR, TOLERANCE, Place, Quotient, bits_of, quotients
+from .check import DERIVATIVE_OF, NEAR, TOLERANCE, Finding, Place, Quotient, bits_of, quotients
 from .errors import UserError
 from .oracles import PRODUCTS, Oracle
 
@@ -53,6 +54,19 @@ def check_start(oracle: Oracle, needs: Iterable[str], x: Array, y: Array, losses
     doubt = next(filter(None, oracle.agents.texts(doubts[0] if doubts else "")), "")
     if doubt and oracle.agents.rank == 0:
         warnings.warn(f"{doubt} (see: mpidbo check)", stacklevel=3)
+
+
+def check_agents(problems: list[Any]) -> Finding:
+    """Of all agents of a problem, in this process: what a run of a method that needs all oracles would begin with."""
+    oracle = Oracle(problems, Agents(len(problems)))
+    x, y = (np.array(host(part), oracle.dtype) for part in problems[0].start())
+    needs = [name for name in DERIVATIVE_OF if all(getattr(problem, name, None) is not None for problem in problems)]
+    try:
+        with np.errstate(all="ignore"):
+            doubts = list(_Checks(oracle, needs, x, y).doubts(oracle.probe(needs, x, y)))
+    except UserError as error:
+        return Finding("all agents", False, math.nan, str(error).replace(f"; {ANYWAY}", ""))
+    return Finding("all agents", True, 0.0, doubts[0] if doubts else f"the start of a run, {len(problems)} agents")
 
 
 @dataclass

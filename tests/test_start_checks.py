@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import mpidbo
+from mpidbo import cli
 from mpidbo.problems.quadratic import Quadratic
 
 
@@ -417,3 +418,26 @@ def test_the_run_is_the_same_without_checks(problem: Any) -> None:
         np.random.seed(3)
         found.append([bits(run(problem, iterations=7, evaluate_every=1, checks=checks)), np.random.rand()])
     assert found[0] == found[1]
+
+
+def test_check_looks_at_all_agents(capsys: Any, tmp_path: Any) -> None:
+    """Not at the first one alone, which may be right."""
+    (tmp_path / "mine.py").write_text("""
+from mpidbo.problems.quadratic import Quadratic
+
+class Fine(Quadratic):
+    def __init__(self, agent, n_agents, *, xp, seed):
+        super().__init__(agent, n_agents, xp=xp, seed=seed)
+
+class Mine(Fine):
+    def f_y(self, x, y, sample):
+        return super().f_y(x, y, sample) * (float("nan") if self.agent == 2 else 1)
+
+    @classmethod
+    def stacked(cls, agents):
+        return None
+""")
+    assert cli.main(["check", f"{tmp_path / 'mine.py'}:Mine", "--agents", "3"]) == 1
+    assert "Mine.f_y: agent 2 is not finite at the start" in capsys.readouterr().out
+    assert cli.main(["check", f"{tmp_path / 'mine.py'}:Fine", "--agents", "3"]) == 0
+    assert "the start of a run, 3 agents" in capsys.readouterr().out
