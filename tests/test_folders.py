@@ -10,7 +10,7 @@ import pytest
 
 import launch
 import mpidbo
-from mpidbo import cli, commands, files
+from mpidbo import cli, commands, files, lock, runfolder
 from mpidbo.problems.quadratic import Quadratic
 from runs import QUADRATIC, kept, run, same, toml
 
@@ -87,6 +87,14 @@ def test_a_run_with_files_of_the_user_is_resumed_and_not_renamed(path, tmp_path,
     assert cli.main(["plot", str(out)]) == 0                    # what mpidbo itself puts there is no obstacle
     run(path, out, "--resume", "never")
     assert "now" in capsys.readouterr().out and (tmp_path / "out.1" / "curves.png").exists() and kept(out) == [7, 10]
+
+
+@pytest.mark.parametrize(("code", "sets"), [(85, {"run__max_seconds": 0.0}), (3, {"steps__alpha": 1e6, "run__iterations": 400}), (0, {})])
+def test_however_a_run_ended_its_folder_is_a_runs(code, sets, path, tmp_path):
+    run(path, tmp_path / "out", code=code, **sets)
+    assert runfolder.held(tmp_path / "out").others == ()
+    run(path, tmp_path / "out", "--resume", "never")
+    assert (tmp_path / "out.1" / files.CONFIG).exists() and lock.LOCK not in names(tmp_path / "out.1")
 
 
 @pytest.mark.parametrize("words", [["--out", ""], ["--set", "run.out="], ["--set", 'run.out=" "']])
