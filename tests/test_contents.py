@@ -35,7 +35,8 @@ def test_a_study_with_a_mark(tmp_path):
     (CONFIG.encode("utf-16"), "UTF-16; save it as UTF-8"), (CONFIG.encode("utf-16-be"), "UTF-16; save it as UTF-8"),
     (CONFIG.encode("utf-16-le"), "UTF-16; save it as UTF-8"), (CONFIG.encode("utf-32"), "UTF-32; save it as UTF-8"),
     (CONFIG.encode() + "# \u00fc".encode("latin-1"), "no text in UTF-8, see line 6"), (b"\0" * 20, "zero bytes"),
-    (gzip.compress(CONFIG.encode()), "no text in UTF-8")])
+    (gzip.compress(CONFIG.encode(), mtime=0), "no text in UTF-8")],
+    ids=["utf-16", "utf-16-be", "utf-16-le", "utf-32", "latin-1", "zeros", "packed"])
 def test_other_texts_are_named(tmp_path, content, words, capsys):
     (tmp_path / "one.toml").write_bytes(content)
     with pytest.raises(UserError, match=words):
