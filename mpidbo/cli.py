@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
 from functools import partial
-from io import StringIO
+from io import StringIO, TextIOWrapper
 from typing import Any
 
 from . import signals
@@ -76,10 +76,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     Without `argv` it is that of the process, which ends with this command.
     """
     words = sys.argv[1:] if argv is None else argv
+    _print_anything()
     if next((word for word in words if not word.startswith("-")), "") not in STOPPABLE:
         return _command(words)
     with signals.Command(to_the_end=argv is None):
         return _command(words)
+
+
+def _print_anything() -> None:
+    """What a terminal's encoding lacks is printed as an escape, and the bytes of a file's name as they are."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="surrogateescape" if stream.encoding.lower() == "utf-8" else "backslashreplace")
 
 
 def _command(words: Sequence[str]) -> int:

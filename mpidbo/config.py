@@ -63,8 +63,8 @@ class Checkpoint:
 LARGEST_INTEGER = 2**63 - 1
 """More is no TOML."""
 LEAST = {"every": 0, "keep": 1, "agents": 1, "iterations": 0, "seed": 0, "evaluate_every": 1, "threads": 1, "stall_timeout": 0}
-MOST = {"agents": 10**6, "threads": 4096}
-"""The range of the whole numbers of `[run]`, unless the largest is `LARGEST_INTEGER`."""
+MOST = {"agents": 10**6, "threads": 4096, "stall_timeout": 10**9}
+"""The range of the numbers of `[run]`, unless the largest is `LARGEST_INTEGER`."""
 DEEPEST = 50
 """Levels of lists and tables in each other."""
 INNER = 10**6

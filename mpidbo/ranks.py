@@ -13,7 +13,7 @@ import numpy as np
 
 from .agents import texts
 from .collectives import allgather
-from .config import Config, Run
+from .config import MOST, Config, Run
 from .errors import UserError, shown
 from .files import flat
 
@@ -169,4 +169,4 @@ def limit(read: Callable[[], Tables]) -> float:
         value: Any = read()["run"]["stall_timeout"]
     except Exception:
         return Run.stall_timeout
-    return float(value) if type(value) in (int, float) and 0 <= value < np.inf else Run.stall_timeout
+    return float(value) if type(value) in (int, float) and 0 <= value <= MOST["stall_timeout"] else Run.stall_timeout

@@ -1,6 +1,8 @@
 """Values that no one expects in a configuration, or in a problem of one's own: a sentence of bounded length, never a traceback."""
 
 import resource
+import subprocess
+import sys
 import traceback
 from collections.abc import Iterator
 from datetime import date
@@ -17,6 +19,7 @@ import tomli_w
 import fuzz
 import fuzz_cases
 import fuzz_problems
+import launch
 import mpidbo
 from mpidbo import UserError, cli, config
 from mpidbo.errors import MESSAGE, shown
@@ -250,6 +253,24 @@ def test_a_file_whose_name_is_no_utf8(tmp_path, monkeypatch, capsys):
     assert cli.main(["run", "\udcff.toml"]) == 2
 
 
+def test_a_terminal_that_is_not_utf8(tmp_path):
+    """A letter that it lacks is an escape."""
+    (tmp_path / "a.toml").write_text('[problem]\nname = "quadratic"\n')
+    for encoding, args, output in (
+        ("ascii", ["methods"], b"Dagr\\xe9ou"),
+        ("latin-1", ["methods"], b"Dagr\xe9ou"),
+        ("utf-8", ["methods"], "Dagréou".encode()),
+        ("ascii", ["where", "a.toml", "--out", "\xe9"], b"\\xe9"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "mpidbo", *args],
+            cwd=tmp_path,
+            capture_output=True,
+            env=launch.environment({"PYTHONIOENCODING": encoding}),
+        )
+        assert done.returncode == 0 and output in done.stdout and not done.stderr
+
+
 def test_what_toml_reads_and_python_does_not(tmp_path, monkeypatch, capsys):
     """A number of 5000 digits, lists in lists in lists."""
     monkeypatch.setattr(cli, "world", lambda: None)
@@ -263,6 +284,7 @@ def test_what_toml_reads_and_python_does_not(tmp_path, monkeypatch, capsys):
         fuzz.judged(capsys.readouterr().err.strip())
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("attribute", fuzz_problems.ATTRIBUTES)
 def test_a_problem_with_one_wrong_attribute(attribute):
     """It runs, where the mistake does no harm, or is refused in a sentence; what its own code raises is left to it."""
@@ -368,10 +390,10 @@ def test_a_schedule_that_overflows_diverges():
 
 
 def test_how_many_is_bounded():
-    for key, value in {"agents": 2**31, "threads": 2**40}.items():
-        assert f"run.{key}: {value} is out of range; give at least 1 and at most" in refused(
-            **{key: value}
-        )
+    for key, value in {"agents": 2**31, "threads": 2**40, "stall_timeout": 1e300}.items():
+        assert f"run.{key}: {value} is out of range; give at least" in refused(**{key: value})
+    for value in (10**400, float("nan"), "x", 2**62):
+        refused(stall_timeout=value)
     assert "method.T: 1099511627776 is out of range; give at most 1000000" in refused(
         method={"name": "ma-dsbo", "T": 2**40}
     )
