@@ -360,3 +360,13 @@ def test_parts_that_share_a_tuned_group_agree(tmp_path):
     assert rows(tmp_path / "parts") == rows(tmp_path / "whole")
     tuned = [(folder / "sparkle-ed" / "ring" / "tuned.toml").read_bytes() for folder in (tmp_path / "whole", tmp_path / "parts")]
     assert tuned[0] == tuned[1]
+
+
+def test_a_run_whose_checkpoints_are_damaged_is_named(tmp_path, capsys):
+    path, out = written(tmp_path, {**BASE, "study": {**STUDY, "methods": ["d-soba"], "topologies": ["ring"], "seeds": 1}}), tmp_path / "out"
+    compare(path, out)
+    seed, = out.glob("*/*/seed-0")
+    (seed / "done").unlink()
+    (seed / "checkpoints" / "40" / "manifest.json").write_text("{")
+    compare(path, out)
+    assert f"{seed}: STARTING FROM ITERATION 0: NO CHECKPOINT IN {seed}" in capsys.readouterr().err

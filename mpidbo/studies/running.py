@@ -1,5 +1,6 @@
 """The runs of a study, one after the other; what has finished is not repeated, what was cut goes on."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import nan
@@ -92,7 +93,8 @@ def _run(tables: Mapping[str, Any], out: Path, metric: str, comm: Any, held: Hel
     if finished(out, config, comm):
         return None if _is_stopped(held, comm) else _of_rank_0(stored, comm)
     with (Plan(config, comm) as plan,
-          Folder(out, plan.config.tables(), plan.agents, "auto", defaulted=defaulted(config, plan.config)) as folder):
+          Folder(out, plan.config.tables(), plan.agents, "auto", lambda words: print(f"{out}: {words}", file=sys.stderr),
+                 defaulted(config, plan.config)) as folder):
         marker = out / files.DIVERGED
         if _is_stopped(held, comm):
             return None
