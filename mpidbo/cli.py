@@ -13,10 +13,12 @@ from typing import Any
 from . import signals
 from ._version import __version__
 from .errors import MpidboError, UserError
-from .job import INTERRUPTED, abort, guarded, launched, let_rank_0_speak, same_launcher, same_protocol, single
+from .job import INTERRUPTED, abort, another_speaks, guarded, launched, let_rank_0_speak, same_launcher, same_protocol, single
 
 STOPPABLE = {"run", "compare", "reproduce"}
 """The commands that a signal stops with a checkpoint; elsewhere signals do what they usually do."""
+RANKED = {*STOPPABLE, "doctor"}
+"""The commands of which several processes are the ranks of one job; any other is done by each for itself."""
 
 
 def library() -> tuple[Any, str]:
@@ -77,10 +79,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = sys.argv[1:] if argv is None else argv
     _print_anything()
-    if next((word for word in words if not word.startswith("-")), "") not in STOPPABLE:
+    if command(words) not in STOPPABLE:
         return _command(words)
     with signals.Command(to_the_end=argv is None):
         return _command(words)
+
+
+def command(words: Sequence[str]) -> str:
+    """The name of the command in the words of a command line."""
+    return next((word for word in words if not word.startswith("-")), "")
 
 
 def _print_anything() -> None:
@@ -136,6 +143,8 @@ def _parsed(words: Sequence[str]) -> argparse.Namespace | int:
     except SystemExit as done:
         if done.code:
             let_rank_0_speak()
+        if command(words) in RANKED and another_speaks():
+            return int(done.code or 0)
         print(said.getvalue(), end="", file=sys.stderr, flush=True)
         return int(done.code or 0)
 

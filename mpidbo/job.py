@@ -33,6 +33,12 @@ def let_rank_0_speak() -> None:
         sleep(1)
 
 
+def another_speaks() -> bool:
+    """Whether this process is another rank than 0 of a launcher that is there, as far as can be known before MPI is loaded."""
+    openmpi, mpich = "PMIX_NAMESPACE" in os.environ and not _dead_pmix(), "PMI_FD" in os.environ and not _dead_pmi()
+    return launched()[1] > 0 and (openmpi or mpich)
+
+
 def same_protocol(MPI: Any) -> None:
     """UserError where the MPI library would stop the program at its start with words of its own; before MPI_Init."""
     openmpi = MPI.get_vendor()[0] == "Open MPI"

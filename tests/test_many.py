@@ -29,7 +29,7 @@ def test_what_a_rank_opens(mpi, tmp_path):
     assert [sorted(names) for names in there] == [["agents-0-1.h5", "history.h5", "manifest.json"], ["agents-2-3.h5", "agents-4-5.h5"],
                                                   ["agents-4-5.h5", "agents-6-7.h5"]]
     for lines in opened[1:]:
-        own = {"a.toml", "out/config.toml", *(line for line in lines if "/agents-" in line or "/.agents-" in line)}
+        own = {"a.toml", "out", "out/config.toml", *(line for line in lines if "/agents-" in line or "/.agents-" in line)}
         assert set(lines) == own, "networkx, W.npy, history and result are for rank 0"
     assert {"W.npy", "out/.result.h5.part"} <= set(opened[0])
 

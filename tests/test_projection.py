@@ -125,5 +125,5 @@ def test_dense_projected_recursion(row):
 
 
 def test_a_projection_of_another_shape_is_refused():
-    with pytest.raises(UserError, match=r"problem Wrong.project_x: returns shape \(2,\), expected \(4,\)"):
+    with pytest.raises(UserError, match=r"problem Wrong.project_x: returns shape \(2,\), expected shape \(4,\)"):
         mpidbo.solve(Wrong, "sparkle-ed-gt", agents=2, iterations=1)

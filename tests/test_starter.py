@@ -59,7 +59,7 @@ def test_derivatives(inside, framework, capsys):
     for words in ([], ["--set", "batch=5"]):
         assert cli.main(["check", "losses.py:problem", *words]) == 0
         said = capsys.readouterr().out
-        assert len(re.findall("  ok  ", said)) == (11 if words else 10) and "WRONG" not in said and "    not " not in said
+        assert len(re.findall("  ok  ", said)) == (12 if words else 11) and "WRONG" not in said and "    not " not in said
 
 
 @pytest.mark.parametrize("framework", EACH)

@@ -20,6 +20,12 @@ class Reduced(Quadratic):
         self.M, self.w = np.linalg.solve(H, P), np.linalg.solve(H, c)
         self.best = self.solution()
 
+    def f(self, x: Any, y: Any, sample: Any) -> float:
+        return super().f(x, self.M @ x + self.w, sample)
+
+    def f_y(self, x: Any, y: Any, sample: Any) -> Any:
+        return np.zeros_like(y)
+
     def f_x(self, x: Any, y: Any, sample: Any) -> Any:
         at = self.M @ x + self.w
         return super().f_x(x, at, sample) + self.M.T @ super().f_y(x, at, sample)
