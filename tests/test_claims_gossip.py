@@ -39,7 +39,8 @@ def test_samples_are_those_that_a_run_draws(method, table):
     """Those of dbsa on average over its random number of products."""
     n, K = 6, 60
     plan = Plan(config.check({"problem": {"name": Counted, "p": 2, "q": 2, "noise": 0.1}, "method": {"name": method, **table},
-                              "topology": {"name": "ring"}, "steps": {"alpha": 0.0}, "run": {"agents": n, "iterations": K, "checks": "never"}}))
+                              "topology": {"name": "ring"}, "steps": {"alpha": 0.0},
+                              "run": {"agents": n, "iterations": K, "checks": "never"}}))
     state, Counted.drawn = plan.method.start(*plan.rows()), 0
     Loop(plan.method, plan.oracle, plan.W).steps(state, 0, K)
     expected = sum(spent(method, k, 4) for k in range(K))

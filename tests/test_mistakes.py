@@ -385,7 +385,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path):
     assert done.returncode == 0 and done.stderr == "", done.stderr
 
 
-@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")        # where another test has loaded JAX
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # JAX, where another test has loaded it
 def test_ctrl_c(folder, tmp_path):
     out = tmp_path / "out"
     line = launch.command(None, ["-m", "mpidbo", "run", folder / "base.toml", "--out", out, "--set", "run.iterations=100000000"])
