@@ -104,8 +104,10 @@ def _command(words: Sequence[str]) -> int:
         if isinstance(args, int):
             return args
         if not args.alone:
+            rank = int(another_speaks())
             comm = _world(args)
-        rank = 0 if comm is None else comm.rank
+        if comm is not None:
+            rank = comm.rank
         with guarded(comm), warnings.catch_warnings():
             warnings.showwarning = partial(_warn, rank, warnings.showwarning)
             return args.call(args, comm)
