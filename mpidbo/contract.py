@@ -89,7 +89,8 @@ def fitting(cls: type[Any], options: Mapping[str, Any], n: int) -> Iterator[None
         if isinstance(error, ValueError) and not any(words in str(error) for words in TOO_LARGE):
             raise
         raise UserError(
-            f"problem: {cls.__name__} with {given} of {n} agents does not fit into memory; choose smaller sizes"
+            f"problem: {cls.__name__} with {given} of {n} agents does not fit into memory; choose smaller sizes, or "
+            "spread the agents over more ranks"
         ) from None
 
 

@@ -63,22 +63,58 @@ class Command(Held):
     def __init__(self, to_the_end: bool) -> None:
         super().__init__()
         self.to_the_end, self._interrupted = to_the_end, False
+        self._arrived: Arrived | None = None
 
     def __enter__(self) -> Any:
         super().__enter__()
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             self._catch(signal.SIGINT, self._interrupt)
+        with suppress(ValueError):                      # in another thread than the main one
+            self._arrived = Arrived()
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if self.to_the_end:
             self._kept = dict.fromkeys(self._kept, signal.SIG_IGN)
         super().__exit__(kind, error, trace)
+        if self._arrived:
+            self._arrived.close()
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        # Of signals that arrive together Python calls the handler of SIGINT first, whatever came first.
+        for other in self._arrived.numbers() if self._arrived else ():
+            if other in SIGNALS:
+                self.ask(other, frame)
         if not (self.asked or self._interrupted):
             self._interrupted = True
             raise KeyboardInterrupt
+
+
+class Arrived:
+    """The signals that have arrived, in their order, also those whose handlers Python has not called yet."""
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._read, False)
+        os.set_blocking(self._write, False)
+        try:
+            self._before = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        except ValueError:
+            os.close(self._read)
+            os.close(self._write)
+            raise
+
+    def numbers(self) -> bytes:
+        """Those since the last call."""
+        try:
+            return os.read(self._read, 1 << 16)
+        except BlockingIOError:
+            return b""
+
+    def close(self) -> None:
+        signal.set_wakeup_fd(self._before)
+        os.close(self._read)
+        os.close(self._write)
 
 
 def asked() -> str:

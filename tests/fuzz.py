@@ -33,6 +33,8 @@ from mpidbo.job import launched
 
 LIMIT = 60
 """Seconds for a case."""
+FEW = 5
+"""Iterations where a case says none: the default may take minutes."""
 LETTERS = 600
 """The longest sentence."""
 MEMORY = 6 << 30
@@ -74,6 +76,8 @@ def attempt(made: Case, comm: Any) -> str:
 
 
 def command(made: Case, comm: Any) -> str:
+    if isinstance(run := made.tables.get("run"), dict):
+        run.setdefault("iterations", FEW)
     if comm is None or comm.rank == 0:
         Path("config.toml").write_text(tomli_w.dumps(made.tables))
     together(comm, "")
@@ -106,10 +110,11 @@ def in_python(made: Case, comm: Any) -> str:
         for key, value in tables.items()
         if key in ("problem", "method", "topology", "steps")
     }
+    sections["iterations"] = FEW
     if isinstance(run, dict) and all(
         isinstance(key, str) and key not in ("comm", "self") for key in run
     ):
-        sections = run | sections
+        sections |= run
     try:
         mpidbo.solve(**{"problem": {}, **sections}, comm=comm)
         return "ended"
