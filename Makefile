@@ -63,7 +63,7 @@ test-losses: $(MPICH)
 	.venv/bin/python -c 'import jax' 2>/dev/null || .venv/bin/python -m pip install --quiet jax || echo "no JAX: its tests are skipped"
 	.venv/bin/python -m pytest -n $(WORKERS) -rs -m "torch or jax" || [ $$? -eq 5 ]
 
-# From the templates in mpidbo/shell.
+# From the templates in mpidbo/cli/jobscript/templates.
 jobscripts: $(MPICH)
 	.venv/bin/python -c 'from pathlib import Path; from mpidbo import batch; \
 	    [Path("jobscripts", name).write_text(text) for name, text in batch.shipped().items()]'

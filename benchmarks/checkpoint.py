@@ -16,16 +16,16 @@ import numpy as np
 from mpi4py import MPI
 
 from mpidbo import Problem
-from mpidbo.agents import Agents
-from mpidbo.checkpoint import Checkpoints, Snapshot
-from mpidbo.config import rule_of
-from mpidbo.gossip import Levels
-from mpidbo.memory import keep_freed
-from mpidbo.networks import gossip
-from mpidbo.oracles import Oracle
-from mpidbo.runner import Loop
-from mpidbo.state import leaves
-from mpidbo.topologies import make
+from mpidbo._pytree import leaves
+from mpidbo.config.validate import rule_of
+from mpidbo.network.gossip import Levels
+from mpidbo.network.levels import gossip
+from mpidbo.network.topology import make
+from mpidbo.parallel.agents import Agents
+from mpidbo.parallel.memory import keep_freed
+from mpidbo.problems.oracle import Oracle
+from mpidbo.solver.loop import Loop
+from mpidbo.storage.checkpoint import Checkpoints, Snapshot
 from paired import PAIRS, median
 
 EVERY, FIELDS = 100, 10

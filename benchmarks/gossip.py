@@ -3,9 +3,9 @@
 import numpy as np
 from mpi4py import MPI
 
-from mpidbo.agents import Agents
-from mpidbo.networks import gossip
-from mpidbo.topologies import make
+from mpidbo.network.levels import gossip
+from mpidbo.network.topology import make
+from mpidbo.parallel.agents import Agents
 from paired import pairs
 
 comm = MPI.COMM_WORLD

@@ -90,14 +90,14 @@ def wall(work: Callable[[int], Any], size: Sizes, comm: Any = None) -> float:
 
 def plan_of(comm: Any = None, **tables: Any) -> Any:
     """A plan of a configuration's tables."""
-    from mpidbo import config
-    from mpidbo.plan import Plan
+    from mpidbo.config import validate as config
+    from mpidbo.solver.plan import Plan
     return Plan(config.check({"method": {"name": "sparkle-ed-gt"}, "topology": {"name": "ring"}, **tables}), comm)
 
 
 def stepping(plan: Any) -> Callable[[int], None]:
     """steps(times): so many iterations further; nobody waits for the device."""
-    from mpidbo.runner import Loop
+    from mpidbo.solver.loop import Loop
     loop, at = Loop(plan.method, plan.oracle, plan.W), [plan.method.start(*map(plan.backend.rows, plan.rows())), 0]
 
     def steps(times: int) -> None:

@@ -41,7 +41,7 @@ def products(plan: Any) -> Shapes:
 
 
 def mlp(size: Sizes) -> Told:
-    from mpidbo.threads import limited
+    from mpidbo.parallel.threads import limited
     cores = len(os.sched_getaffinity(0))
     with TemporaryDirectory() as folder, limited(cores):
         images(folder, size)

@@ -23,7 +23,7 @@ MUST = {"ed": 5, "extra": 7, "gt": 7, "semi-gt": 7, "non-gt": 6, "sgd": 3, "dgd"
 
 
 def device(size: Sizes) -> Told:
-    from mpidbo.backend import lacking
+    from mpidbo.parallel.backend import lacking
     if why := lacking():
         yield why
         sys.exit(2)
@@ -87,9 +87,9 @@ def copy(size: Sizes) -> Told:
     import cupy
     from scipy.sparse import csr_array
 
-    from mpidbo.backend import Cuda
-    from mpidbo.staging import OnDevice
-    from mpidbo.strategies import STRATEGIES
+    from mpidbo.algorithms.strategies import STRATEGIES
+    from mpidbo.network.gpu_exchange import OnDevice
+    from mpidbo.parallel.backend import Cuda
     sys.path.insert(0, str(TESTS))
     from devices import updated
     backend, clock = Cuda(cupy, 0), Clock(cupy, size.repeats)

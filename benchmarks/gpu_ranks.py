@@ -13,10 +13,10 @@ if "--stand-in" in sys.argv:
 from mpi4py import MPI
 
 from mpidbo import UserError
-from mpidbo.agents import Agents
-from mpidbo.backend import chosen
-from mpidbo.networks import network
-from mpidbo.topologies import make
+from mpidbo.network.levels import network
+from mpidbo.network.topology import make
+from mpidbo.parallel.agents import Agents
+from mpidbo.parallel.backend import chosen
 
 comm = MPI.COMM_WORLD
 

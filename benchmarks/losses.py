@@ -19,9 +19,9 @@ import numpy as np
 
 import mpidbo
 from images import random_images
-from mpidbo.memory import aligned, keep_freed
+from mpidbo.parallel.memory import aligned, keep_freed
+from mpidbo.parallel.threads import limited
 from mpidbo.problems.hyper_cleaning import HyperCleaning
-from mpidbo.threads import limited
 
 TIMES = 60
 SIZES, RIDGE = (784, 300, 10), 1e-3

@@ -47,8 +47,10 @@ def run(name: str, folder: str, comm: object, seconds: dict[str, float]) -> None
 
     from pathlib import Path
 
-    from mpidbo import cli, config, plan, runner  # noqa: F401
-    from mpidbo.checkpoint import Checkpoints, Snapshot
+    from mpidbo.config import validate as config
+    from mpidbo.solver import loop as runner
+    from mpidbo.solver import plan
+    from mpidbo.storage.checkpoint import Checkpoints, Snapshot
     until("import")
     method = {"name": "sparkle", "lower": "ed", "upper": "ed"} if name != "centralized" else {"name": "soba"}
     checked = config.check({"problem": {"name": "quadratic", "p": 100, "q": 100}, "method": method, "run": {"agents": AGENTS},

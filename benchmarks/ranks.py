@@ -5,14 +5,14 @@ from time import sleep
 import numpy as np
 from mpi4py import MPI
 
-from mpidbo.agents import Agents
-from mpidbo.config import rule_of
-from mpidbo.gossip import Levels
-from mpidbo.networks import gossip
-from mpidbo.oracles import Oracle
+from mpidbo.config.validate import rule_of
+from mpidbo.network.gossip import Levels
+from mpidbo.network.levels import gossip
+from mpidbo.network.topology import make
+from mpidbo.parallel.agents import Agents
+from mpidbo.problems.oracle import Oracle
 from mpidbo.problems.quadratic import Quadratic
-from mpidbo.runner import Loop
-from mpidbo.topologies import make
+from mpidbo.solver.loop import Loop
 from paired import PAIRS, median
 
 comm = MPI.COMM_WORLD

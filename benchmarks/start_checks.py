@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 import mpidbo
-from mpidbo import config
-from mpidbo.plan import Plan
-from mpidbo.runner import Loop
-from mpidbo.start_checks import check_start
+from mpidbo.config import validate as config
+from mpidbo.problems.start_checks import check_start
+from mpidbo.solver.loop import Loop
+from mpidbo.solver.plan import Plan
 
 DEMO = Path(__file__).resolve().parents[1] / "examples" / "demo.toml"
 

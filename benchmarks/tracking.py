@@ -3,14 +3,14 @@
 import numpy as np
 from mpi4py import MPI
 
-from mpidbo.agents import Agents
-from mpidbo.config import rule_of
-from mpidbo.gossip import Levels
-from mpidbo.networks import gossip
-from mpidbo.oracles import Oracle
+from mpidbo.config.validate import rule_of
+from mpidbo.network.gossip import Levels
+from mpidbo.network.levels import gossip
+from mpidbo.network.topology import make
+from mpidbo.parallel.agents import Agents
 from mpidbo.problems import Problem
-from mpidbo.runner import Loop
-from mpidbo.topologies import make
+from mpidbo.problems.oracle import Oracle
+from mpidbo.solver.loop import Loop
 from paired import pairs
 
 comm = MPI.COMM_WORLD

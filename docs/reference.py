@@ -8,15 +8,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from mpidbo import catalogue, cli, config, schedules, strategies
-from mpidbo.algorithms import METHODS
+from mpidbo import cli
+from mpidbo.algorithms import METHODS, schedules, strategies
+from mpidbo.algorithms.communication import formula
+from mpidbo.algorithms.strategies import STRATEGIES
+from mpidbo.config import validate as config
 from mpidbo.errors import shown
-from mpidbo.graphs import TOPOLOGIES
-from mpidbo.loading import RESERVED, problem_class
+from mpidbo.network.graphs import TOPOLOGIES
+from mpidbo.network.table import RULES
 from mpidbo.problems import ORACLES, PROBLEMS
-from mpidbo.strategies import STRATEGIES
-from mpidbo.topology_table import RULES
-from mpidbo.traffic import formula
+from mpidbo.problems.lookup import RESERVED, problem_class
+from mpidbo.reports import catalogue
 
 NAMES = re.compile(r"[\w, ]+ : ")
 

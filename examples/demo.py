@@ -19,10 +19,12 @@ from time import perf_counter
 import numpy as np
 from scipy.optimize import minimize
 
-from mpidbo import UserError, plots, topologies
-from mpidbo.archive import Archive, read
-from mpidbo.files import read_arrays
+from mpidbo import UserError
+from mpidbo.network import topology as topologies
 from mpidbo.problems.hyper_cleaning import HyperCleaning
+from mpidbo.reports import curves as plots
+from mpidbo.storage.files import read_arrays
+from mpidbo.storage.load import Archive, read
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "examples" / "demo.toml"

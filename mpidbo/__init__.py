@@ -5,20 +5,20 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from .api import solve
     from .errors import Diverged, MpidboError, UserError
-    from .losses import from_jax, from_torch, split, split_files, subsets
-    from .plan import Result
     from .problems import Problem
-    from .saved import Saved, load
+    from .problems.autodiff import from_jax, from_torch, split, split_files, subsets
+    from .solver.api import solve
+    from .solver.plan import Result
+    from .storage.saved import Saved, load
 
 __all__ = ["Diverged", "MpidboError", "Problem", "Result", "Saved", "UserError", "__version__", "from_jax", "from_torch", "load", "solve",
            "split", "split_files", "subsets"]
 
 if not TYPE_CHECKING:
-    HOME = {"solve": "api", "Result": "plan", "Problem": "problems", "Saved": "saved", "load": "saved",
+    HOME = {"solve": "solver.api", "Result": "solver.plan", "Problem": "problems", "Saved": "storage.saved", "load": "storage.saved",
             **dict.fromkeys(["Diverged", "MpidboError", "UserError"], "errors"),
-            **dict.fromkeys(["from_jax", "from_torch", "split", "split_files", "subsets"], "losses")}
+            **dict.fromkeys(["from_jax", "from_torch", "split", "split_files", "subsets"], "problems.autodiff")}
     """The module of each public name, imported when the name is first used: a command must catch signals before numpy is loaded."""
 
     def __getattr__(name: str) -> Any:

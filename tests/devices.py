@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 import mpidbo
-from mpidbo.fused import Rows, compute, real
-from mpidbo.strategies import Strategy
+from mpidbo.algorithms.strategies import Strategy
+from mpidbo.parallel.lazy import Rows, compute, real
 
 N, ITERATIONS = 8, 30
 TOLERANCE = {"float64": 1e-12, "float32": 1e-4}

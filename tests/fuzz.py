@@ -29,7 +29,7 @@ import mpidbo
 from fuzz_cases import Case, case, prepared
 from mpidbo import cli
 from mpidbo.errors import Diverged, MpidboError
-from mpidbo.job import launched
+from mpidbo.parallel.launcher import launched
 
 LIMIT = 60
 """Seconds for a case."""

@@ -16,13 +16,13 @@ import numpy as np
 import tomli_w
 
 import fuzz_problems
-from mpidbo import config
 from mpidbo.algorithms import METHODS
-from mpidbo.graphs import TOPOLOGIES
-from mpidbo.loading import problem_class
-from mpidbo.metrics import ON_REQUEST
+from mpidbo.algorithms.strategies import STRATEGIES
+from mpidbo.config import validate as config
+from mpidbo.network.graphs import TOPOLOGIES
 from mpidbo.problems import PROBLEMS
-from mpidbo.strategies import STRATEGIES
+from mpidbo.problems.lookup import problem_class
+from mpidbo.solver.evaluation import ON_REQUEST
 
 HERE = Path(__file__).resolve().parent
 

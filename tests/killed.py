@@ -13,7 +13,8 @@ from pathlib import Path
 
 sys.modules["mpi4py"] = None                            # killed, MPICH would leave its shared memory behind
 
-from mpidbo import checkpoint, cli  # noqa: E402
+from mpidbo import cli  # noqa: E402
+from mpidbo.storage import checkpoint  # noqa: E402
 
 
 def unfinished(out):

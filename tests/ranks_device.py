@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 import standin
-from mpidbo import UserError, cli, exchange, solve, staging
+from mpidbo import UserError, cli, solve
+from mpidbo.network import exchange
+from mpidbo.network import gpu_exchange as staging
 
 QUADRATIC = {"name": "quadratic", "p": 4, "q": 3, "noise": 0.1}
 WIDE = {"name": "quadratic", "p": 20, "q": 170, "noise": 0.1}

@@ -10,7 +10,7 @@ import numpy as np
 from mpi4py import MPI
 
 from mpidbo import UserError, solve
-from mpidbo.agents import texts
+from mpidbo.parallel.agents import texts
 from mpidbo.problems.quadratic import Quadratic
 
 COMM = MPI.COMM_WORLD

@@ -5,10 +5,13 @@ from itertools import product
 import numpy as np
 from mpi4py import MPI
 
-from mpidbo import agents, exchange, gossip, networks, topologies
-from mpidbo.agents import Agents
+from mpidbo.algorithms.strategies import STRATEGIES
 from mpidbo.errors import UserError
-from mpidbo.strategies import STRATEGIES
+from mpidbo.network import exchange, gossip
+from mpidbo.network import levels as networks
+from mpidbo.network import topology as topologies
+from mpidbo.parallel import agents
+from mpidbo.parallel.agents import Agents
 
 COMM = MPI.COMM_WORLD
 GRAPHS = {"ring": {}, "star": {}, "erdos-renyi": {"p": 0.6, "seed": 1}, "exponential": {"directed": True}, "centralized": {},

@@ -14,7 +14,7 @@ from pathlib import Path
 from mpi4py import MPI
 
 from mpidbo import cli
-from mpidbo.agents import texts
+from mpidbo.parallel.agents import texts
 
 
 def answer(args):

@@ -3,11 +3,11 @@
 import numpy as np
 from mpi4py import MPI
 
-from mpidbo.agents import Agents
-from mpidbo.claims import claim
-from mpidbo.claims.partial_average import CENTRAL, GOSSIP, REPETITIONS, AllReduced, timed
-from mpidbo.gossip import Average
+from mpidbo.network.gossip import Average
+from mpidbo.parallel.agents import Agents
 from mpidbo.studies import checked
+from mpidbo.studies.claims import claim
+from mpidbo.studies.claims.partial_average import CENTRAL, GOSSIP, REPETITIONS, AllReduced, timed
 
 comm = MPI.COMM_WORLD
 agents = Agents(comm.size, comm)

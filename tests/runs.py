@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 
-from mpidbo import cli, files
+from mpidbo import cli
+from mpidbo.storage import files
 
 QUADRATIC = {"problem.name": "quadratic", "problem.noise": 0.3, "problem.p": 3, "problem.q": 4, "run.agents": 4, "run.iterations": 31,
              "run.evaluate_every": 5, "checkpoint.every": 7, "steps.alpha": 0.002}

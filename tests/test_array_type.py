@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 
 import standin
-from mpidbo import config
-from mpidbo.agents import Agents
 from mpidbo.algorithms import METHODS
 from mpidbo.algorithms.base import ball
-from mpidbo.backend import HOST, Cuda, Host
+from mpidbo.algorithms.strategies import STRATEGIES
+from mpidbo.config import validate as config
 from mpidbo.errors import UserError
-from mpidbo.gossip import Gossip, Levels
-from mpidbo.loading import problem_class
-from mpidbo.oracles import Oracle
-from mpidbo.plan import Plan
+from mpidbo.network.gossip import Gossip, Levels
+from mpidbo.parallel.agents import Agents
+from mpidbo.parallel.backend import HOST, Cuda, Host
 from mpidbo.problems import PROBLEMS, Problem
+from mpidbo.problems.lookup import problem_class
+from mpidbo.problems.oracle import Oracle
 from mpidbo.problems.projections import box, simplex
-from mpidbo.strategies import STRATEGIES
+from mpidbo.solver.plan import Plan
 from test_problems import records, with_sklearn  # noqa: F401  (records: a fixture)
 
 N, SEED, ITERATIONS = 3, 5, 3

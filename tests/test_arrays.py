@@ -10,9 +10,9 @@ import pytest
 import scipy.sparse
 
 import mpidbo
-from mpidbo.losses.arrays import brief, native, rows, signed, whole
-from mpidbo.losses.data import Source, accept_entries, entry_of
-from mpidbo.losses.nested import kind
+from mpidbo.problems.autodiff.arrays import brief, native, rows, signed, whole
+from mpidbo.problems.autodiff.batches import Source, accept_entries, entry_of
+from mpidbo.problems.autodiff.nested import kind
 
 VALUES = np.arange(6.0).reshape(3, 2)
 SHUFFLED = [2, 0, 1]

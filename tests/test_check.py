@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mpidbo.check import Finding, check, report
+from mpidbo.problems.checks import Finding, check, report
 from mpidbo.problems.quadratic import Quadratic
 
 

@@ -13,14 +13,16 @@ import numpy as np
 import pytest
 
 import launch
-from mpidbo import config, files, solve
-from mpidbo.agents import Agents
+from mpidbo import solve
+from mpidbo._pytree import leaves, rebuilt
 from mpidbo.algorithms import METHODS
-from mpidbo.checkpoint import MANIFEST, Checkpoints, Snapshot
+from mpidbo.algorithms.strategies import STRATEGIES
+from mpidbo.config import validate as config
 from mpidbo.errors import UserError
+from mpidbo.parallel.agents import Agents
 from mpidbo.problems.quadratic import Quadratic
-from mpidbo.state import leaves, rebuilt
-from mpidbo.strategies import STRATEGIES
+from mpidbo.storage import files
+from mpidbo.storage.checkpoint import MANIFEST, Checkpoints, Snapshot
 from runs import QUADRATIC, contents, kept, run, same, toml
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mpidbo.claims.mixed_strategies import counted, reached
+from mpidbo.studies.claims.mixed_strategies import counted, reached
 
 
 class Recorded:

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 import launch
-from mpidbo import claims, cli
-from mpidbo.claims.base import FAILS, HOLDS
-from mpidbo.claims.partial_average import CENTRAL, GOSSIP, seconds
+from mpidbo import cli
+from mpidbo.studies import claims
+from mpidbo.studies.claims.base import FAILS, HOLDS
+from mpidbo.studies.claims.partial_average import CENTRAL, GOSSIP, seconds
 
 
 def test_it_wants_ranks(capsys, tmp_path):

@@ -5,8 +5,9 @@ import re
 import numpy as np
 import pytest
 
-from mpidbo import claims, cli
-from mpidbo.claims.base import FAILS, HOLDS, UNDECIDED, Claim, Finding, Outcome, log_ratio, numbers
+from mpidbo import cli
+from mpidbo.studies import claims
+from mpidbo.studies.claims.base import FAILS, HOLDS, UNDECIDED, Claim, Finding, Outcome, log_ratio, numbers
 
 STUDY = {"study": {"methods": ["sparkle-ed", "d-soba"], "topologies": ["ring"], "seeds": 3, "metric": "distance"},
          "problem": {"name": "quadratic", "p": 2, "q": 3, "heterogeneity": 1.0}, "steps": {"alpha": 0.05, "beta": 0.2, "gamma": 0.2},
@@ -34,8 +35,8 @@ class Planted(True_):
 
 @pytest.mark.parametrize(("kind", "verdict"), [(True_, HOLDS), (Planted, FAILS)])
 def test_a_false_claim_does_not_hold(kind, verdict, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("mpidbo.claims.CLAIMS", {"planted": "planted:Planted"})
-    monkeypatch.setattr("mpidbo.claims.claim", lambda name: kind())
+    monkeypatch.setattr("mpidbo.studies.claims.CLAIMS", {"planted": "planted:Planted"})
+    monkeypatch.setattr("mpidbo.studies.claims.claim", lambda name: kind())
     assert cli.main(["reproduce", "planted", "--out", str(tmp_path)]) == 0
     said = capsys.readouterr().out
     assert said.rstrip().endswith(f"\n{verdict}") and kind.says in said and kind.rule in said

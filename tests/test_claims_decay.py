@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 import mpidbo
-from mpidbo import claims, topologies
-from mpidbo.claims.decay import LARGEST, SCALE, exponents, growth, mixing, origin, steps, transient
-from mpidbo.claims.logistic_tuning import spent
-from mpidbo.claims.reduced import Reduced
-from mpidbo.schedules import schedule
+from mpidbo.algorithms.schedules import schedule
+from mpidbo.network import topology as topologies
+from mpidbo.studies import claims
+from mpidbo.studies.claims.decay import LARGEST, SCALE, exponents, growth, mixing, origin, steps, transient
+from mpidbo.studies.claims.logistic_tuning import spent
+from mpidbo.studies.claims.reduced import Reduced
 
 
 def test_the_transient_ends_where_the_ratio_stays_below_two():

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from mpidbo import config
-from mpidbo.claims.base import FAILS, HOLDS
-from mpidbo.claims.failing_link import AFTER, BEFORE, NOBODY, FailingLink
-from mpidbo.claims.gossip_policy_evaluation import GossipPolicyEvaluation, affordable, slope, spent
-from mpidbo.oracles import Oracle
-from mpidbo.plan import Plan
+from mpidbo.config import validate as config
+from mpidbo.problems.oracle import Oracle
 from mpidbo.problems.quadratic import Quadratic
-from mpidbo.runner import Loop
+from mpidbo.solver.loop import Loop
+from mpidbo.solver.plan import Plan
+from mpidbo.studies.claims.base import FAILS, HOLDS
+from mpidbo.studies.claims.failing_link import AFTER, BEFORE, NOBODY, FailingLink
+from mpidbo.studies.claims.gossip_policy_evaluation import GossipPolicyEvaluation, affordable, slope, spent
 
 
 @pytest.mark.parametrize("power", [-2.0, -1.0, -0.5])
@@ -50,7 +50,7 @@ def test_samples_are_those_that_a_run_draws(method, table):
 
 @pytest.mark.parametrize("full", [False, True])
 def test_methods_are_compared_at_equal_samples(full, monkeypatch):
-    monkeypatch.setattr("mpidbo.claims.gossip_policy_evaluation.fetched", lambda name: True)
+    monkeypatch.setattr("mpidbo.studies.claims.gossip_policy_evaluation.fetched", lambda name: True)
     studies = GossipPolicyEvaluation().studies(full)
     for ours, theirs in (("gossip-dsbo, n = 5", "dsgd, n = 5"), ("gossip-dsbo, australian", "dbsa, australian")):
         samples = []

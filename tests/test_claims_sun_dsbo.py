@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mpidbo.claims import sun_dsbo_nonconvex
-from mpidbo.claims.base import FAILS, HOLDS
-from mpidbo.claims.sun_dsbo_speed_up import SunDsboSpeedUp, late, square
-from mpidbo.claims.sun_dsbo_variants import floats
+from mpidbo.studies.claims import sun_dsbo_nonconvex
+from mpidbo.studies.claims.base import FAILS, HOLDS
+from mpidbo.studies.claims.sun_dsbo_speed_up import SunDsboSpeedUp, late, square
+from mpidbo.studies.claims.sun_dsbo_variants import floats
 
 SIZES, SEEDS, ROWS = (1, 2, 4), 5, 40
 

@@ -1,4 +1,4 @@
-"""Whatever waits for other ranks does so in mpidbo/collectives.py, where the stall watch sees it."""
+"""Whatever waits for other ranks does so in mpidbo/parallel/collectives.py, where the stall watch sees it."""
 
 import ast
 import linecache
@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 import mpidbo
-from mpidbo import agents, collectives, stall
-from mpidbo.collectives import MARK
+from mpidbo.parallel import agents, collectives
+from mpidbo.parallel.collectives import MARK
+from mpidbo.solver import watchdog as stall
 
 PACKAGE = Path(mpidbo.__file__).parent
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "collectives.py")
@@ -38,7 +39,7 @@ def waiting_calls(text):
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_no_other_module_waits(path):
     found = list(waiting_calls(path.read_text(encoding="utf-8")))
-    assert not found, f"{path.name}: {found}: call it through mpidbo.collectives, which marks it"
+    assert not found, f"{path.name}: {found}: call it through mpidbo.parallel.collectives, which marks it"
 
 
 def test_the_search_finds_them():

@@ -13,13 +13,20 @@ import pytest
 
 import launch
 import mpidbo
-from mpidbo import archive, catalogue, cli, config, doctor, pictures, plots, traffic
+from mpidbo import cli
+from mpidbo._text import aligned, quantity
 from mpidbo.algorithms import METHODS
-from mpidbo.layout import aligned, quantity
-from mpidbo.machine import Line
-from mpidbo.progress import Progress
-from mpidbo.strategies import STRATEGIES
-from mpidbo.topologies import TOPOLOGIES, make
+from mpidbo.algorithms import communication as traffic
+from mpidbo.algorithms.strategies import STRATEGIES
+from mpidbo.cli.doctor import command as doctor
+from mpidbo.cli.doctor.checks import Line
+from mpidbo.config import validate as config
+from mpidbo.network.topology import TOPOLOGIES, make
+from mpidbo.reports import catalogue
+from mpidbo.reports import curves as plots
+from mpidbo.reports import topology_figure as pictures
+from mpidbo.solver.progress import Progress
+from mpidbo.storage import load as archive
 
 DAMAGED = "cannot be read (it is no HDF5 file or it is damaged)"
 
@@ -194,7 +201,7 @@ def test_damaged_files(runs, tmp_path, capsys):
     folder = tmp_path / "run"
     shutil.copytree(runs / "a", folder)
     good = (folder / "result.h5").read_bytes()
-    x = np.ascontiguousarray(mpidbo.files.read_arrays(folder / "result.h5")[0]["x"]).tobytes()
+    x = np.ascontiguousarray(mpidbo.storage.files.read_arrays(folder / "result.h5")[0]["x"]).tobytes()
     flipped = bytearray(good)
     flipped[good.index(x[:16])] ^= 1
     for bad in (good[:2000], bytes(flipped), b"", b"text"):
@@ -316,7 +323,7 @@ def test_formulas(method, formula):
     ("single-level-gt", {"name": "ring"})])
 def test_traffic_is_what_a_run_sends(method, topology):
     result = mpidbo.solve("quadratic", method=method, topology=topology, agents=5, iterations=3, evaluate_every=1, steps={"alpha": 0.001})
-    with mpidbo.plan.Plan(result.config) as plan:
+    with mpidbo.solver.plan.Plan(result.config) as plan:
         found = traffic.traffic(plan.method, plan.levels, plan.dims)
     sent = {"floats": sum(part.floats * part.edges for part in found), "messages": sum(part.rounds * part.edges for part in found),
             "rounds": sum(part.rounds for part in found)}
@@ -466,7 +473,7 @@ def test_findings_of_ranks_are_merged():
 
 
 def test_wrong_rows_are_seen(monkeypatch):
-    from mpidbo.gossip import Gossip
+    from mpidbo.network.gossip import Gossip
     usual = Gossip.mix
     monkeypatch.setattr(Gossip, "mix", lambda self, s: usual(self, s) * (1 + 1e-9))
     assert doctor._gossip(None).verdict == "wrong"

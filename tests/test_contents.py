@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 import mpidbo
-from mpidbo import cli, contents
+from mpidbo import _contents as contents
+from mpidbo import cli
+from mpidbo.config.toml import load, parse_overrides
 from mpidbo.errors import UserError
-from mpidbo.problems.splits import SPLITS, split
-from mpidbo.reading import load, parse_overrides
+from mpidbo.problems.data.splits import SPLITS, split
 
 CONFIG = '[problem]\nname = "quadratic"\n[run]\nagents = 2\niterations = 3\n'
 LABELS = np.arange(400) % 10
@@ -105,7 +106,7 @@ def test_other_concentrations_are_refused(value):
 
 def test_an_infinite_concentration_of_a_problem():
     pytest.importorskip("sklearn")
-    from mpidbo.problems.shares import share_of
+    from mpidbo.problems.data.shares import share_of
     sizes = [len(share_of("digits", agent, 8, seed=1, split="dirichlet", concentration=np.inf, n_train=0, n_validation=0, xp=np,
                           dtype=np.float64).train) for agent in range(8)]
     assert sizes == [125] * 8

@@ -5,11 +5,11 @@ import pytest
 
 import mpidbo
 from dense import Twisted
-from mpidbo.agents import Agents
-from mpidbo.averaged import Averaged
-from mpidbo.oracles import Oracle
+from mpidbo.algorithms.strategies import STRATEGIES
+from mpidbo.parallel.agents import Agents
+from mpidbo.problems.metrics import Averaged
+from mpidbo.problems.oracle import Oracle
 from mpidbo.problems.quadratic import Quadratic
-from mpidbo.strategies import STRATEGIES
 
 N = 5
 QUADRATIC = {"name": "quadratic", "p": 3, "q": 4, "condition": 2.0, "heterogeneity": 0.5}

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 import mpidbo
-from mpidbo import config, topologies
+from mpidbo.config import validate as config
 from mpidbo.errors import UserError
-from mpidbo.plan import Plan
+from mpidbo.network import topology as topologies
 from mpidbo.problems import Problem
+from mpidbo.solver.plan import Plan
 from test_convergence import QUADRATIC, Exact, N
 
 STEPS = {"alpha": 0.1, "beta": 0.4, "gamma": 0.4}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mpidbo import topologies
+from mpidbo.network import topology as topologies
 from mpidbo.problems.quadratic import Quadratic
 from test_convergence import QUADRATIC, STEPS, Exact, N, solve
 

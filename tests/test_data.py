@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mpidbo import cli, data
+from mpidbo import cli
 from mpidbo.errors import UserError
-from mpidbo.problems.datasets import labelled, libsvm
-from mpidbo.problems.shares import share_of
+from mpidbo.problems.data import fetch as data
+from mpidbo.problems.data.readers import labelled, libsvm
+from mpidbo.problems.data.shares import share_of
 
 ROOT = Path(__file__).resolve().parent.parent
 CONTENT = b"+1 1:0.5 3:1\n-1 2:0.25\n+1 1:1 2:1\n"
@@ -166,7 +167,7 @@ def test_a_run_says_what_to_fetch(capsys, tmp_path):
 
 def test_the_registry_is_one_file_and_complete():
     # a link in a checkout, a copy in a source distribution
-    assert (ROOT / "data" / "registry.toml").read_bytes() == (ROOT / "mpidbo" / "registry.toml").read_bytes()
+    assert (ROOT / "data" / "registry.toml").read_bytes() == (ROOT / "mpidbo" / "problems" / "data" / "registry.toml").read_bytes()
     page = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
     for name, known in data.registry().items():
         assert f"| `{name}` |" in page and known.urls and known.format in ("idx", "libsvm")

@@ -7,9 +7,9 @@ import lzma
 import numpy as np
 import pytest
 
-from mpidbo import data as sets
 from mpidbo.errors import UserError
-from mpidbo.problems.datasets import labelled, libsvm, mnist
+from mpidbo.problems.data import fetch as sets
+from mpidbo.problems.data.readers import labelled, libsvm, mnist
 from test_datasets import idx
 
 PACKS = {"": bytes, ".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}

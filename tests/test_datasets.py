@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from mpidbo.errors import UserError
-from mpidbo.problems.datasets import digits, mnist, read_idx
-from mpidbo.problems.shares import share_of
-from mpidbo.problems.splits import FEWEST, SPLITS, split
+from mpidbo.problems.data.readers import digits, mnist, read_idx
+from mpidbo.problems.data.shares import share_of
+from mpidbo.problems.data.splits import FEWEST, SPLITS, split
 
 OPTIONS = {"seed": 1, "split": "dirichlet", "concentration": 1.0, "n_train": 0, "n_validation": 0, "xp": np,
            "dtype": np.float64}

@@ -9,10 +9,11 @@ import pytest
 
 import mpidbo
 import standin
-from mpidbo import backend, fused
 from mpidbo.algorithms import METHODS
 from mpidbo.errors import UserError
-from mpidbo.fused import Rows
+from mpidbo.parallel import backend
+from mpidbo.parallel import lazy as fused
+from mpidbo.parallel.lazy import Rows
 from mpidbo.problems.hyper_cleaning import HyperCleaning
 from ranks_device import CASES, COMMON, digest
 from runs import QUADRATIC, kept, run, same, toml
@@ -180,7 +181,7 @@ def test_rows_behave_as_arrays_do(cupy):
                             (np.concatenate([A, A]), np.concatenate([a, a])), (A.sum(axis=1), a.sum(axis=1)), (A <= B, a <= b)):
         assert type(found) is Rows and np.array_equal(backend.host(found), expected)
     assert float(A.max()) == 6 and bool((A > 0).all()) and len(A) == 2 and A.ndim == 2
-    with pytest.raises(TypeError, match=r"unasked: see mpidbo\.backend\.host"):
+    with pytest.raises(TypeError, match=r"unasked: see mpidbo\.parallel\.backend\.host"):
         np.asarray(A)
     old, noted = A, 2 * A
     A += B

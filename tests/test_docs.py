@@ -18,9 +18,11 @@ import mpidbo
 import standin
 import test_layers
 from dense import POWERS
-from mpidbo import cli, config, graphs, problems, strategies, studies
-from mpidbo.algorithms import METHODS
-from mpidbo.traffic import formula
+from mpidbo import cli, problems, studies
+from mpidbo.algorithms import METHODS, strategies
+from mpidbo.algorithms.communication import formula
+from mpidbo.config import validate as config
+from mpidbo.network import graphs
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(page for where in ("", "docs/", "examples/", "data/", "jobscripts/") for page in ROOT.glob(f"{where}*.md"))

@@ -8,7 +8,8 @@ import sys
 import pytest
 
 import launch
-from mpidbo import cli, job
+from mpidbo import cli
+from mpidbo.parallel import launcher as job
 from runs import QUADRATIC, run, toml
 
 LEFT = {

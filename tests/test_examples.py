@@ -5,7 +5,7 @@ import os
 import pytest
 
 from mpidbo import cli
-from mpidbo.archive import read
+from mpidbo.storage.load import read
 
 SHORT = {
     "my_problem": ["run.iterations=600"],

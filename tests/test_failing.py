@@ -10,15 +10,19 @@ import pytest
 
 import mpidbo
 from dense import Rows, Twisted, deviation
-from mpidbo import cli, config, exchange, gossip, networks, topologies
-from mpidbo.agents import Agents
-from mpidbo.describe import describe
+from mpidbo import cli
+from mpidbo.algorithms.strategies import STRATEGIES
+from mpidbo.config import validate as config
 from mpidbo.errors import UserError
-from mpidbo.failing import Failing
-from mpidbo.gossip import Gossip, Sent
-from mpidbo.plan import Plan
-from mpidbo.runner import Loop
-from mpidbo.strategies import STRATEGIES
+from mpidbo.network import exchange, gossip
+from mpidbo.network import levels as networks
+from mpidbo.network import topology as topologies
+from mpidbo.network.gossip import Gossip, Sent
+from mpidbo.network.link_failures import Failing
+from mpidbo.parallel.agents import Agents
+from mpidbo.reports.plan_text import describe
+from mpidbo.solver.loop import Loop
+from mpidbo.solver.plan import Plan
 from runs import QUADRATIC, kept, run, same, toml
 
 SPEC = {"name": "erdos-renyi", "p": 0.5, "seed": 2, "drop": 0.3}

@@ -10,8 +10,10 @@ import pytest
 
 import launch
 import mpidbo
-from mpidbo import cli, commands, files, lock, runfolder
+from mpidbo import cli
+from mpidbo.cli import run as commands
 from mpidbo.problems.quadratic import Quadratic
+from mpidbo.storage import files, lock, runfolder
 from runs import QUADRATIC, kept, run, same, toml
 
 OLD = Path(__file__).with_name("run_of_version_0.1.0.tar.gz")
@@ -139,7 +141,7 @@ LEFT = {"an empty folder": [], "half a config": [".config.toml.part"], "half of 
 @pytest.mark.parametrize("resume", ["auto", "never"])
 @pytest.mark.parametrize("what", LEFT)
 def test_what_a_kill_leaves_is_taken(what, resume, path, tmp_path, monkeypatch):
-    monkeypatch.setattr("mpidbo.lock.EMPTY", 0.0)
+    monkeypatch.setattr("mpidbo.storage.lock.EMPTY", 0.0)
     out = tmp_path / "out"
     out.mkdir()
     for name in LEFT[what]:
@@ -151,7 +153,7 @@ def test_what_a_kill_leaves_is_taken(what, resume, path, tmp_path, monkeypatch):
 
 KILLED = """
 import os, sys
-from mpidbo import cli, files
+from mpidbo import cli; from mpidbo.storage import files
 usual = os.replace
 def replace(a, b):
     if str(b).endswith(sys.argv[1]):

@@ -13,8 +13,9 @@ import pytest
 import test_docs
 import written_losses
 from launch import mpirun
-from mpidbo import cli, files
+from mpidbo import cli
 from mpidbo.problems import ORACLES
+from mpidbo.storage import files
 from runs import run, same, toml
 
 FOLDER = Path(__file__).parent

@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 
 from dense import mixing_matrix
-from mpidbo import config, exchange, gossip, networks, topologies
-from mpidbo.agents import Agents
+from mpidbo.algorithms.strategies import STRATEGIES
+from mpidbo.config import validate as config
 from mpidbo.errors import UserError
-from mpidbo.gossip import Gossip, Levels, Sent
-from mpidbo.memory import Pool
-from mpidbo.plan import Plan
-from mpidbo.strategies import STRATEGIES
+from mpidbo.network import exchange, gossip
+from mpidbo.network import levels as networks
+from mpidbo.network import topology as topologies
+from mpidbo.network.gossip import Gossip, Levels, Sent
+from mpidbo.parallel.agents import Agents
+from mpidbo.parallel.memory import Pool
+from mpidbo.solver.plan import Plan
 
 SCRIPT = Path(__file__).with_name("ranks_gossip.py")
 SIZES = (*range(1, 10), 20)
@@ -65,7 +68,7 @@ def test_averages_add_in_agent_order(n, monkeypatch):
         expected += row
     expected /= n
     for block in (1 << 22, 4 * n):
-        monkeypatch.setattr("mpidbo.agents.BLOCK", block)
+        monkeypatch.setattr("mpidbo.parallel.agents.BLOCK", block)
         assert same(Agents(n).mean(s), expected)
         assert all(same(row, expected) for row in make("centralized", n) @ s)
 

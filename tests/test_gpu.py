@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from devices import METHODS, PROBLEMS, TOLERANCE, Entrywise, N, apart, solved, updated
-from mpidbo import files
-from mpidbo.agents import Agents
-from mpidbo.backend import HOST, chosen, host
-from mpidbo.gossip import Average, Gossip
-from mpidbo.strategies import STRATEGIES
-from mpidbo.topologies import centralized, make
+from mpidbo.algorithms.strategies import STRATEGIES
+from mpidbo.network.gossip import Average, Gossip
+from mpidbo.network.topology import centralized, make
+from mpidbo.parallel.agents import Agents
+from mpidbo.parallel.backend import HOST, chosen, host
+from mpidbo.storage import files
 from runs import QUADRATIC, run, same, toml
 
 pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("ignore:problem .* its stacked")]

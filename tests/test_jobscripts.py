@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 
 import launch
-from mpidbo import batch, cli
+from mpidbo import cli
+from mpidbo.cli.jobscript import render as batch
 from runs import QUADRATIC, run, same, toml
 
+TEMPLATES = Path("mpidbo", "cli", "jobscript", "templates")
 FOLDER = Path(__file__).resolve().parent.parent / "jobscripts"
 SCRIPTS = batch.shipped()
 JOB = {"SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "mpidbo", "SLURM_JOB_NUM_NODES": "2", "SLURM_JOB_NODELIST": "n[1-2]", "SLURM_NTASKS": "4"}
@@ -479,5 +481,5 @@ def test_the_templates_are_installed(tmp_path):
     done = subprocess.run([sys.executable, "-c", code, "-q", "build", "--build-lib", tmp_path / "lib"], capture_output=True, text=True,
                           timeout=100, cwd=source)
     assert done.returncode == 0, done.stderr
-    files = {path.name for path in (tmp_path / "lib" / "mpidbo" / "shell").iterdir()}
-    assert files == {path.name for path in (FOLDER.parent / "mpidbo" / "shell").iterdir()}
+    files = {path.name for path in (tmp_path / "lib" / TEMPLATES).iterdir()}
+    assert files == {path.name for path in (FOLDER.parent / TEMPLATES).iterdir()}

@@ -13,7 +13,8 @@ import pytest
 
 import launch
 import mpidbo
-from mpidbo import cli, files, lock
+from mpidbo import cli
+from mpidbo.storage import files, lock
 from runs import QUADRATIC, kept, run, same, toml
 
 SLOW = Path(__file__).with_name("slow_quadratic.py")
@@ -89,7 +90,7 @@ def test_a_killed_run_leaves_no_lock(resume, started, tmp_path, capsys):
 def test_a_process_that_forked_leaves_no_lock(started, tmp_path):
     """A child that lives on has the file open, and with it the lock of flock."""
     fork = "import os, time\nif os.fork() == 0:\n    time.sleep(60)\n    os._exit(0)\n"
-    code = ("import sys\nfrom mpidbo import cli, record\nusual = record.Folder._take\n"
+    code = ("import sys\nfrom mpidbo import cli; from mpidbo.solver import recorder as record\nusual = record.Folder._take\n"
             f"def take(*args):\n    found = usual(*args)\n    exec({fork!r})\n    return found\n"
             "record.Folder._take = take\nsys.exit(cli.main(sys.argv[1:]))")
     first = started(tmp_path / "out", code=code)
@@ -130,7 +131,7 @@ def test_another_machines_lock_is_waited_for(path, tmp_path, monkeypatch, capsys
 @pytest.mark.slow
 def test_ranks_wait_for_another_machines_lock_and_do_not_stall(mpi, path, tmp_path):
     foreign(tmp_path / "out", silent=-60)                       # however long the ranks take to start
-    code = "import sys\nfrom mpidbo import cli, lock\nlock.DEAD = 8.0\nsys.exit(cli.main(sys.argv[1:]))"
+    code = "import sys\nfrom mpidbo import cli; from mpidbo.storage import lock\nlock.DEAD = 8.0\nsys.exit(cli.main(sys.argv[1:]))"
     done = mpi(3, ["-c", code, "run", path, "--out", tmp_path / "out", "--set", "run.stall_timeout=4"])
     assert done.returncode == 0 and done.stdout.count("sign of life") == 1, done.stdout + done.stderr
 
@@ -165,7 +166,7 @@ def test_a_sign_of_life_refuses(path, tmp_path, monkeypatch, capsys):
             os.utime(out / lock.LOCK)
         return usual(self)
     monkeypatch.setattr(lock.Claim, "attempt", attempt)
-    monkeypatch.setattr("mpidbo.record.LOOK", 0.05)
+    monkeypatch.setattr("mpidbo.solver.recorder.LOOK", 0.05)
     foreign(out, silent=30)
     run(path, out, code=2)
     assert "in use by another run, process 77 on n7" in capsys.readouterr().err and len(attempts) == 3
@@ -266,7 +267,7 @@ def test_a_run_whose_folder_goes_stops(what, ranks, started, path, tmp_path):
 
 
 def test_the_heartbeat_stops_a_run_that_writes_seldom(started, tmp_path):
-    code = "import sys\nfrom mpidbo import cli, lock\nlock.BEAT = 0.1\nsys.exit(cli.main(sys.argv[1:]))"
+    code = "import sys\nfrom mpidbo import cli; from mpidbo.storage import lock\nlock.BEAT = 0.1\nsys.exit(cli.main(sys.argv[1:]))"
     first = started(tmp_path / "out", code=code, until=files.CONFIG, **{"run.iterations": 10**9, "run.evaluate_every": 10**9,
                                                                         "checkpoint.every": 0})
     (tmp_path / "out").rename(tmp_path / "out.1")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mpidbo import Problem, solve
-from mpidbo.topologies import make
+from mpidbo.network.topology import make
 from runs import QUADRATIC, kept, run, same, toml
 
 SCRIPT = Path(__file__).with_name("many_ranks.py")

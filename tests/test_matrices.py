@@ -10,9 +10,11 @@ import scipy.io
 import scipy.sparse
 
 import mpidbo
-from mpidbo import cli, matrices, matrix_market
+from mpidbo import cli
 from mpidbo.errors import UserError
-from mpidbo.topologies import make
+from mpidbo.network import files as matrices
+from mpidbo.network import matrix_market
+from mpidbo.network.topology import make
 
 solve = partial(mpidbo.solve, method="sparkle-gt")
 RING = make({"name": "ring", "lazy": False}, 6)
@@ -296,7 +298,7 @@ def test_an_entry_twice():
 
 def test_a_large_matrix_is_checked_once(monkeypatch):
     """Not entry by entry with the configuration: it is known to be of Python's numbers."""
-    from mpidbo import config
+    from mpidbo.config import validate as config
     asked = []
     monkeypatch.setattr(config, "plain", lambda value, depth=0, plain=config.plain: asked.append(value) or plain(value, depth))
     solve("quadratic", topology=W, agents=6, iterations=1)

@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 
 from dense import POWERS, PrimalDual, Rows, Twisted, deviation, mixing_matrix
-from mpidbo import config, topologies
 from mpidbo.algorithms import METHODS
-from mpidbo.plan import Plan
+from mpidbo.algorithms.strategies import STRATEGIES
+from mpidbo.config import validate as config
+from mpidbo.network import topology as topologies
 from mpidbo.problems.nonconvex_toy import NonconvexToy
 from mpidbo.problems.quadratic import Quadratic
-from mpidbo.strategies import STRATEGIES
+from mpidbo.solver.plan import Plan
 
 ITERATIONS, SEED = 200, 3
 QUADRATIC = {"name": "quadratic", "p": 3, "q": 4, "condition": 2.0, "noise": 0.3}

@@ -9,10 +9,10 @@ import pytest
 
 import test_methods
 from dense import POWERS, PrimalDual
-from mpidbo import config
-from mpidbo.plan import Plan
+from mpidbo.algorithms.communication import formula
+from mpidbo.config import validate as config
 from mpidbo.problems.policy_evaluation import PolicyEvaluation, ResidualPolicyEvaluation
-from mpidbo.traffic import formula
+from mpidbo.solver.plan import Plan
 from test_methods import GRAPHS, QUADRATIC, RANDOM, TWISTED, Trial
 
 PLACES = [("ring", 1), ("file", 2), ("random", 5), ("two", 5)]

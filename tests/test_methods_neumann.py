@@ -9,14 +9,16 @@ import pytest
 
 import mpidbo
 from dense import PrimalDual, Twisted
-from mpidbo import config, files, traffic
-from mpidbo.agents import Agents
+from mpidbo.algorithms import communication as traffic
 from mpidbo.algorithms.neumann import Neumann
-from mpidbo.oracles import Oracle
-from mpidbo.plan import Plan
+from mpidbo.config import validate as config
+from mpidbo.network.topology import make
+from mpidbo.parallel.agents import Agents
 from mpidbo.problems import Problem
+from mpidbo.problems.oracle import Oracle
 from mpidbo.problems.quadratic import Quadratic
-from mpidbo.topologies import make
+from mpidbo.solver.plan import Plan
+from mpidbo.storage import files
 from test_methods import GRAPHS, QUADRATIC, SEED, TWISTED, Trial
 
 NAMES = ("mdbo", "vrdbo", "slam", "dbsa")

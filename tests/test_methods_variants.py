@@ -5,12 +5,12 @@ import pytest
 
 import mpidbo
 from dense import ALIKE, POWERS, PrimalDual
-from mpidbo import config
+from mpidbo._pytree import leaves
 from mpidbo.algorithms.base import ball, squares
+from mpidbo.algorithms.communication import formula
+from mpidbo.config import validate as config
 from mpidbo.errors import Diverged, UserError
-from mpidbo.plan import Plan
-from mpidbo.state import leaves
-from mpidbo.traffic import formula
+from mpidbo.solver.plan import Plan
 from test_methods import GRAPHS, MU, QUADRATIC, RANDOM, TWISTED, Trial
 
 PLACES = [("ring", 1), ("file", 2), ("two", 5)]

@@ -17,9 +17,11 @@ import pytest
 
 import launch
 import mpidbo
-from mpidbo import cli, files, job
-from mpidbo.config import Run
-from mpidbo.reading import load
+from mpidbo import cli
+from mpidbo.config.toml import load
+from mpidbo.config.validate import Run
+from mpidbo.parallel import launcher as job
+from mpidbo.storage import files
 
 HERE = Path(__file__).resolve().parent
 """Seconds within which a job must have ended after a rank has failed: about one alone, more where tests share the cores."""
@@ -365,7 +367,7 @@ import resource, sys
 from pathlib import Path
 import numpy as np
 import mpidbo
-from mpidbo import files
+from mpidbo.storage import files
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
 files.write_arrays(Path("a.h5"), {"x": np.arange(9.0)}, {"k": 1})
 for size in (20_000, 200_000, 20_100_000):

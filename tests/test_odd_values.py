@@ -21,10 +21,11 @@ import fuzz_cases
 import fuzz_problems
 import launch
 import mpidbo
-from mpidbo import UserError, cli, config
+from mpidbo import UserError, cli
+from mpidbo.config import validate as config
 from mpidbo.errors import MESSAGE, shown
-from mpidbo.loading import make_problems, problem_class
 from mpidbo.problems import PROBLEMS
+from mpidbo.problems.lookup import make_problems, problem_class
 
 HUGE = (2**31, 2**40, 2**62, 2**63 - 1)
 

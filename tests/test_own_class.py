@@ -9,9 +9,10 @@ import pytest
 
 import launch
 import mpidbo
-from mpidbo import cli, files
-from mpidbo.loading import name_of, problem_class
+from mpidbo import cli
+from mpidbo.problems.lookup import name_of, problem_class
 from mpidbo.problems.quadratic import Quadratic
+from mpidbo.storage import files
 from runs import run, same, toml
 
 MODULE = '''

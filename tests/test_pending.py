@@ -11,18 +11,19 @@ import numpy as np
 import pytest
 
 import launch
-from mpidbo import Problem, files
-from mpidbo.agents import Agents
+from mpidbo import Problem
+from mpidbo._pytree import leaves
 from mpidbo.algorithms import METHODS
-from mpidbo.checkpoint import Checkpoints, Snapshot
-from mpidbo.config import rule_of
-from mpidbo.gossip import Levels
-from mpidbo.networks import gossip
-from mpidbo.oracles import Oracle
+from mpidbo.config.validate import rule_of
+from mpidbo.network.gossip import Levels
+from mpidbo.network.levels import gossip
+from mpidbo.network.topology import make
+from mpidbo.parallel.agents import Agents
+from mpidbo.problems.oracle import Oracle
 from mpidbo.problems.quadratic import Quadratic
-from mpidbo.runner import Loop
-from mpidbo.state import leaves
-from mpidbo.topologies import make
+from mpidbo.solver.loop import Loop
+from mpidbo.storage import files
+from mpidbo.storage.checkpoint import Checkpoints, Snapshot
 from runs import QUADRATIC, contents, kept, run, same, toml
 from test_checkpoint import method
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from mpidbo.check import check, report
 from mpidbo.errors import UserError
 from mpidbo.problems import PROBLEMS
+from mpidbo.problems.checks import check, report
 from mpidbo.problems.nonconvex_toy import NonconvexToy
 
 N = 3

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import mpidbo
-from mpidbo import topologies
-from mpidbo.check import check
 from mpidbo.errors import UserError
+from mpidbo.network import topology as topologies
 from mpidbo.problems import Problem
+from mpidbo.problems.checks import check
 from mpidbo.problems.projections import box, simplex
 
 N, LOW, HIGH = 5, -0.3, 0.4

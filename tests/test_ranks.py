@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import ranks_solve
-from mpidbo import files
+from mpidbo.storage import files
 
 SCRIPT = Path(ranks_solve.__file__)
 CASES = [case for case in ranks_solve.CASES if find_spec("sklearn") or not case.startswith(ranks_solve.FOR_DIGITS)]

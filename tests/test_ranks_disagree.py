@@ -8,7 +8,7 @@ import networkx
 import numpy as np
 from scipy.sparse import csr_array
 
-from mpidbo.ranks import limit, written
+from mpidbo.solver.ranks import limit, written
 
 HERE = Path(__file__).resolve().parent
 SENTENCES = {

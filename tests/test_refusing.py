@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import launch
-from mpidbo import files
+from mpidbo.storage import files
 from runs import QUADRATIC, kept, run, same, toml
 
 HERE = Path(__file__).parent

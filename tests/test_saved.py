@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import mpidbo
-from mpidbo import checkpoint, config, files, trees
+from mpidbo.config import validate as config
+from mpidbo.storage import checkpoint, files, trees
 from nested import Nested, same
 from runs import QUADRATIC, run, toml
 

@@ -5,8 +5,8 @@ from math import sqrt
 
 import pytest
 
+from mpidbo.algorithms.schedules import KINDS, Schedule, schedule
 from mpidbo.errors import UserError
-from mpidbo.schedules import KINDS, Schedule, schedule
 
 N, HORIZON, ITERATIONS = 6, 300, 50
 TABLE = [

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 import launch
-from mpidbo import cli, files, signals
+from mpidbo import _signals as signals
+from mpidbo import cli
+from mpidbo.storage import files
 from runs import QUADRATIC, kept, run, same, toml
 
 SLOW = Path(__file__).with_name("slow_quadratic.py")
@@ -285,4 +287,4 @@ def test_all_public_names_are_found():
            "mpidbo.solve.__module__, mpidbo.errors.UserError is UserError, set(mpidbo.__all__) <= set(dir(mpidbo)), hasattr(mpidbo, 'x'))"
     done = launch.mpirun(None, ["-c", code])
     assert done.stdout.startswith("[True, True") and "False" not in done.stdout.replace("True False\n", ""), done.stdout + done.stderr
-    assert done.stdout.endswith("mpidbo.api True True False\n")
+    assert done.stdout.endswith("mpidbo.solver.api True True False\n")

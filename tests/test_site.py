@@ -12,11 +12,13 @@ import pytest
 
 import launch
 import mpidbo
-from mpidbo import config, graphs, problems, schedules, strategies
-from mpidbo.algorithms import METHODS
+from mpidbo import problems
+from mpidbo._pytree import leaves
+from mpidbo.algorithms import METHODS, schedules, strategies
+from mpidbo.config import validate as config
 from mpidbo.errors import shown
-from mpidbo.plan import Plan
-from mpidbo.state import leaves
+from mpidbo.network import graphs
+from mpidbo.solver.plan import Plan
 from test_docs import sent
 
 NEEDED = ("sphinx", "myst_parser", "furo")

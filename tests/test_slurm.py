@@ -17,7 +17,7 @@ import pytest
 
 import launch
 import slurm_cluster
-from mpidbo import files
+from mpidbo.storage import files
 from runs import QUADRATIC, kept, run, same, toml
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(400)]

@@ -87,7 +87,7 @@ def test_mistakes(tmp_path, call, sentence):
 
 @pytest.mark.parametrize(("module", "name"), [("torch", "PyTorch"), ("jax", "JAX")])
 def test_a_framework_that_is_not_installed(module, name, monkeypatch):
-    monkeypatch.delitem(sys.modules, f"mpidbo.losses.{module}", raising=False)
+    monkeypatch.delitem(sys.modules, f"mpidbo.problems.autodiff.{module}", raising=False)
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(mpidbo.UserError, match=re.escape(f"from_{module}: {name} is not installed; pip install 'mpidbo[{module}]'")):
         getattr(mpidbo, f"from_{module}")(print, print, 0.0, 0.0, [None])

@@ -123,7 +123,7 @@ STARTS = {
     "sleep": (2, [r"rank 1: mpidbo: busy for 2 s at .+time\.sleep\(600\)",
                   r"rank 0 \(.+\) waits for rank 1 at the start of solve, plan\.py, line \d+: with agreed\("]),
     "solver": (2, [r"rank 0: mpidbo: busy for 2 s at .+time\.sleep\(600\)",
-                   r"rank 1 waits for rank 0 \(.+\) at iteration 0, averaged\.py, line \d+: bcast"]),
+                   r"rank 1 waits for rank 0 \(.+\) at iteration 0, metrics\.py, line \d+: bcast"]),
 }
 
 

@@ -11,7 +11,11 @@ import pytest
 
 import launch
 import mpidbo
-from mpidbo import cli, config, files, reading, starter, trees
+from mpidbo import cli
+from mpidbo.cli.new import command as starter
+from mpidbo.config import toml as reading
+from mpidbo.config import validate as config
+from mpidbo.storage import files, trees
 from nested import same
 from runs import same as same_files
 

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 import mpidbo
-from mpidbo import cli, config
+from mpidbo import cli
 from mpidbo.algorithms import METHODS
+from mpidbo.config import validate as config
+from mpidbo.config.toml import load
 from mpidbo.errors import UserError
-from mpidbo.files import read_arrays
-from mpidbo.loading import problem_class
 from mpidbo.problems import PROBLEMS
-from mpidbo.reading import load
+from mpidbo.problems.lookup import problem_class
+from mpidbo.storage.files import read_arrays
 from test_problems import records  # noqa: F401
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "methods.md"

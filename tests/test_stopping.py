@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import signal
 import subprocess
 import time
@@ -11,8 +12,9 @@ from pathlib import Path
 import pytest
 
 import launch
-from mpidbo import cli, files
-from mpidbo.stopping import Stopping
+from mpidbo import cli
+from mpidbo.solver.stopping import Stopping
+from mpidbo.storage import files
 from runs import QUADRATIC, kept, run, same, toml
 
 SLOW = Path(__file__).with_name("slow_quadratic.py")
@@ -59,8 +61,10 @@ SOME = {"one": lambda ids, launcher: ids[1:2], "all": lambda ids, launcher: ids,
 def test_a_signal_ends_all_ranks_and_the_same_command_goes_on(mpi, ranks, number, to, whole, tmp_path, capsys):
     path, out = toml(tmp_path, TABLES), tmp_path / "out"
     said, err, code = signalled(tmp_path, path, ranks, number, SOME[to])
-    where = f" on rank {int(to == 'one')}" if ranks and to == "one" else ""
-    assert code == 85 and f"(stopped on request: {number.name}{where})" in said and "Traceback" not in err, said + err
+    # Of a signal to all ranks some may have noted it an iteration before others: these are named.
+    where = " on rank 1" if ranks and to == "one" else "( on rank.*)?" if ranks else ""
+    assert code == 85 and re.search(rf"\(stopped on request: {number.name}{where}\)", said), said + err
+    assert "Traceback" not in err, said + err
     (at,) = kept(out)
     assert 0 < at < 400 and not (out / files.DONE).exists() and not (out / files.RESULT).exists()
     run(path, out)
@@ -173,7 +177,7 @@ def test_the_end_of_a_slurm_job(left, code, whole, tmp_path, monkeypatch, capsys
 def test_one_rank_whose_clock_has_run_out(mpi, whole, tmp_path):
     """All ranks stop after the same iteration, whoever knew."""
     path, out = toml(tmp_path, TABLES), tmp_path / "out"
-    code = ("import sys, time\nfrom mpidbo import cli, stopping\n"
+    code = ("import sys, time\nfrom mpidbo import cli; from mpidbo.solver import stopping\n"
             "if cli.world().rank == 2:\n    stopping.job_end = lambda: time.time() + 0.1\n"
             "sys.exit(cli.main(sys.argv[1:]))")
     done = mpi(3, ["-c", code, "run", path, "--out", out], env={"MPIDBO_TEST_DRAW": "0.001"})

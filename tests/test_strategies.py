@@ -7,11 +7,11 @@ import pytest
 
 import mpidbo
 from dense import ALIKE, POWERS, PrimalDual, deviation, mixing_matrix, root
-from mpidbo import topologies
-from mpidbo.agents import Agents
+from mpidbo.algorithms.strategies import STRATEGIES, Strategy, strategy
 from mpidbo.errors import UserError
-from mpidbo.networks import gossip
-from mpidbo.strategies import STRATEGIES, Strategy, strategy
+from mpidbo.network import topology as topologies
+from mpidbo.network.levels import gossip
+from mpidbo.parallel.agents import Agents
 
 ITERATIONS, WIDTH = 200, 3
 GRAPHS = ("ring", "erdos-renyi", "file", "exponential")

@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 
 import mpidbo
-from mpidbo import archive, cli, files
+from mpidbo import cli
 from mpidbo.errors import UserError
-from mpidbo.studies import execute, figure, load, running
+from mpidbo.storage import files
+from mpidbo.storage import load as archive
+from mpidbo.studies import execute, figure, load
+from mpidbo.studies import run as running
 from mpidbo.studies.curves import curves, reached
-from mpidbo.studies.reporting import table
+from mpidbo.studies.report import table
 from mpidbo.studies.study import checked
-from mpidbo.studies.tune import affordable, candidates, lengths
+from mpidbo.studies.tuning import affordable, candidates, lengths
 from runs import same
 
 BASE = {"problem": {"name": "quadratic", "noise": 0.1, "p": 2, "q": 3}, "run": {"agents": 4, "iterations": 40, "evaluate_every": 5}}

@@ -8,9 +8,9 @@ import pytest
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-from mpidbo import topologies
 from mpidbo.errors import UserError
-from mpidbo.topologies import TOPOLOGIES, Topology, centralized, make, suits
+from mpidbo.network import topology as topologies
+from mpidbo.network.topology import TOPOLOGIES, Topology, centralized, make, suits
 
 SIZES = (1, 2, 3, 4, 5, 8, 12, 16)
 OPTIONS = {

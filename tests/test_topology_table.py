@@ -6,9 +6,10 @@ import sys
 import pytest
 
 import mpidbo
-from mpidbo import cli, topology_table
-from mpidbo.config import METHODS, check
+from mpidbo import cli
+from mpidbo.config.validate import METHODS, check
 from mpidbo.errors import UserError
+from mpidbo.network import table as topology_table
 
 RING, STAR = {"name": "ring"}, {"name": "star"}
 BOTH = {"upper": RING, "lower": STAR}
@@ -106,7 +107,7 @@ def test_a_graph_of_ones_own_without_a_rule(monkeypatch):
 
 
 def test_checking_needs_no_networkx():
-    code = ("import sys\nfrom mpidbo.config import check\n"
+    code = ("import sys\nfrom mpidbo.config.validate import check\n"
             "check({'problem': {'name': 'quadratic'}, 'topology': {'name': 'erdos-renyi', 'p': 0.3}})\n"
             "assert 'networkx' not in sys.modules")
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -18,10 +18,10 @@ from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset 
 import losses_torch  # noqa: E402
 import mpidbo  # noqa: E402
 from launch import environment as environment_of  # noqa: E402
-from mpidbo.agents import Agents  # noqa: E402
-from mpidbo.archive import read  # noqa: E402
-from mpidbo.losses.torch import TorchLosses  # noqa: E402
-from mpidbo.oracles import Oracle  # noqa: E402
+from mpidbo.parallel.agents import Agents  # noqa: E402
+from mpidbo.problems.autodiff.torch import TorchLosses  # noqa: E402
+from mpidbo.problems.oracle import Oracle  # noqa: E402
+from mpidbo.storage.load import read  # noqa: E402
 from runs import made, same  # noqa: E402
 
 pytestmark = pytest.mark.torch

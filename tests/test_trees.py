@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import mpidbo
-from mpidbo import cli, files, trees
-from mpidbo.agents import Agents
+from mpidbo import cli
+from mpidbo.parallel.agents import Agents
+from mpidbo.storage import files, trees
 from nested import Nested, same
 
 FILE = Path(same.__code__.co_filename)
@@ -113,7 +114,7 @@ import sys
 import numpy as np
 from mpi4py import MPI
 import mpidbo
-from mpidbo import trees
+from mpidbo.storage import trees
 from nested import Nested, same
 comm = MPI.COMM_WORLD
 for gather in (True, False):

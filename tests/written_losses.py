@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 import mpidbo
-from mpidbo.loading import make_problems, problem_class
 from mpidbo.problems import PROBLEMS
+from mpidbo.problems.lookup import make_problems, problem_class
 
 
 def torch_words() -> Any:

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from mpidbo import plots
-from mpidbo.archive import read
-from mpidbo.files import read_arrays
 from mpidbo.problems.hyper_cleaning import HyperCleaning
+from mpidbo.reports import curves as plots
+from mpidbo.storage.files import read_arrays
+from mpidbo.storage.load import read
 
 LINES = {
     "mnist": ("SPARKLE-ED-GT", "-"), "mnist-1": (None, "--"),

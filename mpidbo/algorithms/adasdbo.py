@@ -20,12 +20,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..gossip import Levels
-from ..oracles import Oracle
-from ..schedules import Power, Schedule
-from ..strategies import STRATEGIES, Strategy
+from ..network.gossip import Levels
+from ..problems.oracle import Oracle
 from .base import Array, Memories, Method, ball, squares
+from .schedules import Power, Schedule
 from .sldbo import State
+from .strategies import STRATEGIES, Strategy
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,10 +7,10 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from ..errors import UserError
-from ..gossip import Levels
-from ..oracles import Oracle
-from ..schedules import Schedule
-from ..strategies import Strategy
+from ..network.gossip import Levels
+from ..problems.oracle import Oracle
+from .schedules import Schedule
+from .strategies import Strategy
 
 Array = Any
 

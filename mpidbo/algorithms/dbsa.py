@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from math import isqrt
 from typing import Any, ClassVar, NamedTuple
 
-from ..gossip import Levels
-from ..oracles import Oracle
-from ..schedules import Power, Schedule
-from ..strategies import STRATEGIES, Strategy
+from ..network.gossip import Levels
+from ..problems.oracle import Oracle
 from .base import Array
 from .neumann import Neumann
+from .schedules import Power, Schedule
+from .strategies import STRATEGIES, Strategy
 
 
 class State(NamedTuple):

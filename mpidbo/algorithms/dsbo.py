@@ -20,13 +20,13 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from ..gossip import Levels
-from ..oracles import Oracle
-from ..schedules import Power, Schedule
-from ..strategies import STRATEGIES, Strategy
+from ..network.gossip import Levels
+from ..problems.oracle import Oracle
 from .base import Array, Claims, Method
 from .ma_dsbo import descended, tracking
 from .matrices import assure_room, columns, eye, rows, times
+from .schedules import Power, Schedule
+from .strategies import STRATEGIES, Strategy
 
 JHIP = STRATEGIES["non-gt"]
 

@@ -22,12 +22,12 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from ..gossip import Levels
-from ..oracles import Oracle
-from ..schedules import Power, Schedule
-from ..strategies import STRATEGIES, Strategy
+from ..network.gossip import Levels
+from ..problems.oracle import Oracle
 from .base import Array, Claims, Memories, Method
+from .schedules import Power, Schedule
 from .sparkle import State
+from .strategies import STRATEGIES, Strategy
 
 
 @dataclass(frozen=True, kw_only=True)

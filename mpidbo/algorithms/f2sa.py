@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ..errors import UserError
-from ..gossip import Levels
-from ..oracles import Oracle
-from ..schedules import Power, Schedule
-from ..strategies import STRATEGIES, Strategy
+from ..network.gossip import Levels
+from ..problems.oracle import Oracle
 from .base import Array, Memories, Method
+from .schedules import Power, Schedule
+from .strategies import STRATEGIES, Strategy
 from .sun_dsbo import State
 
 

@@ -24,12 +24,12 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from ..gossip import Levels
-from ..oracles import Oracle
-from ..schedules import Power, Schedule
-from ..strategies import STRATEGIES, Step, Strategy
+from ..network.gossip import Levels
+from ..problems.oracle import Oracle
 from .base import Array, Claims, Memories, Method, averaging
 from .matrices import assure_room, columns, eye, rows, times
+from .schedules import Power, Schedule
+from .strategies import STRATEGIES, Step, Strategy
 
 
 class State(NamedTuple):

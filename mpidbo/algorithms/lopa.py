@@ -19,12 +19,12 @@ LoPA-LG has the row `dgd` for U, x+ = W x - alpha r+, and is biased under hetero
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ..gossip import Levels
-from ..oracles import Oracle
-from ..schedules import Power, Schedule
-from ..strategies import STRATEGIES, Strategy
+from ..network.gossip import Levels
+from ..problems.oracle import Oracle
 from .base import Array, Claims, Memories, Method
+from .schedules import Power, Schedule
 from .sparkle import State
+from .strategies import STRATEGIES, Strategy
 
 
 @dataclass(frozen=True, kw_only=True)

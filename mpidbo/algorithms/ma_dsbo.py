@@ -20,11 +20,11 @@ that of y (with a tracker: by what T steps leave of the restart) and by the erro
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
-from ..gossip import Levels
-from ..oracles import Oracle
-from ..schedules import Power, Schedule
-from ..strategies import STRATEGIES, Strategy
+from ..network.gossip import Levels
+from ..problems.oracle import Oracle
 from .base import Array, Claims, Method, averaging
+from .schedules import Power, Schedule
+from .strategies import STRATEGIES, Strategy
 
 
 class State(NamedTuple):

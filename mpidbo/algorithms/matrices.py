@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from .._text import plural, quantity
 from ..errors import UserError
-from ..layout import plural, quantity
-from ..oracles import Oracle
+from ..problems.oracle import Oracle
 
 Array = Any
 

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 from ..errors import UserError
-from ..gossip import Levels
-from ..oracles import Oracle
-from ..schedules import Power, Schedule
-from ..strategies import STRATEGIES, Step, Strategy
+from ..network.gossip import Levels
+from ..problems.oracle import Oracle
 from .base import Array, Claims
 from .neumann import Neumann
+from .schedules import Power, Schedule
+from .strategies import STRATEGIES, Step, Strategy
 
 
 class State(NamedTuple):

@@ -14,7 +14,7 @@ which is the inverse as J grows, if no curvature of g_yy reaches 2L. An agent dr
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ..oracles import Oracle
+from ..problems.oracle import Oracle
 from .base import Array, Method
 
 

@@ -2,17 +2,17 @@
 
     x+ = U-step(x, alpha f_x(x, y0))
 
-y stays y0 and is part of the result. The strategies' sources stand in mpidbo/strategies.py.
+y stays y0 and is part of the result. The strategies' sources stand in mpidbo/algorithms/strategies.py.
 """
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
-from ..gossip import Levels
-from ..oracles import Oracle
-from ..schedules import Power, Schedule
-from ..strategies import STRATEGIES, Strategy
+from ..network.gossip import Levels
+from ..problems.oracle import Oracle
 from .base import Array, Method
+from .schedules import Power, Schedule
+from .strategies import STRATEGIES, Strategy
 
 
 class State(NamedTuple):

@@ -1,7 +1,7 @@
 """SLAM: an augmented Lagrangian at both levels, on a hypergradient of local Hessians.
 
 Lu et al., NeurIPS 2022; *reconstructed*. Its linearised augmented Lagrangian s+ = W s - u - l, l+ = l + (I - W) s+ is the row
-`extra` of mpidbo/strategies.py, here with both directions at iterate k:
+`extra` of mpidbo/algorithms/strategies.py, here with both directions at iterate k:
 
     Ft = f_x - g_xy [(J/L) prod_{j<=Jt} (I - g_yy(zeta_j)/L) f_y],    Jt uniform in {0, ..., J-1}
 
@@ -14,12 +14,12 @@ agents' mean of f_x - g_xy H_J f_y vanishes, which under heterogeneity is not th
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
-from ..gossip import Levels
-from ..oracles import Oracle
-from ..schedules import Power, Schedule
-from ..strategies import STRATEGIES, Strategy
+from ..network.gossip import Levels
+from ..problems.oracle import Oracle
 from .base import Array, Claims, Memories
 from .neumann import Neumann
+from .schedules import Power, Schedule
+from .strategies import STRATEGIES, Strategy
 
 
 class State(NamedTuple):

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from ..errors import UserError
-from ..gossip import Levels
-from ..oracles import Oracle
-from ..schedules import Power, Schedule
-from ..strategies import STRATEGIES, Strategy
+from ..network.gossip import Levels
+from ..problems.oracle import Oracle
 from .base import Array, Memories, Method, ball
+from .schedules import Power, Schedule
+from .strategies import STRATEGIES, Strategy
 
 
 class State(NamedTuple):

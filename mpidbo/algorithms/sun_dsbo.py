@@ -18,11 +18,11 @@ the pair (y, t) diverges when (beta - gamma) / lam > (beta + gamma) a.
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple
 
-from ..gossip import Levels
-from ..oracles import Oracle
-from ..schedules import Power, Schedule
-from ..strategies import STRATEGIES, Strategy
+from ..network.gossip import Levels
+from ..problems.oracle import Oracle
 from .base import Array, Claims, Memories, Method
+from .schedules import Power, Schedule
+from .strategies import STRATEGIES, Strategy
 
 
 class State(NamedTuple):

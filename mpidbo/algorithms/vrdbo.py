@@ -15,11 +15,11 @@ U, V, X, Y begin as the first estimates. It goes where MDBO goes, which under he
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
-from ..gossip import Levels
-from ..oracles import Oracle
-from ..schedules import Power, Schedule
+from ..network.gossip import Levels
+from ..problems.oracle import Oracle
 from .base import Array, Claims
 from .mdbo import Mdbo
+from .schedules import Power, Schedule
 
 
 class State(NamedTuple):

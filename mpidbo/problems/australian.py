@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..errors import UserError, did_you_mean
+from .data.shares import Samples, share_of
 from .projections import box
-from .shares import Samples, share_of
 from .supervised import Sampled
 
 

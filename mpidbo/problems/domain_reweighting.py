@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..errors import UserError, did_you_mean
+from .data.shares import Tag, generator, share_of
 from .projections import simplex
-from .shares import Tag, generator, share_of
 from .supervised import Supervised
 
 

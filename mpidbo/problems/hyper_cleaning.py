@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..errors import UserError, did_you_mean
-from .shares import Samples, Tag, generator, share_of
+from .data.shares import Samples, Tag, generator, share_of
 from .supervised import Supervised
 
 BLOCK = 1 << 16

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..errors import UserError, shown
 from .classifiers import Classifier
-from .shares import Tag, generator, share_of
+from .data.shares import Tag, generator, share_of
 from .supervised import Sampled
 
 

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..errors import UserError
-from .shares import Samples, Share, Tag, generator, share_of
+from .data.shares import Samples, Share, Tag, generator, share_of
 from .supervised import Supervised
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
-from .shares import Tag, generator
+from .data.shares import Tag, generator
 from .stackable import Stackable
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from ..errors import UserError, shown
 from .base import Problem
 from .classifiers import Classifier
-from .shares import Samples, Share
+from .data.shares import Samples, Share
 
 
 class Sampled(Problem):

@@ -1,7 +1,7 @@
 """Studies: methods, strategies, topologies and seeds compared, each with steps of its own."""
 
-from .reporting import report
-from .running import execute
+from .report import report
+from .run import execute
 from .study import Study, checked, load
 
 __all__ = ["Study", "checked", "execute", "load", "report"]

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import archive, files
+from ..storage import files
+from ..storage import load as archive
 from .study import Group, Study
 
 COSTS = ("iterations", "floats", "rounds", "oracle calls")

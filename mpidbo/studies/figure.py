@@ -8,8 +8,8 @@ from warnings import catch_warnings, simplefilter
 
 import numpy as np
 
-from ..layout import plural
-from ..plots import COLORS, FEW, LABELS, logarithmic, matplotlib, save
+from .._text import plural
+from ..reports.curves import COLORS, FEW, LABELS, logarithmic, matplotlib, save
 from .curves import COSTS, Curves
 from .study import Study
 

@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import config as configuration
-from .. import files
+from ..config import validate as configuration
+from ..config.toml import load as load_tables
+from ..config.toml import merged, with_absolute_paths
 from ..errors import UserError, did_you_mean, is_one_of, shown
-from ..reading import load as load_tables
-from ..reading import merged, with_absolute_paths
+from ..storage import files
 
 SEEDS = 10_000
 """The largest number of seeds."""

@@ -1,0 +1,1 @@
+"""`mpidbo jobscript`."""

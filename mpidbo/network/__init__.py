@@ -1,0 +1,1 @@
+"""Topologies and the gossip operator W @ s."""

@@ -1,0 +1,1 @@
+"""Agents over MPI ranks, agreement between them, devices and threads."""

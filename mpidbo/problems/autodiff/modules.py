@@ -1,0 +1,226 @@
+"""An nn.Module as a loss receives it: with the parameters of the moment, in all of its parts."""
+
+from collections.abc import Callable, ItemsView, Iterator, Mapping, ValuesView
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.func import functional_call
+
+from ...errors import UserError
+from .arrays import brief
+from .nested import mapped
+
+PREFIX = "module."
+LASTING = frozenset(
+    "apply bfloat16 compile cpu cuda double float half load_state_dict requires_grad_ "
+    "share_memory to to_empty type "
+    "zero_grad add_module".split()
+)
+"""Methods of a module that change it for later calls."""
+
+
+class Whole:
+    """A module of x0 or y0: which tensors are trained, and what the others were at the start.
+
+    UserError, which begins with `name`: no parameter to train, one without a shape or without real
+    numbers, a module that cannot take other parameters.
+    """
+
+    def __init__(self, module: Any, name: str, place: Any) -> None:
+        kind = type(module).__name__
+        if isinstance(module, torch.jit.ScriptModule):
+            raise UserError(
+                f"{name}: {kind} is scripted and cannot take other parameters; give the module "
+                "itself"
+            )
+        parameters = dict(module.named_parameters())
+        for key, part in parameters.items():
+            if isinstance(part, torch.nn.parameter.UninitializedTensorMixin):
+                raise UserError(
+                    f"{name}: parameter {key} of {kind} has no shape yet; call the module once on "
+                    "some samples before "
+                    "from_torch, or give its sizes"
+                )
+            if part.device.type == "meta":
+                raise UserError(
+                    f"{name}: parameter {key} of {kind} has no values (device meta); make the "
+                    "module on the CPU"
+                )
+        self.module, self.frame = module, _Frame(module)
+        self.trained = {key: part for key, part in parameters.items() if part.requires_grad}
+        if not self.trained:
+            raise UserError(
+                f"{name}: no parameter of {kind} requires grad; give one that has something to "
+                "train"
+            )
+        for key, part in self.trained.items():
+            if part.is_complex():
+                raise UserError(
+                    f"{name}: parameter {key} of {kind} is {part.dtype}; give its real and "
+                    "imaginary parts as floats"
+                )
+        self.frozen = {
+            key: place.tensor(part) for key, part in parameters.items() if key not in self.trained
+        }
+        self.buffers = {key: place.tensor(part).clone() for key, part in module.named_buffers()}
+
+    def state(self, trained: Mapping[str, Any]) -> dict[str, Any]:
+        """All tensors of one call; a batch norm writes into its buffers, which are copies."""
+        return {
+            **{key: part.clone() for key, part in self.buffers.items()},
+            **self.frozen,
+            **trained,
+        }
+
+
+class _Frame(torch.nn.Module):  # type: ignore[misc]
+    """Calls anything while the module's tensors are others."""
+
+    def __init__(self, module: Any) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, action: Callable[[], Any]) -> Any:
+        found = action()
+        return Listed(found) if isinstance(found, (Iterator, ItemsView, ValuesView)) else found
+
+
+class Listed(list[Any]):
+    """What an iterator gave, to its end, before the module's tensors were its own again."""
+
+
+class Network:
+    """An nn.Module with the parameters of the moment, as a loss receives it: used like the module.
+
+    `parameters()` and `named_parameters()` are those that are trained, `net["0.weight"]` is one of
+    them; `net.head(inputs)`, `net.head.weight`, `net[0]`, and methods of your own work as in the
+    module. Buffers (and parameters that require no grad) are the module's own, at every call as
+    they were at the start. `train()` and `eval()` hold until the loss returns.
+    """
+
+    __slots__ = ("_modes", "_module", "_trained", "_whole")
+
+    def __init__(
+        self,
+        whole: Whole,
+        trained: Mapping[str, Any],
+        module: Any = None,
+        modes: dict[Any, bool] | None = None,
+    ) -> None:
+        values = (
+            whole,
+            trained,
+            whole.module if module is None else module,
+            {} if modes is None else modes,
+        )
+        for name, value in zip(("_whole", "_trained", "_module", "_modes"), values, strict=True):
+            object.__setattr__(self, name, value)
+
+    def __call__(self, *inputs: Any, **more: Any) -> Any:
+        whole: Whole = self._whole
+        if self._module is whole.module and not self._modes:
+            return functional_call(whole.module, whole.state(self._trained), inputs, more)
+        return self._within(lambda: self._module(*inputs, **more))
+
+    def parameters(self, recurse: bool = True) -> Iterator[Any]:
+        return (part for _, part in self.named_parameters(recurse=recurse))
+
+    def named_parameters(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Any]]:
+        if self._module is self._whole.module and recurse and not prefix:
+            return iter(self._trained.items())
+        mine = {id(part) for part in self._trained.values()}
+        found = self._within(lambda: self._module.named_parameters(prefix=prefix, recurse=recurse))
+        return iter([(name, part) for name, part in found if id(part) in mine])
+
+    def train(self, mode: bool = True) -> "Network":
+        self._modes.pop(self._module, None)  # the last one called wins
+        self._modes[self._module] = mode
+        return self
+
+    def eval(self) -> "Network":
+        return self.train(False)
+
+    def get_parameter(self, target: str) -> Any:
+        prefix, _, name = target.rpartition(".")
+        return getattr(self.get_submodule(prefix), name)
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, str) and key in self._trained and self._module is self._whole.module:
+            return self._trained[key]
+        return self._part(lambda: self._module[key])
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name in self.__slots__:
+            raise AttributeError(name)
+        if name in LASTING or name.startswith("register_"):
+            if not hasattr(self._module, name):
+                raise AttributeError(name)
+            raise TypeError(f"{name} would change {type(self._module).__name__} for later calls")
+        return self._part(lambda: getattr(self._module, name))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        kind = type(self._module).__name__
+        raise TypeError(f"setting {name} would change {kind} for later calls")
+
+    def __len__(self) -> int:
+        return len(self._module)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._part(lambda: iter(self._module)))
+
+    def __contains__(self, key: Any) -> bool:
+        return key in self._module
+
+    def __repr__(self) -> str:
+        return repr(self._module)
+
+    def _within(self, action: Callable[[], Any]) -> Any:
+        """What the action returns while the module has the parameters of the moment."""
+        whole: Whole = self._whole
+        state = {PREFIX + key: part for key, part in whole.state(self._trained).items()}
+        with _in_modes(whole.module, self._modes):
+            return functional_call(whole.frame, state, (action,))
+
+    def _part(self, action: Callable[[], Any]) -> Any:
+        """What the action returns; modules and functions in it have the moment's parameters."""
+        return mapped(self._held, self._within(action))
+
+    def _held(self, value: Any) -> Any:
+        if isinstance(value, torch.nn.Module):
+            return Network(self._whole, self._trained, value, self._modes)
+        if isinstance(value, (torch.Tensor, type, Network)):
+            return value
+        if not callable(value):
+            if any(
+                isinstance(part, (torch.nn.Module, torch.nn.Parameter))
+                for part in getattr(value, "__dict__", {}).values()
+            ):
+                kinds = brief(type(value).__name__, 60), type(self._module).__name__
+                raise TypeError(f"{kinds[0]} in {kinds[1]} holds modules out of sight of a loss")
+            return value
+
+        def call(*inputs: Any, **more: Any) -> Any:
+            found = self._part(lambda: value(*inputs, **more))
+            return iter(found) if isinstance(found, Listed) else found
+
+        return call
+
+
+@contextmanager
+def _in_modes(module: Any, modes: Mapping[Any, bool]) -> Iterator[None]:
+    """Parts of the module in training mode or not, and afterwards as before."""
+    if not modes:
+        yield
+        return
+    before = [(part, part.training) for part in module.modules()]
+    try:
+        for part, mode in modes.items():
+            part.train(mode)
+        yield
+    finally:
+        for part, mode in before:
+            part.training = mode

@@ -1,0 +1,111 @@
+"""What a problem has to be: functions that take the arguments with which a run calls them, and sizes and numbers that fit."""
+
+import inspect
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from ..errors import UserError, shown
+from . import ORACLES
+
+ARGUMENTS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(ORACLES, ("x", "y", "sample")),
+    **dict.fromkeys(("g_yy", "g_xy"), ("x", "y", "v", "sample")),
+    "draw": ("rng",),
+    "metrics": ("x", "y"),
+    "start": (),
+    "solution": (),
+    "project_x": ("x",),
+    "x_tree": ("x",),
+    "y_tree": ("y",),
+    "stacked": ("agents",),
+}
+"""Of each function of a problem, those that a run gives it."""
+OPTIONAL = (*ORACLES, "project_x")
+"""None: the problem has none."""
+
+
+def assure(problem: Any) -> None:
+    """UserError unless each function that the problem has can be called as a run calls it."""
+    for name, arguments in ARGUMENTS.items():
+        found = getattr(problem, name, None)
+        if found is None and (name in OPTIONAL or not hasattr(problem, name)):
+            continue
+        where = f"problem {type(problem).__name__}.{name}"
+        form = f"def {name}({', '.join(('cls' if name == 'stacked' else 'self', *arguments))})"
+        if not callable(found) or isinstance(found, type):
+            raise UserError(f"{where}: {shown(found)} is not a function; define it as {form}")
+        try:
+            inspect.signature(found).bind(*arguments)
+        except TypeError as error:
+            raise UserError(
+                f"{where}: cannot be called as {name}({', '.join(arguments)}) ({error}); define it as {form}"
+            ) from None
+        except (
+            ValueError
+        ):  # of compiled code, which does not say what it takes, or a method without self
+            if inspect.ismethod(found):
+                raise UserError(f"{where}: takes no arguments; define it as {form}") from None
+
+
+def agents_of(cls: type[Any]) -> int | None:
+    """The number of agents that the class has data for, if it says so. UserError unless that is a positive whole number."""
+    n = getattr(cls, "agents", None)
+    if n is not None and (type(n) is not int or n < 1):
+        raise UserError(
+            f"problem {cls.__name__}.agents: {shown(n)} is not a positive whole number; give one, or None"
+        )
+    return n
+
+
+def shipped(cls: type[Any]) -> bool:
+    """Whether the class is one of this package, or derived from one: an error that it raises is not the user's code's."""
+    return getattr(cls, "infinite", None) is not None
+
+
+TOO_LARGE = ("too big", "too large", "Maximum allowed")
+"""What numpy's ValueErrors say of sizes."""
+
+
+@contextmanager
+def fitting(cls: type[Any], options: Mapping[str, Any], n: int) -> Iterator[None]:
+    """A block in which a shipped problem with these options is made or asked: a UserError where its sizes or numbers are too large."""
+    try:
+        with np.errstate(all="ignore"):
+            yield
+    except (MemoryError, OverflowError, ValueError) as error:
+        if not shipped(cls):
+            raise
+        given = (
+            ", ".join(f"{key} = {shown(value)}" for key, value in options.items() if key != "name")
+            or "the default options"
+        )
+        if isinstance(error, np.linalg.LinAlgError):
+            raise UserError(
+                f"problem: {cls.__name__} with {given} has data that are not finite; choose smaller numbers"
+            ) from None
+        if isinstance(error, ValueError) and not any(words in str(error) for words in TOO_LARGE):
+            raise
+        raise UserError(
+            f"problem: {cls.__name__} with {given} of {n} agents does not fit into memory; choose smaller sizes, or "
+            "spread the agents over more ranks"
+        ) from None
+
+
+def assure_finite(problems: list[Any]) -> None:
+    """LinAlgError unless the arrays of shipped problems are finite."""
+    if shipped(type(problems[0])) and not all(
+        np.isfinite(part).all() for problem in problems for part in _arrays(vars(problem).values())
+    ):
+        raise np.linalg.LinAlgError
+
+
+def _arrays(values: Iterable[Any]) -> Iterator[np.ndarray]:
+    """The arrays of floats among the values, and in their tuples."""
+    for value in values:
+        if isinstance(value, tuple):
+            yield from _arrays(value)
+        elif isinstance(value, np.ndarray) and value.dtype.kind == "f":
+            yield value

@@ -1,0 +1,1 @@
+"""Text and figures of runs, plans and topologies."""

@@ -1,0 +1,1 @@
+"""A run: plan, loop, observers and `solve`."""
