@@ -65,8 +65,8 @@ test-losses: $(MPICH)
 
 # From the templates in mpidbo/cli/jobscript/templates.
 jobscripts: $(MPICH)
-	.venv/bin/python -c 'from pathlib import Path; from mpidbo import batch; \
-	    [Path("jobscripts", name).write_text(text) for name, text in batch.shipped().items()]'
+	.venv/bin/python -c 'from pathlib import Path; from mpidbo.cli.jobscript import render; \
+	    [Path("jobscripts", name).write_text(text) for name, text in render.shipped().items()]'
 
 # From every page and docstring; what does not render, or leads nowhere, is an error.
 docs: $(MPICH)
