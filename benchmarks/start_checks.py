@@ -1,6 +1,6 @@
-"""What the checks at the start of a run cost: seconds, and in iterations of the run.
+"""The cost of the checks at the start of a run, in seconds and in iterations.
 
-    python benchmarks/start_checks.py
+python benchmarks/start_checks.py
 """
 
 import tomllib
@@ -12,16 +12,15 @@ from typing import Any
 import numpy as np
 
 import mpidbo
-from mpidbo.config import validate as config
-from mpidbo.problems.start_checks import check_start
-from mpidbo.solver.loop import Loop
-from mpidbo.solver.plan import Plan
+from mpidbo import config
+from mpidbo.problems import check_start, probe
+from mpidbo.solver import Loop, Plan
 
 DEMO = Path(__file__).resolve().parents[1] / "examples" / "demo.toml"
 
 
 class Large(mpidbo.Problem):
-    """f_i = |y - b_i|^2 / 2, g_i = |y - x|^2 / 2: what is cheapest to ask for."""
+    """f_i = |y - b_i|^2 / 2, g_i = |y - x|^2 / 2: the cheapest oracles."""
 
     def __init__(self, agent: int, n_agents: int, *, xp: Any, seed: int, d: int) -> None:
         super().__init__(agent, n_agents, xp=xp, seed=seed)
@@ -63,18 +62,34 @@ def measure(name: str, tables: dict[str, Any], iterations: int, times: int) -> N
     plan = Plan(config.check(tables))
     loop = Loop(plan.method, plan.oracle, plan.W)
     state = plan.method.start(*plan.rows())
-    losses = plan.oracle.probe(plan.method.needs, plan.x0, plan.y0)
+    losses = probe(plan.oracle, plan.method.needs, plan.x0, plan.y0)
     checks, run = [], []
-    for _ in range(times):                                                  # in turn
-        checks.append(seconds(lambda: check_start(plan.oracle, plan.method.needs, plan.x0, plan.y0, losses), 3))
+    for _ in range(times):  # in turn
+        checks.append(
+            seconds(
+                lambda: check_start(plan.oracle, plan.method.needs, plan.x0, plan.y0, losses), 3
+            )
+        )
         run.append(seconds(lambda: loop.steps(state, 0, iterations), 1) / iterations)
     each, once = float(np.median(run)), float(np.median(checks))
-    print(f"{name}: checks {once * 1e3:.1f} ms, iteration {each * 1e3:.2f} ms: {once / each:.1f} iterations, "
-          f"{once / each / 10:.2f} % of 1000")
+    print(
+        f"{name}: checks {once * 1e3:.1f} ms, iteration {each * 1e3:.2f} ms: "
+        f"{once / each:.1f} iterations, {once / each / 10:.2f} % of 1000"
+    )
 
 
 if __name__ == "__main__":
     measure("examples/demo.toml", {**tomllib.loads(DEMO.read_text()), "checkpoint": {}}, 50, 5)
     for d in (10**5, 10**6):
-        measure(f"one agent, p = q = {d:,}", {"problem": {"name": Large, "d": d}, "run": {"agents": 1}}, 3, 3)
-    measure("one agent, p = q = 10,000,000", {"problem": {"name": Large, "d": 10**7}, "run": {"agents": 1, "dtype": "float32"}}, 2, 1)
+        measure(
+            f"one agent, p = q = {d:,}",
+            {"problem": {"name": Large, "d": d}, "run": {"agents": 1}},
+            3,
+            3,
+        )
+    measure(
+        "one agent, p = q = 10,000,000",
+        {"problem": {"name": Large, "d": 10**7}, "run": {"agents": 1, "dtype": "float32"}},
+        2,
+        1,
+    )

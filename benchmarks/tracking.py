@@ -1,16 +1,13 @@
-"""(b) Gradient tracking on quadratics against a plain numpy + mpi4py loop that does the same work."""
+"""(b) Gradient tracking on quadratics against a plain loop of numpy and mpi4py."""
 
 import numpy as np
 from mpi4py import MPI
 
-from mpidbo.config.validate import rule_of
-from mpidbo.network.gossip import Levels
-from mpidbo.network.levels import gossip
-from mpidbo.network.topology import make
-from mpidbo.parallel.agents import Agents
-from mpidbo.problems import Problem
-from mpidbo.problems.oracle import Oracle
-from mpidbo.solver.loop import Loop
+from mpidbo.config import rule_of
+from mpidbo.network import Levels, gossip_of, make
+from mpidbo.parallel import Agents
+from mpidbo.problems import Oracle, Problem
+from mpidbo.solver import Loop
 from paired import pairs
 
 comm = MPI.COMM_WORLD
@@ -33,24 +30,41 @@ for strategy in ("gt", "semi-gt"):
     for d in (10, 500):
         agents = Agents(comm.size, comm)
         topology = make("ring", comm.size)
-        g = gossip(topology, agents)
+        g = gossip_of(topology, agents)
         W = Levels(g, g, g)
         problem = LeastSquares(comm.rank, comm.size, xp=np, seed=0, d=d)
-        method = rule_of({"name": "single-level", "upper": strategy}, {"alpha": ALPHA}, n=comm.size, horizon=1)
+        method = rule_of(
+            {"name": "single-level", "upper": strategy}, {"alpha": ALPHA}, n=comm.size, horizon=1
+        )
         loop = Loop(method, Oracle([problem], agents), W)
         kept = [method.start(np.zeros((1, d)), np.zeros((1, 1)))]
 
         def ours(times: int) -> None:
-            kept[0], *_ = loop.run(kept[0], 0, times, ())
+            kept[0] = loop.steps(kept[0], 0, times)
 
         row = topology.W[[comm.rank]].toarray()[0]
         neighbours = [j for j in np.flatnonzero(row).tolist() if j != comm.rank]
         k = len(neighbours)
         graph = comm.Create_dist_graph_adjacent(neighbours, neighbours, reorder=False)
         size = d if strategy == "gt" else 2 * d
-        message, mixed, work, received = np.zeros(size), np.zeros(size), np.zeros(size), np.zeros((k, size))
-        send, receive = [message, ([size] * k, [0] * k), MPI.DOUBLE], [received, ([size] * k, [i * size for i in range(k)]), MPI.DOUBLE]
-        x, h, u, new, A, b = np.zeros(d), np.zeros(d), np.zeros(d), np.zeros(d), problem.A, problem.b
+        message, mixed, work, received = (
+            np.zeros(size),
+            np.zeros(size),
+            np.zeros(size),
+            np.zeros((k, size)),
+        )
+        send, receive = (
+            [message, ([size] * k, [0] * k), MPI.DOUBLE],
+            [received, ([size] * k, [i * size for i in range(k)]), MPI.DOUBLE],
+        )
+        x, h, u, new, A, b = (
+            np.zeros(d),
+            np.zeros(d),
+            np.zeros(d),
+            np.zeros(d),
+            problem.A,
+            problem.b,
+        )
 
         def point_to_point() -> None:
             requests = [comm.Irecv(r, j) for r, j in zip(received, neighbours, strict=True)]
@@ -96,12 +110,23 @@ for strategy in ("gt", "semi-gt"):
 
         plain = plain_gt if strategy == "gt" else plain_semi_gt
         plain(collective, 50)
-        state, *_ = loop.run(kept[0], 0, 50, ())
-        assert np.allclose(state.x[0], x, rtol=1e-9, atol=1e-12), "the two loops do not do the same work"
-        ratio, a, b_, name = pairs(comm, ours, {"Isend/Irecv": lambda t: plain(point_to_point, t),
-                                                "Neighbor_alltoallv": lambda t: plain(collective, t)})
+        state = loop.steps(kept[0], 0, 50)
+        assert np.allclose(state.x[0], x, rtol=1e-9, atol=1e-12), (
+            "the two loops do not do the same work"
+        )
+        ratio, a, b_, name = pairs(
+            comm,
+            ours,
+            {
+                "Isend/Irecv": lambda t: plain(point_to_point, t),
+                "Neighbor_alltoallv": lambda t: plain(collective, t),
+            },
+        )
         if comm.rank == 0:
-            print(f"(b) gradient tracking ({strategy}), {comm.size} ranks, d = {d:>3}: {a * 1e6:6.1f} us, "
-                  f"plain {b_ * 1e6:6.1f} us ({name}), ratio {ratio:.2f}", flush=True)
+            print(
+                f"(b) gradient tracking ({strategy}), {comm.size} ranks, d = {d:>3}: "
+                f"{a * 1e6:6.1f} us, plain {b_ * 1e6:6.1f} us ({name}), ratio {ratio:.2f}",
+                flush=True,
+            )
         W.close()
         graph.Free()

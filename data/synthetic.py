@@ -1,4 +1,4 @@
-"""Write synthetic data sets in the formats that mpidbo reads: LIBSVM files and the four IDX files of MNIST's names."""
+"""Write synthetic data sets in the formats that mpidbo reads: LIBSVM, and IDX as MNIST."""
 
 import argparse
 from pathlib import Path
@@ -12,25 +12,45 @@ def records(path: Path, samples: int, features: int, noise: float, seed: int) ->
     normal = rng.standard_normal(features) / np.sqrt(features)
     X = rng.standard_normal((samples, features))
     labels = np.where(X @ normal + noise * rng.standard_normal(samples) > 0, 1, -1)
-    path.write_text("".join(f"{label:+d} " + " ".join(f"{j}:{value:.6g}" for j, value in enumerate(row, 1)) + "\n"
-                            for label, row in zip(labels, X, strict=True)))
+    path.write_text(
+        "".join(
+            f"{label:+d} " + " ".join(f"{j}:{value:.6g}" for j, value in enumerate(row, 1)) + "\n"
+            for label, row in zip(labels, X, strict=True)
+        )
+    )
 
 
-def images(folder: Path, samples: int, test: int, noise: float, seed: int, side: int = 28, classes: int = 10) -> None:
+def images(
+    folder: Path,
+    samples: int,
+    test: int,
+    noise: float,
+    seed: int,
+    side: int = 28,
+    classes: int = 10,
+) -> None:
     """Images (B, side, side) of unsigned bytes: a random pattern for each class, and noise."""
     rng = np.random.default_rng(seed)
     patterns = rng.uniform(0, 255, (classes, side, side))
     folder.mkdir(parents=True, exist_ok=True)
     for part, size in (("train", samples), ("t10k", test)):
         labels = rng.integers(classes, size=size).astype(np.uint8)
-        pixels = (patterns[labels] + 255 * noise * rng.standard_normal((size, side, side))).clip(0, 255).astype(np.uint8)
+        pixels = (
+            (patterns[labels] + 255 * noise * rng.standard_normal((size, side, side)))
+            .clip(0, 255)
+            .astype(np.uint8)
+        )
         (folder / f"{part}-images-idx3-ubyte").write_bytes(idx(pixels))
         (folder / f"{part}-labels-idx1-ubyte").write_bytes(idx(labels))
 
 
 def idx(array: np.ndarray) -> bytes:
     """An array of unsigned bytes in the IDX format."""
-    return bytes((0, 0, 8, array.ndim)) + b"".join(size.to_bytes(4, "big") for size in array.shape) + array.tobytes()
+    return (
+        bytes((0, 0, 8, array.ndim))
+        + b"".join(size.to_bytes(4, "big") for size in array.shape)
+        + array.tobytes()
+    )
 
 
 def main() -> None:

@@ -1,14 +1,15 @@
-"""A problem of one's own: how strongly to penalise each coefficient of a ridge regression.
+"""A problem of your own: how strongly to penalize each coefficient of a ridge regression.
 
     mpiexec -n 3 mpidbo run examples/my_problem.toml
-    mpidbo check examples/my_problem.py:Ridge          compares the derivatives below with finite differences
+    mpidbo check examples/my_problem.py:Ridge     compares the derivatives with finite differences
 
 y are the coefficients and exp(x_j) is the penalty of the j-th. Each agent trains on its own data,
 
     g = 1/2 mean (A y - b)^2 + 1/2 sum_j exp(x_j) y_j^2,
 
-and x is chosen so that y does well on the agents' validation data: f = 1/2 mean (A_v y - b_v)^2. In truth
-only the first half of the coefficients matter, which nobody is told: the penalties of the others should grow.
+and x is chosen so that y does well on the agents' validation data: f = 1/2 mean (A_v y - b_v)^2.
+Only the first half of the coefficients matter, which the agents do not know: the penalties of the
+others should grow.
 """
 
 import numpy as np
@@ -17,25 +18,35 @@ import mpidbo
 
 
 class Ridge(mpidbo.Problem):
-    """One agent: its data, the two losses and their derivatives. Options are the keyword parameters after `seed`."""
+    """One agent: its data, the two losses and their derivatives.
+
+    Options are the keyword parameters after `seed`.
+    """
 
     def __init__(self, agent, n_agents, *, xp, seed, features=10, samples=30, noise=0.5, batch=10):
         self.dims, self.batch = (features, features), batch
         self.truth = np.where(np.arange(features) < features // 2, 1.0, 0.0)
-        rng = np.random.default_rng([seed, agent])  # data of (seed, agent) alone, so that ranks do not matter
-        scale = rng.uniform(0.5, 1.5, features)     # what differs between agents
+        # Data depend on (seed, agent) alone, so that the number of ranks does not matter.
+        rng = np.random.default_rng([seed, agent])
+        scale = rng.uniform(0.5, 1.5, features)  # what differs between agents
         self.A, self.A_v = scale * rng.standard_normal((2, samples, features))
-        self.b, self.b_v = (A @ self.truth + noise * rng.standard_normal(samples) for A in (self.A, self.A_v))
+        self.b, self.b_v = (
+            A @ self.truth + noise * rng.standard_normal(samples) for A in (self.A, self.A_v)
+        )
 
     def draw(self, rng):
         """A mini-batch: (rows of A, rows of A_v)."""
         return rng.choice(len(self.b), (2, self.batch))
 
     def train(self, sample):
-        return (self.A, self.b) if sample is None else (self.A[sample[0]], self.b[sample[0]])
+        if sample is None:
+            return self.A, self.b
+        return self.A[sample[0]], self.b[sample[0]]
 
     def valid(self, sample):
-        return (self.A_v, self.b_v) if sample is None else (self.A_v[sample[1]], self.b_v[sample[1]])
+        if sample is None:
+            return self.A_v, self.b_v
+        return self.A_v[sample[1]], self.b_v[sample[1]]
 
     def f(self, x, y, sample):
         A, b = self.valid(sample)
@@ -71,4 +82,8 @@ class Ridge(mpidbo.Problem):
 
     def metrics(self, x, y):
         half = self.dims[0] // 2
-        return {"error": np.linalg.norm(y - self.truth), "log_penalty_useful": x[:half].mean(), "log_penalty_useless": x[half:].mean()}
+        return {
+            "error": np.linalg.norm(y - self.truth),
+            "log_penalty_useful": x[:half].mean(),
+            "log_penalty_useless": x[half:].mean(),
+        }

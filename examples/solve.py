@@ -1,9 +1,9 @@
-"""The one call in Python: what plain gossip leaves over, and Exact Diffusion does not.
+"""One call in Python: the error that plain gossip leaves, and Exact Diffusion does not.
 
-    python examples/solve.py                           on a laptop: all agents in this process, no MPI needed
-    mpiexec -n 4 python -m mpi4py examples/solve.py    the agents spread over ranks; the same numbers, to the bit
+    python examples/solve.py [ITERATIONS]              all agents in this process, no MPI needed
+    mpiexec -n 4 python -m mpi4py examples/solve.py    the agents spread over 4 ranks
 
-A number behind it is that of the iterations.
+The numbers are the same, to the bit.
 """
 
 import sys
@@ -12,7 +12,7 @@ import mpidbo
 
 
 def world():
-    """COMM_WORLD under mpiexec, else None; mpidbo itself never asks for it."""
+    """COMM_WORLD under mpiexec, else None; mpidbo takes a communicator as an argument."""
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError):  # no mpi4py, or no MPI library that it could load
@@ -33,14 +33,27 @@ def main(iterations=3000):
     found = {}
     for name, method in METHODS.items():
         found[name] = mpidbo.solve(
-            problem={"name": "quadratic", "heterogeneity": 1.0},  # a class of your own does as well
-            method=method, topology="ring", agents=8,
-            steps={"alpha": 0.01, "beta": 0.2, "gamma": 0.2}, iterations=iterations, seed=1,
-            evaluate_every=max(1, iterations // 6), comm=comm)
-    if comm is None or comm.rank == 0:  # .x, .y, .z and .history of a result are the same on every rank
+            problem={"name": "quadratic", "heterogeneity": 1.0},  # or a class of your own
+            method=method,
+            topology="ring",
+            agents=8,
+            steps={"alpha": 0.01, "beta": 0.2, "gamma": 0.2},
+            iterations=iterations,
+            seed=1,
+            evaluate_every=max(1, iterations // 6),
+            comm=comm,
+        )
+    if comm is None or comm.rank == 0:  # a result is the same on every rank
         result = found["SPARKLE-ED"]
-        print(f"x of all agents: {result.x.shape}; history: {', '.join(list(result.history)[:7])}, ...\n")
-        print("distance to x* after         " + "".join(f"{k:>9}" for k in result.history["iteration"]) + "    floats sent")
+        print(
+            f"x of all agents: {result.x.shape}; history: {', '.join(list(result.history)[:7])}, "
+            "...\n"
+        )
+        print(
+            "distance to x* after         "
+            + "".join(f"{k:>9}" for k in result.history["iteration"])
+            + "    floats sent"
+        )
         for name, result in found.items():
             numbers = "".join(f"{value:>9.1e}" for value in result.history["distance"])
             print(f"{name:<29}{numbers}  {int(result.history['floats'][-1]):>13,}")

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # One run as a chain of Slurm jobs, for sites where jobs cannot be requeued: JOBS jobs of one name, each of which starts when the
-# one before has ended (--dependency=singleton), and goes on from its checkpoint. The one that finishes, or fails, cancels the rest.
+# one before has ended (--dependency=singleton) and resumes from its checkpoint. The job that finishes or fails cancels the rest.
 #
 #     JOBS=5 bash chain.sh --nodes=4 --time=12:00:00 config.toml --set steps.alpha=0.1
 #
-# Change what is asked for here or on the command line, which wins. `mpidbo jobscript` writes this file filled in.
+# Change the resources here or on the command line, which takes precedence. `mpidbo jobscript` fills in this file.
 #SBATCH --job-name=mpidbo
 #SBATCH --output=%x-%j.out
 #SBATCH --open-mode=append
@@ -16,10 +16,10 @@
 ##SBATCH --partition=NAME
 ##SBATCH --account=NAME
 
-# ---- by hand, outside of a job: submit the chain -------------------------------
+# ---- outside of a job: submit the chain -------------------------------
 if [ -z "${SLURM_JOB_ID:-}" ]; then
-    options=(--job-name="${CHAIN:-mpidbo-$(date +%m%d-%H%M%S)}" --dependency=singleton)   # a name that none of your other jobs has
-    while [[ ${1:-} == -* ]]; do               # options of sbatch, before the configuration, as --nodes=4
+    options=(--job-name="${CHAIN:-mpidbo-$(date +%m%d-%H%M%S)}" --dependency=singleton)   # a name that no other job of yours has
+    while [[ ${1:-} == -* ]]; do               # options of sbatch before the configuration, such as --nodes=4
         options+=("$1")
         shift
     done
@@ -30,7 +30,7 @@ if [ -z "${SLURM_JOB_ID:-}" ]; then
     exit
 fi
 
-# ---- the environment of the ranks: change these lines to what your site has ----
+# ---- the environment of the ranks: adapt these lines to your site ----------------
 # module purge
 # module load python/3.12 openmpi/5.0
 # source "$HOME/venvs/mpidbo/bin/activate"
@@ -40,7 +40,7 @@ export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1}   # srun does not take it fr
 export SLURM_WAIT=${SLURM_WAIT:-60}                # a minute after its first rank the step ends: MPICH would wait for a killed one
 export SLURM_PMIX_FENCE=${SLURM_PMIX_FENCE:-ring}   # with pmix: by default ranks of Open MPI may leave MPI_Init too early, and crash
 export SLURM_EXPORT_ENV=ALL                        # ranks see the modules of this script also after sbatch --export=NONE
-# What starts the ranks. Plain srun is the site's choice; else SRUN_MPI=pmix (Open MPI) or SRUN_MPI=pmi2 (MPICH); srun --mpi=list.
+# The launcher. srun uses the default of the site; otherwise SRUN_MPI=pmix (Open MPI) or SRUN_MPI=pmi2 (MPICH); see srun --mpi=list.
 [ -n "${LAUNCH:-}" ] || LAUNCH="srun${SRUN_MPI:+ --mpi=$SRUN_MPI}"
 job="Slurm job ${SLURM_JOB_ID:-?} (${SLURM_JOB_NAME:-?}), restart ${SLURM_RESTART_COUNT:-0}: ${SLURM_NTASKS:-?} tasks on"
 job+=" ${SLURM_JOB_NUM_NODES:-?} nodes, ${SLURM_JOB_NODELIST:-?}"
@@ -49,7 +49,7 @@ job+=" ${SLURM_JOB_NUM_NODES:-?} nodes, ${SLURM_JOB_NODELIST:-?}"
 # The last job of the chain: the run has finished, or failed.
 # shellcheck disable=SC2317
 ended() {
-    goes_on && return
+    unfinished && return
     say "the rest of the chain is cancelled"
     scancel --user="$(id -un)" --name="$SLURM_JOB_NAME" --state=PENDING
 }
@@ -59,10 +59,10 @@ trap ended EXIT
 code=2
 say() { echo "$(date '+%F %T') $*"; }
 # shellcheck disable=SC2317
-goes_on() { ((code == 85 || code == 4)); }     # stopped or stalled: the same command goes on from the last checkpoint
+unfinished() { ((code == 85 || code == 4)); }     # stopped or stalled: the same command resumes from the last checkpoint
 
-# A signal to this shell goes on to the launcher as USR1: all ranks write a checkpoint and end with exit code 85.
-# One a second at most: more of them would break MPICH's mpiexec.
+# A signal to this shell is passed to the launcher as USR1: all ranks write a checkpoint and end with exit code 85.
+# At most one a second: more of them would break MPICH's mpiexec.
 asked='' woken='' heard='' pid='' sent=''
 # shellcheck disable=SC2317
 forward() {
@@ -79,10 +79,10 @@ command -v "${mpidbo[0]}" >/dev/null || {
     exit 2
 }
 if [[ " ${*/=/ } " == *" --resume never "* ]]; then
-    say "--resume never: every restart would begin anew; rename the old folder, or give another --out"
+    say "--resume never: every restart would start from iteration 0; rename the old folder, or choose another --out"
     exit 2
 fi
-out=$("${mpidbo[@]}" where "$@") || exit       # the folder of the run; a mistake in the configuration ends here, in a sentence
+out=$("${mpidbo[@]}" where "$@") || exit       # the folder of the run; a mistake in the configuration ends the script here
 read -ra launcher <<<"$LAUNCH"
 say "$job"
 # One substitution in each command: bash 5.2 loses a signal that comes in the first of two.
@@ -90,7 +90,7 @@ version=$("${mpidbo[@]}" --version)
 library=$("${launcher[0]}" --version 2>&1 | grep -m 1 '[0-9]\.[0-9]')
 say "$version; $library; $(uname -sr); results in $out"
 
-# Start the ranks, wait for them, and leave in `code` what became of the run.
+# Start the ranks, wait for them, and set `code` to the exit code of the run.
 launch() {
     code=85
     [ -z "$asked" ] || return
@@ -124,8 +124,8 @@ launch() {
     esac
     case $code in
         0) say "finished: $out" ;;
-        85) say "stopped before its end; the same command goes on from the last checkpoint" ;;
-        4) say "stalled, see above; the same command goes on from the last checkpoint" ;;
+        85) say "stopped before its end; the same command resumes from the last checkpoint" ;;
+        4) say "stalled, see above; the same command resumes from the last checkpoint" ;;
         *) say "failed with exit code $code, see above; another start would not help" ;;
     esac
 }

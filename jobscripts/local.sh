@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # One run on this machine, on RANKS processes. When it stops before its end (run.max_seconds, a stall) it is started again, at most
-# MAX_RESTARTS times. Ctrl-C, SIGTERM or SIGUSR1 to this script: a checkpoint, and the end.
+# MAX_RESTARTS times. Ctrl-C, SIGTERM or SIGUSR1 to this script: it writes a checkpoint and ends.
 #
 #     RANKS=4 bash local.sh config.toml --set steps.alpha=0.1
 #
-# Change what is asked for here or on the command line, which wins. `mpidbo jobscript` writes this file filled in.
+# Change the resources here or on the command line, which takes precedence. `mpidbo jobscript` fills in this file.
 
-# ---- the environment of the ranks: change these lines to what your site has ----
+# ---- the environment of the ranks: adapt these lines to your site ----------------
 # module purge
 # module load python/3.12 openmpi/5.0
 # source "$HOME/venvs/mpidbo/bin/activate"
@@ -14,7 +14,7 @@ mpidbo=(mpidbo)
 MAX_RESTARTS=${MAX_RESTARTS:-10}
 RANKS=${RANKS:-4}
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}       # of libraries; BLAS takes run.threads of the configuration
-# What starts the ranks. With more ranks than cores Open MPI wants LAUNCH='mpiexec --oversubscribe -n 8'.
+# The launcher. With more ranks than cores Open MPI needs LAUNCH='mpiexec --oversubscribe -n 8'.
 [ -n "${LAUNCH:-}" ] || LAUNCH="mpiexec -n $RANKS"
 job="$(hostname), cores: $(nproc)"
 (($#)) || { echo "which configuration? bash local.sh config.toml" >&2; exit 2; }
@@ -23,10 +23,10 @@ job="$(hostname), cores: $(nproc)"
 code=2
 say() { echo "$(date '+%F %T') $*"; }
 # shellcheck disable=SC2317
-goes_on() { ((code == 85 || code == 4)); }     # stopped or stalled: the same command goes on from the last checkpoint
+unfinished() { ((code == 85 || code == 4)); }     # stopped or stalled: the same command resumes from the last checkpoint
 
-# A signal to this shell goes on to the launcher as USR1: all ranks write a checkpoint and end with exit code 85.
-# One a second at most: more of them would break MPICH's mpiexec.
+# A signal to this shell is passed to the launcher as USR1: all ranks write a checkpoint and end with exit code 85.
+# At most one a second: more of them would break MPICH's mpiexec.
 asked='' woken='' heard='' pid='' sent=''
 # shellcheck disable=SC2317
 forward() {
@@ -43,10 +43,10 @@ command -v "${mpidbo[0]}" >/dev/null || {
     exit 2
 }
 if [[ " ${*/=/ } " == *" --resume never "* ]]; then
-    say "--resume never: every restart would begin anew; rename the old folder, or give another --out"
+    say "--resume never: every restart would start from iteration 0; rename the old folder, or choose another --out"
     exit 2
 fi
-out=$("${mpidbo[@]}" where "$@") || exit       # the folder of the run; a mistake in the configuration ends here, in a sentence
+out=$("${mpidbo[@]}" where "$@") || exit       # the folder of the run; a mistake in the configuration ends the script here
 read -ra launcher <<<"$LAUNCH"
 say "$job"
 # One substitution in each command: bash 5.2 loses a signal that comes in the first of two.
@@ -54,7 +54,7 @@ version=$("${mpidbo[@]}" --version)
 library=$("${launcher[0]}" --version 2>&1 | grep -m 1 '[0-9]\.[0-9]')
 say "$version; $library; $(uname -sr); results in $out"
 
-# Start the ranks, wait for them, and leave in `code` what became of the run.
+# Start the ranks, wait for them, and set `code` to the exit code of the run.
 launch() {
     code=85
     [ -z "$asked" ] || return
@@ -88,21 +88,21 @@ launch() {
     esac
     case $code in
         0) say "finished: $out" ;;
-        85) say "stopped before its end; the same command goes on from the last checkpoint" ;;
-        4) say "stalled, see above; the same command goes on from the last checkpoint" ;;
+        85) say "stopped before its end; the same command resumes from the last checkpoint" ;;
+        4) say "stalled, see above; the same command resumes from the last checkpoint" ;;
         *) say "failed with exit code $code, see above; another start would not help" ;;
     esac
 }
 trap 'forward INT' INT
 trap 'forward HUP' HUP
-launcher=(setsid "${launcher[@]}")                 # Ctrl-C reaches this script alone
+launcher=(setsid "${launcher[@]}")                 # Ctrl-C reaches this script only
 
 for ((restarts = 0; ; restarts++)); do
     launch "$@"
-    if ! goes_on || [ -n "$asked" ]; then
+    if ! unfinished || [ -n "$asked" ]; then
         break
     elif ((restarts >= MAX_RESTARTS)); then
-        say "not finished after $restarts restarts, and MAX_RESTARTS is $MAX_RESTARTS; the same command goes on"
+        say "not finished after $restarts restarts, and MAX_RESTARTS is $MAX_RESTARTS; the same command resumes"
         break
     fi
     say "restart $((restarts + 1)) of at most $MAX_RESTARTS"

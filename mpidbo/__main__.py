@@ -1,3 +1,5 @@
+"""The command `python -m mpidbo`."""
+
 import sys
 
 from .cli import main

@@ -1,39 +1,55 @@
-"""Signals that ask a program to stop, SIGTERM and SIGUSR1: noted, so that a checkpoint is written before it ends.
+"""Signals that ask a program to stop, noted until a checkpoint is written.
 
-This module is light to import: a command notes signals from its first line on, before numpy and MPI are loaded.
+They are SIGTERM and SIGUSR1, and in a run from Python also Ctrl-C and the interrupt of a notebook.
+
+This module is light to import, because a command notes signals from its first line on, before it
+loads numpy and MPI.
 """
 
 import os
 import signal
 from contextlib import suppress
+from time import monotonic
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+INTERRUPT_INTERVAL_S = 0.5
+"""Interrupts that are closer are one: launchers forward what their ranks get from the terminal."""
 
 
 class Held:
-    """Notes in `asked` the first signal that asks for the end, while it is entered. Within another one it shares what that has noted.
+    """Context that notes the first signal that asks the program to stop.
 
-    `reason` names the cause, in a sentence, once what it is held for is to stop.
+    An interrupt (SIGINT) is noted like the others; a second one raises KeyboardInterrupt at once.
+    Within another context it uses that one's note.
+
+    Attributes
+    ----------
+    reason : str
+        Why the work in this context stops, for a message, once it does.
     """
 
     def __init__(self) -> None:
         self.reason = ""
         self._noted, self._process = "", os.getpid()
+        self._interrupted_at: float | None = None
         self._outer: Held | None = None
         self._kept: dict[int, Any] = {}
 
     @property
     def asked(self) -> str:
-        """The name of the signal; "" without one."""
+        """Name of the signal that was noted, or ""."""
         return self._outer.asked if self._outer else self._noted
 
-    def __enter__(self) -> Any:
+    def __enter__(self) -> Self:
         self._outer = _active()
         if self._outer is None:
             for number in SIGNALS:
                 self._catch(number, self.ask)
+            # Not where it is ignored, as in a background job of a shell, or where others handle it.
+            if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+                self._catch(signal.SIGINT, self._interrupt)
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
@@ -42,34 +58,48 @@ class Held:
         self._kept = {}
 
     def _catch(self, number: int, handler: Any) -> None:
-        with suppress(ValueError):                      # only the main thread may; elsewhere the clock alone counts
+        with suppress(ValueError):  # only the main thread may set handlers
             self._kept[number] = signal.signal(number, handler)
 
     def ask(self, number: int, frame: FrameType | None) -> None:
+        """Note a signal, as its handler."""
         if os.getpid() == self._process:
             self._noted = self._noted or signal.Signals(number).name
-        else:                                           # a forked worker has no run to stop: whoever made it may end it
+        else:  # a forked worker has nothing to save, so the signal ends it
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
 
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        """Note the first interrupt, as its handler."""
+        now, before = monotonic(), self._interrupted_at
+        if before is not None and now > before + INTERRUPT_INTERVAL_S:
+            raise KeyboardInterrupt
+        if before is None:
+            self._interrupted_at = now
+            self.ask(number, frame)
+
 
 class Command(Held):
-    """Of a whole command. Ctrl-C interrupts it once, and not at all when it has been asked to stop.
+    """Context of a whole command.
 
-    With `to_the_end` the process ends after it: from then on these signals are ignored, since Python gives up its handlers before
-    MPI is finalized.
+    Ctrl-C interrupts it once, and not at all after a signal that asks it to stop.
+
+    Parameters
+    ----------
+    to_the_end : bool
+        Whether the process ends after the command. These signals are then ignored from its end on,
+        because Python removes its handlers before MPI is finalized.
     """
 
     def __init__(self, to_the_end: bool) -> None:
         super().__init__()
-        self.to_the_end, self._interrupted = to_the_end, False
+        self.to_the_end = to_the_end
+        self._interrupted = False
         self._arrived: Arrived | None = None
 
-    def __enter__(self) -> Any:
+    def __enter__(self) -> Self:
         super().__enter__()
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            self._catch(signal.SIGINT, self._interrupt)
-        with suppress(ValueError):                      # in another thread than the main one
+        with suppress(ValueError):  # outside of the main thread
             self._arrived = Arrived()
         return self
 
@@ -81,7 +111,7 @@ class Command(Held):
             self._arrived.close()
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        # Of signals that arrive together Python calls the handler of SIGINT first, whatever came first.
+        # Python calls the handler of SIGINT first, also if other signals arrived before it.
         for other in self._arrived.numbers() if self._arrived else ():
             if other in SIGNALS:
                 self.ask(other, frame)
@@ -91,7 +121,7 @@ class Command(Held):
 
 
 class Arrived:
-    """The signals that have arrived, in their order, also those whose handlers Python has not called yet."""
+    """The signals that have arrived, in order, also where Python has not called the handler."""
 
     def __init__(self) -> None:
         self._read, self._write = os.pipe()
@@ -105,25 +135,26 @@ class Arrived:
             raise
 
     def numbers(self) -> bytes:
-        """Those since the last call."""
+        """Return the numbers of the signals since the last call."""
         try:
             return os.read(self._read, 1 << 16)
         except BlockingIOError:
             return b""
 
     def close(self) -> None:
+        """Restore what received the signals before."""
         signal.set_wakeup_fd(self._before)
         os.close(self._read)
         os.close(self._write)
 
 
 def asked() -> str:
-    """The name of the signal that asked this process to stop; "" without one, or where none is noted."""
+    """Return the name of the signal that asked this process to stop, or ""."""
     held = _active()
     return held.asked if held else ""
 
 
 def _active() -> Held | None:
-    """What notes the signals of this process."""
+    """Return the context that notes the signals of this process."""
     holder = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
     return holder if isinstance(holder, Held) else None

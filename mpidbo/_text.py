@@ -1,28 +1,60 @@
-"""Numbers and tables as text."""
+"""Formatting of numbers and tables."""
 
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
+
+PREFIXES = ("", "k", "M", "G", "T", "P")
+MAX_PLAIN_COUNT = 10_000
 
 
 def quantity(number: float, unit: str = "") -> str:
-    """Three digits and a decimal prefix: "1.23 M", "960 B"; a count below ten thousand as it is."""
-    if not unit and abs(number) < 1e4 and number == int(number):
+    """Format a number with three digits and a decimal prefix: "1.23 M", "960 B".
+
+    A count below ten thousand is written as it is.
+    """
+    if not unit and abs(number) < MAX_PLAIN_COUNT and number == int(number):
         return str(int(number))
-    prefixes = ["", "k", "M", "G", "T", "P"]
-    while abs(number) >= 999.5 and len(prefixes) > 1:
+    power = 0
+    while abs(number) >= 999.5 and power < len(PREFIXES) - 1:  # 999.5 is rounded to 1000
         number /= 1000
-        prefixes.pop(0)
-    return f"{number:.3g} {prefixes[0]}{unit}".rstrip()
+        power += 1
+    return f"{number:.3g} {PREFIXES[power]}{unit}".rstrip()
 
 
 def plural(number: int, word: str) -> str:
-    """"1 rank", "2 ranks"."""
+    """Format a count with its noun: "1 rank", "2 ranks"."""
     return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def aligned(rows: Iterable[Sequence[str]], *, indent: str = "", right: bool = False) -> str:
-    """Rows of cells in columns, two spaces apart; the last column is as wide as it likes."""
-    kept = [list(row) for row in rows]
-    widths = [max((len(row[i]) for row in kept if i < len(row)), default=0) for i in range(max(map(len, kept), default=0))]
-    lines = (indent + "  ".join(cell.rjust(width) if right else cell.ljust(width) for cell, width in zip(row, widths, strict=False))
-             for row in kept)
-    return "\n".join(line.rstrip() for line in lines)
+    """Format rows of cells as a table with columns two spaces apart.
+
+    Parameters
+    ----------
+    rows : iterable of sequence of str
+        The cells; rows may differ in length.
+    indent : str, default ""
+        In front of each line.
+    right : bool, default False
+        Whether cells are aligned to the right.
+    """
+    cells = [list(row) for row in rows]
+    widths = [max(map(len, column)) for column in zip_longest(*cells, fillvalue="")]
+    lines = []
+    for row in cells:
+        padded = [
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width in zip(row, widths, strict=False)
+        ]
+        lines.append((indent + "  ".join(padded)).rstrip())
+    return "\n".join(lines)
+
+
+def alternatives(words: Sequence[str]) -> str:
+    """Format words as alternatives: "a, b or c"."""
+    return " or ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def first_nonempty(texts: Iterable[str]) -> str:
+    """Return the first string that is not empty, or ""."""
+    return next((text for text in texts if text), "")

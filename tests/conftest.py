@@ -1,17 +1,18 @@
 """Fixtures of all tests. Nothing here, and no test, imports mpi4py: see launch.py."""
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-import launch
+pytest.register_assert_rewrite("support")
 
-ROOT = Path(__file__).resolve().parent.parent
+from support import ROOT, launch  # noqa: E402
 
-# A shell starts what it puts in the background with SIGINT ignored, and so would be all that tests start and interrupt.
+# A shell starts what it puts in the background with SIGINT ignored, and so would be all that tests
+# start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -33,7 +34,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """A test marked `gpu` needs CuPy and a device."""
     if item.get_closest_marker("gpu"):
-        cupy = pytest.importorskip("cupy", reason="CuPy is not installed: pip install 'mpidbo[cuda12]'")
+        cupy = pytest.importorskip(
+            "cupy", reason="CuPy is not installed: pip install 'mpidbo[cuda12]'"
+        )
         if not cupy.is_available():
             pytest.skip("no CUDA device")
 
@@ -54,12 +57,15 @@ def repo() -> Path:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Callable[[str], Path]:
-    """shared_data(name) -> path of a real data set in shared/data beside the repository, or a skip."""
+    """shared_data(name) -> path of a real data set in shared/data beside the repository, or a
+    skip."""
+
     def find(name: str) -> Path:
         path = ROOT.parent / "shared" / "data" / name
         if not path.exists():
             pytest.skip(f"data set {name} is not in ../shared/data")
         return path
+
     return find
 
 
@@ -67,7 +73,28 @@ def shared_data() -> Callable[[str], Path]:
 def australian(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The option of the problem `australian` for random records in its format."""
     rng, path = np.random.default_rng(0), tmp_path_factory.mktemp("records") / "records"
-    lines = (" ".join([f"{label:+d}", *(f"{j + 1}:{value:.3f}" for j, value in enumerate(row))])
-             for label, row in zip(rng.choice([-1, 1], 90), rng.uniform(-1, 1, (90, 6)), strict=True))
+    lines = (
+        " ".join([f"{label:+d}", *(f"{j + 1}:{value:.3f}" for j, value in enumerate(row))])
+        for label, row in zip(rng.choice([-1, 1], 90), rng.uniform(-1, 1, (90, 6)), strict=True)
+    )
     path.write_text("\n".join(lines) + "\n")
     return {"data": str(path)}
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Records of the shape of the Australian ones, where `mpidbo data fetch` would put them."""
+    rng, home = np.random.default_rng(0), tmp_path_factory.mktemp("data")
+    X, normal = rng.uniform(-1, 1, (690, 14)), rng.standard_normal(14)
+    (home / "australian").mkdir()
+    (home / "australian" / "australian_scale").write_text(
+        "".join(
+            f"{1 if row @ normal > 0 else -1} "
+            + " ".join(f"{j}:{value:.4f}" for j, value in enumerate(row, 1))
+            + "\n"
+            for row in X
+        )
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MPIDBO_DATA", str(home))
+        yield

@@ -1,47 +1,5 @@
-"""The methods, each under its name."""
+"""Methods, strategies, step sizes."""
 
-from typing import Any
+import lazy_loader
 
-from .adasdbo import AdaSdbo
-from .base import Claims, Method
-from .dbsa import Dbsa
-from .dsbo import Dsbo
-from .dsgd import Dsgd
-from .dsoba import DSoba
-from .f2sa import F2sa
-from .gossip_dsbo import GossipDsbo
-from .lopa import Lopa
-from .ma_dsbo import MaDsbo
-from .maml import Maml
-from .mdbo import Mdbo
-from .single_level import SingleLevel
-from .slam import Slam
-from .sldbo import Sldbo
-from .soba import Soba
-from .sparkle import Sparkle
-from .sun_dsbo import SunDsbo
-from .vrdbo import Vrdbo
-
-METHODS: dict[str, tuple[type[Method], dict[str, Any]]] = {
-    "sparkle": (Sparkle, {}),
-    "d-soba": (DSoba, {}),
-    "sun-dsbo": (SunDsbo, {}),
-    "soba": (Soba, {"lower": "centralized", "upper": "centralized", "schedule": "jacobi"}),
-    "single-level": (SingleLevel, {}),
-    "sldbo": (Sldbo, {}),
-    "f2sa": (F2sa, {}),
-    "adasdbo": (AdaSdbo, {"lower": "sgd", "upper": "sgd"}),
-    "lopa": (Lopa, {}),
-    "maml": (Maml, {}),
-    "mdbo": (Mdbo, {}),
-    "vrdbo": (Vrdbo, {}),
-    "dbsa": (Dbsa, {}),
-    "slam": (Slam, {}),
-    "ma-dsbo": (MaDsbo, {}),
-    "dsbo": (Dsbo, {}),
-    "gossip-dsbo": (GossipDsbo, {}),
-    "dsgd": (Dsgd, {}),
-}
-"""name -> (rule, the keys that this name fixes)."""
-
-__all__ = ["METHODS", "Claims", "Method"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,46 +1,124 @@
-"""The constants L and mu_g of a method whose configuration leaves them out: estimated once, the same on every rank."""
+"""Estimates of the constants L and mu_g, for methods whose configuration leaves them out."""
 
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._types import Array, Float
 from ..errors import UserError
-from ..parallel.backend import host
-from ..problems.oracle import Oracle
-from . import Method
+from ..parallel import host, raise_on_all_ranks
+from ..problems import Oracle
+from .base import Method
 
-Array = Any
+POWER_ITERATIONS = 30
+SAFETY_FACTOR = 1.1
+"""Of L over the estimate, since power iterations approach the largest eigenvalue from below."""
+REMEDY = "give L, the largest curvature of g in y"
+CONDITION = 100
+"""L / mu_g where mu_g is left out."""
 
-ITERATIONS = 30
 
+def with_estimated_constants(
+    method: Method, oracle: Oracle, x: Float[Array, "m p"], y: Float[Array, "m q"]
+) -> Method:
+    """Return the method with estimates for `L` and `mu_g` where they are fields that are None.
 
-def known(method: Method, oracle: Oracle, x: Array, y: Array) -> Method:
-    """The method with `L` and `mu_g` filled in where it has them and they are None; x (m, p) and y (m, q) are the start. Collective.
+    Collective, and the same on every rank. L is 1.1 times the largest eigenvalue over agents that
+    30 power iterations of g_yy find, full batch, at the start, with the largest `lower_ridge`; mu_g
+    is L/100.
 
-    L is 1.1 times the largest over agents of what 30 power iterations of g_yy give there, full batch; mu_g is L/100.
-    Raises UserError where g_yy vanishes or is not finite.
+    Parameters
+    ----------
+    method : Method
+    oracle : Oracle
+        The problem's oracles; the calls made here are not counted.
+    x : array of shape (m, p)
+        The start of x, a row for each agent of this rank.
+    y : array of shape (m, q)
+        The start of y.
+
+    Returns
+    -------
+    Method
+        The method itself where nothing is missing.
+
+    Raises
+    ------
+    UserError
+        Where g_yy vanishes at the start or is not finite.
     """
-    missing = [field.name for field in fields(method) if field.name in ("L", "mu_g") and getattr(method, field.name) is None]
+    constants = [field.name for field in fields(method) if field.name in ("L", "mu_g")]
+    missing = [name for name in constants if getattr(method, name) is None]
     if not missing:
         return method
-    given = getattr(method, "L", None)
-    L = 1.1 * _largest(oracle, x, y) if given is None else given
-    return replace(method, **{name: {"L": L, "mu_g": L / 100}[name] for name in missing})
+    L = getattr(method, "L", None)
+    if L is None:
+        ridge = 0.0 if method.lower_ridge is None else method.lower_ridge.largest
+        L = SAFETY_FACTOR * (largest_curvature(oracle, x, y, "method.L", REMEDY).value + ridge)
+    estimates: dict[str, Any] = {"L": L, "mu_g": L / CONDITION}
+    return replace(method, **{name: estimates[name] for name in missing})
 
 
-def _largest(oracle: Oracle, x: Array, y: Array) -> float:
-    o = oracle.twin().full()       # not counted as the method's calls
-    v = np.repeat(np.random.default_rng(0).standard_normal((1, y.shape[1])).astype(y.dtype), len(y), axis=0)
-    sizes = np.zeros(len(y))
-    for _ in range(ITERATIONS):
-        sizes = np.sqrt([float(row @ row) for row in v])
-        v = host(o.g_yy(x, y, v / np.where(sizes > 0, sizes, 1)[:, None].astype(v.dtype)))
-    sizes = np.sqrt([float(row @ row) for row in v])
-    largest = float(oracle.agents.gather(sizes).max())
+class Curvature(NamedTuple):
+    """The largest eigenvalue over agents of g_yy at a point, and what it cost."""
+
+    value: float
+    calls: int
+    """Calls of oracles, total over agents."""
+
+
+def largest_curvature(
+    oracle: Oracle,
+    x: Float[Array, "m p"],
+    y: Float[Array, "m q"],
+    where: str,
+    remedy: str,
+) -> Curvature:
+    """Estimate the largest eigenvalue over agents of g_yy at (x, y), full batch; collective.
+
+    It takes 30 power iterations; where an agent's problem does not define g_yy, with differences of
+    g_y.
+
+    Parameters
+    ----------
+    oracle : Oracle
+        The problem's oracles; the calls made here are not counted.
+    x : array of shape (m, p)
+        A row for each agent of this rank.
+    y : array of shape (m, q)
+    where, remedy : str
+        How an error begins and ends.
+
+    Raises
+    ------
+    UserError
+        Where g_yy vanishes at the start or is not finite.
+    """
+    o = oracle.twin().full()
+    m, q = y.shape
+    lacking = [getattr(problem, "g_yy", None) is None for problem in oracle.problems]
+    by_differences = bool(oracle.agents.allreduce_sum(np.array([any(lacking)], int))[0])
+    reach = np.sqrt(np.finfo(y.dtype).eps) * (1 + _norms(host(y))[:, None]).astype(y.dtype)
+    start = np.random.default_rng(0).standard_normal((1, q)).astype(y.dtype)
+    v = np.repeat(start, m, axis=0)
+    at_y = host(o.g_y(x, y)) if by_differences else None
+    for _ in range(POWER_ITERATIONS):
+        sizes = _norms(v)
+        v = v / np.where(sizes > 0, sizes, 1)[:, None].astype(v.dtype)
+        if at_y is None:
+            v = host(o.g_yy(x, y, v))
+        else:
+            v = (host(o.g_y(x, y + reach * v)) - at_y) / reach
+    largest = float(oracle.agents.gather(_norms(v)).max())
     if not 0 < largest < np.inf:
-        mistake = UserError(f"method.L: g_yy at the start gives {largest:g}, no curvature to scale by; "
-                            "give L, the largest curvature of g in y")
-        mistake.agreed = True                                                   # every rank knows the same number
-        raise mistake
-    return largest
+        error = UserError(
+            f"{where}: g_yy at the start gives {largest:g}, no curvature to scale by; {remedy}"
+        )
+        raise_on_all_ranks(error)  # every rank has the same number
+    return Curvature(largest, (POWER_ITERATIONS + (at_y is not None)) * oracle.agents.n)
+
+
+def _norms(rows: Float[Array, "m q"]) -> Float[Array, " m"]:
+    """Return the norm of each row, in float64."""
+    return np.sqrt([float(row @ row) for row in rows])

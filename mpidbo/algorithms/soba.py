@@ -11,13 +11,13 @@ Dagréou et al., NeurIPS 2022; the published code writes v = -z.
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .base import Claims
+from .base import Complexity
 from .sparkle import Sparkle
 
 
 @dataclass(frozen=True, kw_only=True)
 class Soba(Sparkle):
-    """SOBA, as if one machine held all data: SPARKLE with strategy `centralized` and schedule `jacobi`."""
+    """SOBA, as if one machine held all data: SPARKLE over averages, with schedule `jacobi`."""
 
     source: ClassVar[str] = "Dagréou et al., NeurIPS 2022"
-    claims: ClassVar[Claims | None] = None
+    complexity: ClassVar[Complexity | None] = None

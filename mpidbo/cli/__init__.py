@@ -1,5 +1,5 @@
 """The command `mpidbo`, one file or folder for each command."""
 
-from .program import main, parser, world
+import lazy_loader
 
-__all__ = ["main", "parser", "world"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,101 +1,206 @@
-"""How a message travels and is summed, planned once for each shape: below the verb `W @`."""
+"""Routes of a message on the CPU: how it is exchanged and summed, planned once for each shape.
 
-from dataclasses import dataclass
+Which route a message takes depends on its width alone, never on the number of ranks, and every
+route adds the terms of a row in agent order, so that a trajectory does not depend on the number of
+ranks.
+"""
+
+from abc import ABC, abstractmethod
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from numpy.typing import DTypeLike
 from scipy.sparse import csr_array
 
-from ..parallel.agents import Agents
-from ..parallel.backend import Host, host
-from ..parallel.collectives import Exchange, neighbor_alltoallv, scatter, scatterv
-from ..parallel.memory import Pool, aligned
+from .._types import Array, Float
+from ..parallel import Agents, Exchange, Host, Pool, aligned, host, neighbor_alltoallv
+from .neighbours import Links
 
-try:  # the kernel behind csr_array @, into a kept buffer and without its checks
+if TYPE_CHECKING:
+    from mpi4py.MPI import Distgraphcomm
+
+try:  # the kernel behind `csr_array @`, which fills a given buffer and checks nothing
     from scipy.sparse._sparsetools import csr_matvecs
 except ImportError:
     csr_matvecs = None
 
-Array = Any
+Arrays: TypeAlias = tuple[Float[Array, "m d"], ...]
+"""A message: arrays with one row for each agent of this rank."""
+Terms: TypeAlias = list[tuple[int, Any]]
+"""The terms (column, weight) of a row of a matrix, in agent order."""
+MAX_NARROW_WIDTH = 1 << 14
+"""Floats per row of a message up to which it is packed into one buffer and mixed by one product."""
+BLOCK_FLOATS = 1 << 15
+"""Floats of a long row that are summed at a time, so that they stay in the cache."""
 
-WIDE = 1 << 14
-"""Floats per row from which mixing runs in blocks that fit the cache, and messages leave from where they stand."""
-BLOCK = 1 << 15
 
+class Route(ABC):
+    """A plan by which messages of given widths are exchanged and summed.
 
-class Route:
-    """How messages of these widths travel and are summed: over `links`, along `graph`, with this rank's rows of W.
+    Parameters
+    ----------
+    widths : list of int
+        Floats per row of each array of a message.
+    dtype : dtype
+        Type of the floats.
 
-    `links` and `graph` are None where all agents are in one process.
+    Attributes
+    ----------
+    width : int
+        Floats per row of all arrays together.
+    bytes : int
+        Bytes of them that travel.
+    slots : list of slice
+        The columns of each array in a row of the whole message.
+    calls : int
+        Messages so far.
     """
 
-    def __init__(self, widths: list[int], W: csr_array, links: "Links | None" = None, graph: Any = None) -> None:
-        self.widths, self.links, self.graph = widths, links, graph
-        self.m: int = W.shape[0]
-        self.columns: int = W.shape[1]
-        self.dtype: Any = W.dtype
-        self.calls, self.width = 0, sum(widths)
-        ends = np.cumsum([0, *self.widths]).tolist()
-        self.slots = [slice(a, b) for a, b in pairwise(ends)]
+    def __init__(self, widths: list[int], dtype: DTypeLike) -> None:
+        self.widths, self.dtype = widths, np.dtype(dtype)
+        self.width = sum(widths)
+        self.bytes = self.width * self.dtype.itemsize
+        self.calls = 0
+        ends = np.cumsum([0, *widths]).tolist()
+        self.slots = [slice(start, end) for start, end in pairwise(ends)]
 
-    def mix(self, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
-        raise AssertionError("each kind of plan mixes in its own way")
+    @abstractmethod
+    def mix(self, arrays: Arrays) -> Arrays:
+        """Return W @ each array; collective over the ranks."""
 
     def reweigh(self) -> None:
-        """The entries of W are others now, its zeros where they were."""
+        """Take over new entries of the matrices; their zeros are where they were."""
+        return
 
     def close(self) -> None:
-        pass
+        """Free what the MPI library holds."""
+        return
+
+
+class MatrixRoute(Route):
+    """A route that sums with this rank's rows of mixing matrices.
+
+    Parameters
+    ----------
+    widths : list of int
+        Floats per row of each array of a message.
+    matrices : list of csr_array of shape (m, m + r)
+        For each array this rank's rows of W, or of A or B, over its own rows and those that it
+        receives; all have the same entries.
+    links : Links, optional
+        The rows to exchange; None where all agents are in one process.
+    graph : mpi4py communicator, optional
+        The graph of the ranks; None where all agents are in one process.
+    """
+
+    def __init__(
+        self,
+        widths: list[int],
+        matrices: list[csr_array],
+        links: Links | None = None,
+        graph: "Distgraphcomm | None" = None,
+    ) -> None:
+        super().__init__(widths, matrices[0].dtype)
+        self.matrices, self.links, self.graph = matrices, links, graph
+        self.m: int = matrices[0].shape[0]
+        self.columns: int = matrices[0].shape[1]
 
 
 class Central(Route):
-    """Gather and average: rows of the message are added in agent order."""
+    """The average over all agents: rows are gathered and added in agent order.
 
-    def __init__(self, widths: list[int], agents: Agents, backend: Host) -> None:
-        self.widths, self.agents, self.backend, self.calls, self.width = widths, agents, backend, 0, sum(widths)
-        ends = np.cumsum([0, *widths]).tolist()
-        self.slots = [slice(a, b) for a, b in pairwise(ends)]
+    Parameters
+    ----------
+    widths : list of int
+        Floats per row of each array of a message.
+    dtype : dtype
+        Type of the floats.
+    agents : Agents
+    backend : Host
+        Where the arrays of a message are.
+    """
 
-    def mix(self, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
-        rows = host(arrays[0]) if len(arrays) == 1 else np.concatenate([host(a) for a in arrays], axis=1)
+    def __init__(self, widths: list[int], dtype: DTypeLike, agents: Agents, backend: Host) -> None:
+        super().__init__(widths, dtype)
+        self.agents, self.backend = agents, backend
+
+    def mix(self, arrays: Arrays) -> Arrays:
+        on_host = [host(array) for array in arrays]
+        rows = on_host[0] if len(on_host) == 1 else np.concatenate(on_host, axis=1)
         mean = self.agents.mean(rows)
-        return tuple(self.backend.rows(np.repeat(mean[None, slot], len(rows), axis=0)) for slot in self.slots)
+        m = len(rows)
+        return tuple(
+            self.backend.rows(np.repeat(mean[None, slot], m, axis=0)) for slot in self.slots
+        )
 
 
-class Narrow(Route):
-    """Short rows: all in one kept buffer, own rows first, and one sparse product."""
+class Narrow(MatrixRoute):
+    """Short rows: packed into one buffer, own rows first, and mixed by one sparse product."""
 
-    def __init__(self, widths: list[int], W: csr_array, links: "Links | None" = None, graph: Any = None) -> None:
-        super().__init__(widths, W, links, graph)
-        self.W, self.indptr, self.indices, self.data = W, W.indptr, W.indices, W.data
+    def __init__(
+        self,
+        widths: list[int],
+        matrices: list[csr_array],
+        links: Links | None = None,
+        graph: "Distgraphcomm | None" = None,
+    ) -> None:
+        super().__init__(widths, matrices, links, graph)
+        self.by_one_matrix = all(matrix is matrices[0] for matrix in matrices)
         if links is not None:
             self.rows = aligned((self.columns, self.width), self.dtype)
-            self.own = self.rows[:self.m]
+            self.own = self.rows[: self.m]
             self.packed, send = links.outgoing(self.own)
-            self.exchange = Exchange(graph, send, links.incoming(self.rows[self.m:]))
+            self.exchange = Exchange(graph, send, links.incoming(self.rows[self.m :]))
 
-    def mix(self, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
+    def mix(self, arrays: Arrays) -> Arrays:
         if self.links is None:
-            return tuple([self._product(np.ascontiguousarray(a, self.dtype), a.shape[1]) for a in arrays])
+            return tuple(
+                [
+                    self._product(matrix, np.ascontiguousarray(a, self.dtype), a.shape[1])
+                    for matrix, a in zip(self.matrices, arrays, strict=True)
+                ]
+            )
         if len(arrays) == 1:
             self.own[...] = arrays[0]
         else:
-            for slot, a in zip(self.slots, arrays, strict=True):
-                self.own[:, slot] = a
+            for slot, array in zip(self.slots, arrays, strict=True):
+                self.own[:, slot] = array
         if self.packed is not None:
+            # With mode "raise" numpy would copy through a buffer of its own.
             np.take(self.own, self.links.rows, axis=0, out=self.packed, mode="clip")
         self.exchange()
-        mixed = self._product(self.rows, self.width)
+        if not self.by_one_matrix:
+            return tuple(
+                [
+                    self._product(matrix, np.ascontiguousarray(self.rows[:, slot]), width)
+                    for matrix, slot, width in zip(
+                        self.matrices, self.slots, self.widths, strict=True
+                    )
+                ]
+            )
+        mixed = self._product(self.matrices[0], self.rows, self.width)
         if len(arrays) == 1:
             return (mixed,)
         return tuple([np.ascontiguousarray(mixed[:, slot]) for slot in self.slots])
 
-    def _product(self, rows: Array, width: int) -> Array:
+    def _product(
+        self, matrix: csr_array, rows: Float[Array, "m_and_r d"], width: int
+    ) -> Float[Array, "m d"]:
+        """Return the product of a matrix and rows in a new array."""
         if csr_matvecs is None:
-            return self.W @ rows
-        mixed = np.zeros((self.m, width), self.dtype)
-        csr_matvecs(self.m, self.columns, width, self.indptr, self.indices, self.data, rows.reshape(-1), mixed.reshape(-1))
+            return matrix @ rows
+        mixed = np.zeros((self.m, width), self.dtype)  # the kernel adds to it
+        csr_matvecs(
+            self.m,
+            self.columns,
+            width,
+            matrix.indptr,
+            matrix.indices,
+            matrix.data,
+            rows.reshape(-1),
+            mixed.reshape(-1),
+        )
         return mixed
 
     def close(self) -> None:
@@ -103,125 +208,80 @@ class Narrow(Route):
             self.exchange.close()
 
 
-class Wide(Route):
-    """Long rows: sent from where they stand and summed in blocks that stay in the cache."""
+class Wide(MatrixRoute):
+    """Long rows: one array is sent without a copy; sums run in blocks that stay in the cache."""
 
-    def __init__(self, widths: list[int], W: csr_array, links: "Links | None" = None, graph: Any = None) -> None:
-        super().__init__(widths, W, links, graph)
-        self.W = W
+    def __init__(
+        self,
+        widths: list[int],
+        matrices: list[csr_array],
+        links: Links | None = None,
+        graph: "Distgraphcomm | None" = None,
+    ) -> None:
+        super().__init__(widths, matrices, links, graph)
         self.reweigh()
-        self.work = aligned((BLOCK,), self.dtype)
+        self.work = aligned((BLOCK_FLOATS,), self.dtype)
         self.pools = {width: Pool((self.m, width), self.dtype) for width in self.widths}
         if links is not None:
-            self.kept = aligned((self.m, self.width), self.dtype) if len(widths) > 1 else None
+            shape = (self.m, self.width)
+            self.kept = aligned(shape, self.dtype) if len(widths) > 1 else None
             self.received = aligned((len(links.theirs), self.width), self.dtype)
             self.incoming = links.incoming(self.received)
-            self.packed, (_, self.counts) = links.outgoing(np.empty((self.m, self.width), self.dtype))
+            # The empty array stands for the message, which is sent from where it is.
+            self.packed, (_, self.counts) = links.outgoing(np.empty(shape, self.dtype))
 
     def reweigh(self) -> None:
-        W = self.W
-        self.terms = [[(int(j), w) for j, w in zip(W.indices[a:b], W.data[a:b], strict=True)]
-                      for a, b in pairwise(W.indptr)]
+        terms = {id(matrix): _terms(matrix) for matrix in self.matrices}
+        self.terms = [terms[id(matrix)] for matrix in self.matrices]
 
-    def mix(self, arrays: tuple[Array, ...]) -> tuple[Array, ...]:
-        arrays = tuple([np.ascontiguousarray(a, self.dtype) for a in arrays])
+    def mix(self, arrays: Arrays) -> Arrays:
+        arrays = tuple([np.ascontiguousarray(array, self.dtype) for array in arrays])
         if self.links is None:
-            return tuple([self._sum([*a]) for a in arrays])
+            return tuple(
+                [
+                    self._sum(terms, [*array])
+                    for terms, array in zip(self.terms, arrays, strict=True)
+                ]
+            )
         if self.kept is None:
             own = arrays[0]
         else:
             own = self.kept
-            for slot, a in zip(self.slots, arrays, strict=True):
-                own[:, slot] = a
+            for slot, array in zip(self.slots, arrays, strict=True):
+                own[:, slot] = array
+        send = own
         if self.packed is not None:
-            np.take(own, self.links.rows, axis=0, out=self.packed, mode="clip")
-        neighbor_alltoallv(self.graph, [own if self.packed is None else self.packed, self.counts], self.incoming)
-        return tuple([self._sum([*own[:, slot], *self.received[:, slot]]) for slot in self.slots])
+            send = np.take(own, self.links.rows, axis=0, out=self.packed, mode="clip")
+        neighbor_alltoallv(self.graph, [send, self.counts], self.incoming)
+        return tuple(
+            [
+                self._sum(terms, [*own[:, slot], *self.received[:, slot]])
+                for terms, slot in zip(self.terms, self.slots, strict=True)
+            ]
+        )
 
-    def _sum(self, rows: list[Array]) -> Array:
+    def _sum(
+        self, terms_of_rows: list[Terms], rows: list[Float[Array, " d"]]
+    ) -> Float[Array, "m d"]:
+        """Return the sums of weighted rows, own rows first, in an array of the pool."""
         width = rows[0].size
         mixed = self.pools[width].take()
-        for a in range(0, width, BLOCK):
-            b = min(a + BLOCK, width)
-            work = self.work[:b - a]
-            for terms, row in zip(self.terms, mixed, strict=True):
+        for start in range(0, width, BLOCK_FLOATS):
+            end = min(start + BLOCK_FLOATS, width)
+            work = self.work[: end - start]
+            for terms, row in zip(terms_of_rows, mixed, strict=True):
                 (j, w), *others = terms
-                block = row[a:b]
-                np.multiply(rows[j][a:b], w, out=block)
+                block = row[start:end]
+                np.multiply(rows[j][start:end], w, out=block)
                 for j, w in others:
-                    np.multiply(rows[j][a:b], w, out=work)
+                    np.multiply(rows[j][start:end], w, out=work)
                     np.add(block, work, out=block)
         return mixed
 
 
-@dataclass(frozen=True)
-class Links:
-    """Which rows cross between this rank and its neighbours, and W's rows over (own rows, received rows)."""
-
-    W: csr_array
-    sources: list[int]
-    destinations: list[int]
-    theirs: list[int]
-    received: list[int]
-    sent: list[list[int]]
-
-    @property
-    def rows(self) -> list[int]:
-        """Own rows in the order in which they are packed."""
-        return [row for rows in self.sent for row in rows]
-
-    def incoming(self, buffer: Array) -> list[Any]:
-        width = buffer.shape[1]
-        starts = np.cumsum([0, *self.received]).tolist()
-        return [buffer, ([c * width for c in self.received], [s * width for s in starts[:-1]])]
-
-    def outgoing(self, own: Array) -> tuple[Array | None, list[Any]]:
-        """The packing buffer, where one is needed, and MPI's send argument: a buffer with (counts, displacements).
-
-        Nothing is packed when the rows for each neighbour are consecutive.
-        """
-        width = own.shape[1]
-        counts = [len(rows) * width for rows in self.sent]
-        if all(rows[-1] - rows[0] + 1 == len(rows) for rows in self.sent):
-            return None, [own, (counts, [rows[0] * width for rows in self.sent])]
-        packed = aligned((len(self.rows), width), own.dtype)
-        return packed, [packed, (counts, np.cumsum([0, *counts]).tolist()[:-1])]
-
-
-def spread(W: csr_array | None, agents: Agents) -> csr_array:
-    """Rank 0's W on every rank, without the entries that are neither in a row nor in a column of the rank's agents."""
-    comm, parts = agents.comm, []
-    if W is not None and agents.rank == 0:
-        columns = W.tocsc()
-        for first, last in pairwise(agents.bounds):
-            own, other = W[first:last].tocoo(), columns[:, first:last].tocoo()
-            far = (other.row < first) | (other.row >= last)
-            parts.append(np.stack([np.concatenate(part) for part in (
-                (own.row + first, other.row[far]), (own.col, other.col[far] + first), (own.data, other.data[far]))], axis=1))
-    size = np.empty(1, np.int64)
-    scatter(comm, np.array([part.size for part in parts]) if parts else None, size)
-    mine = np.empty((size[0] // 3, 3))
-    scatterv(comm, [np.concatenate(parts), [part.size for part in parts]] if parts else None, mine)
-    i, j = mine[:, :2].T.astype(np.int32)
-    return csr_array((mine[:, 2], (i, j)), shape=(agents.n, agents.n))
-
-
-def links(W: csr_array, agents: Agents) -> Links:
-    """From the rows and columns of this rank's agents in W."""
-    first, last = agents.first, agents.last
-    mine = W[first:last]
-    needed = np.unique(mine.indices)
-    theirs = [int(j) for j in needed if not first <= j < last]
-    place = {j: j - first for j in range(first, last)} | {j: agents.m + i for i, j in enumerate(theirs)}
-    local = csr_array((mine.data, np.array([place[int(j)] for j in mine.indices], np.int32),
-                       mine.indptr.astype(np.int32)), shape=(agents.m, agents.m + len(theirs)))
-    owners = [agents.owner(j) for j in theirs]
-    sources = sorted(set(owners))
-    into = W[:, first:last].tocoo()  # who needs my rows
-    wanted: dict[int, set[int]] = {}
-    for i, j in zip(*into.coords, strict=True):
-        if not first <= i < last:
-            wanted.setdefault(agents.owner(int(i)), set()).add(int(j))
-    destinations = sorted(wanted)
-    return Links(local, sources, destinations, theirs, [owners.count(s) for s in sources],
-                  [sorted(wanted[d]) for d in destinations])
+def _terms(matrix: csr_array) -> list[Terms]:
+    """Return the terms of each row of a matrix."""
+    return [
+        [(int(j), w) for j, w in zip(matrix.indices[a:b], matrix.data[a:b], strict=True)]
+        for a, b in pairwise(matrix.indptr)
+    ]

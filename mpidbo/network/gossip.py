@@ -1,70 +1,99 @@
-"""`W @ s`: the only communication verb.
+"""The gossip operator `W @ s`, the only communication primitive.
 
-A `Gossip` mixes the rows of the agents hosted by this rank with those of their neighbours. It takes an array of shape
-(m, d); or a strategy's generator, where `yield s` means W @ s; or a tuple of these, in lock-step: every round of all of
-them travels in one message per neighbour. The sum behind each row runs in agent order with the same kernel however
-many ranks there are, so a trajectory does not depend on the number of ranks, to the bit.
+A gossip operator mixes the rows of the agents that this rank hosts with those of their neighbours.
+It takes an array of shape (m, d); or a strategy's generator, where `yield s` means W @ s; or a
+tuple of these, in lock-step: each round of all of them is one message per neighbour. The sum behind
+each row runs in agent order with the same kernel on any number of ranks, so that a trajectory does
+not depend on the number of ranks, to the bit.
 """
 
-from collections.abc import Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Iterable, Mapping
 from time import perf_counter
 from types import GeneratorType
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import DTypeLike
 from scipy.sparse import csr_array
 
 from ..errors import UserError
-from ..parallel.agents import Agents
-from ..parallel.backend import HOST, Cuda, Host
-from ..parallel.collectives import create_graph, free
-from . import gpu_exchange as staging
-from .exchange import WIDE, Central, Narrow, Route, Wide, links, spread
+from ..parallel import HOST, Agents, Cuda, Host, create_graph, free, raise_on_all_ranks
+from . import gpu_exchange
+from .compressed import Compressed, Keys
+from .compressors import Compressor
+from .exchange import MAX_NARROW_WIDTH, Narrow, Route, Wide
+from .neighbours import Links, links, spread
+from .stochastic import Product
 
-if TYPE_CHECKING:  # networkx is for the rank that makes a topology
+if TYPE_CHECKING:
+    from mpi4py.MPI import Distgraphcomm
+
     from .topology import Topology
-
-Array = Any
 
 
 class Sent(NamedTuple):
-    """What all agents together send: floats and messages over the edges of the graph, and rounds."""
+    """What all agents together sent: floats, messages and bytes over edges, and rounds."""
 
     floats: int
     messages: int
     rounds: int
+    bytes: int
+
+    @classmethod
+    def total(cls, counts: "Iterable[Sent]") -> "Sent":
+        """Return the sums of counts."""
+        return cls(*map(sum, zip(cls(0, 0, 0, 0), *counts, strict=True)))
 
 
-class Gossip:
-    """`W @ s` for the agents of this rank; `close` frees what the MPI library holds.
+_Running: TypeAlias = tuple[int, Generator[Any, Any, Any] | None, Any]
+"""Of a step in lock-step: its place, its generator or None, and its message of this round."""
 
-    The topology is rank 0's, which tells the others their rows and columns of W; they may have None. Raises UserError when
-    the ranks give messages of different sizes.
+
+class MixingOperator(ABC):
+    """Base class of the operators `W @ s` on the rows of this rank's agents; collective.
+
+    Parameters
+    ----------
+    topology : Topology or None
+        The mixing matrix, on rank 0; the other ranks may have None.
+    agents : Agents
+        The distribution of agents over ranks.
+    dtype : dtype, default float64
+        Type of the messages.
+    backend : Host, default HOST
+        Where the arrays of a message are.
+
+    Attributes
+    ----------
+    seconds : float
+        Time spent in `W @` so far.
+    edges : int
+        Messages of all agents in a round.
+    keys : Keys
+        From which compressors derive random numbers.
     """
 
-    failing: ClassVar[bool] = False
-    """Whether W changes from iteration to iteration, and wants to be told of each (`at`)."""
-    lost = Sent(0, 0, 0)
-    """Of `sent`, what was on its way to this rank's agents over links that failed."""
+    changes: ClassVar[bool] = False
+    """Whether W changes from iteration to iteration, so that `at` has to be called at each."""
 
-    def __init__(self, topology: "Topology | None", agents: Agents, dtype: Any = np.float64, backend: Host = HOST) -> None:
-        self._begin(agents, dtype, backend, topology.edges if topology else 0)
-        self._links, self._graph = None, None
-        W = topology.W if topology else None
-        if agents.comm is not None:
-            self._links = links(spread(W, agents), agents)
-            self._graph = create_graph(agents.comm, self._links.sources, self._links.destinations, reorder=False)
-            W = self._links.W
-        assert W is not None
-        self._W = csr_array((W.data.astype(self.dtype), W.indices, W.indptr), shape=W.shape)
-        if isinstance(backend, Cuda) and backend.buffers == "device" and self._links is not None:
-            staging.verify(self._W, backend, self._links, self._graph, agents.comm, agents.first)
-
-    def _begin(self, agents: Agents, dtype: Any, backend: Host, edges: int) -> None:
-        self.agents, self.dtype, self.backend, self.m = agents, np.dtype(dtype), backend, agents.m
-        self.edges = int(agents.told(str(edges)))
+    def __init__(
+        self,
+        topology: "Topology | None",
+        agents: Agents,
+        dtype: DTypeLike = np.float64,
+        backend: Host = HOST,
+    ) -> None:
+        self.agents, self.m = agents, agents.m
+        self.dtype, self.backend = np.dtype(dtype), backend
+        self.edges = int(agents.bcast_text(str(topology.edges if topology else 0)))
         self.seconds = 0.0
-        self._routes: dict[Any, Route] = {}
+        self.keys = Keys()
+
+    @property
+    @abstractmethod
+    def neighbours(self) -> set[int]:
+        """The ranks with which this one exchanges messages."""
 
     def __matmul__(self, what: Any) -> Any:
         if type(what) is GeneratorType:
@@ -75,156 +104,296 @@ class Gossip:
             except StopIteration as stop:
                 return stop.value
         if type(what) is tuple:
-            return self._together(what)
+            return self._lockstep(what)
         return self.mix(what)
 
-    def _together(self, steps: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _lockstep(self, steps: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Mix arrays and run generators together, one message for each round of all."""
         results: list[Any] = list(steps)
-        live: list[tuple[int, Any, Any]] = [(i, step, step.send(None)) if type(step) is GeneratorType else (i, None, step)
-                for i, step in enumerate(steps)]
-        while live:
-            flat: list[Array] = []
-            for _, _, message in live:
-                flat.extend(message) if type(message) is tuple else flat.append(message)
-            mixed = iter(self.mix(tuple(flat)))
-            still: list[tuple[int, Any, Any]] = []
-            for i, step, message in live:
-                answer = tuple(next(mixed) for _ in message) if type(message) is tuple else next(mixed)
+        running: list[_Running] = [
+            (i, step, step.send(None)) if type(step) is GeneratorType else (i, None, step)
+            for i, step in enumerate(steps)
+        ]
+        while running:
+            # A generator may also yield a tuple of arrays; all of them become one flat message.
+            arrays: list[Any] = []
+            for _, _, message in running:
+                if type(message) is tuple:
+                    arrays.extend(message)
+                else:
+                    arrays.append(message)
+            mixed = iter(self.mix(tuple(arrays)))
+            still_running: list[_Running] = []
+            for i, step, message in running:
+                if type(message) is tuple:
+                    answer: Any = tuple(next(mixed) for _ in message)
+                else:
+                    answer = next(mixed)
                 if step is None:
                     results[i] = answer
                     continue
                 try:
-                    still.append((i, step, step.send(answer)))
+                    still_running.append((i, step, step.send(answer)))
                 except StopIteration as stop:
                     results[i] = stop.value
-            live = still
+            running = still_running
         return tuple(results)
 
+    @abstractmethod
     def mix(self, message: Any) -> Any:
-        """W @ an array, or each of a tuple of arrays in one message."""
-        began = perf_counter()
-        several = type(message) is tuple
-        key = tuple([a.shape for a in message]) if several else message.shape
-        route = self._routes.get(key)
-        if route is None:
-            route = self._routes[key] = self._route([a.shape for a in message] if several else [message.shape])
-        route.calls += 1
-        mixed = route.mix(message if several else (message,))
-        self.seconds += perf_counter() - began
-        return mixed if several else mixed[0]
+        """Return W @ an array, or W @ each of a tuple of arrays, sent as one message; collective.
 
-    def _route(self, shapes: list[tuple[int, int]]) -> Route:
-        wrong = next((f"W @ s: s has shape {shape}, expected ({self.m}, d), one row for each agent of this rank"
-                      for shape in shapes if len(shape) != 2 or shape[0] != self.m), "")
-        said = self.agents.texts(wrong or "+".join(str(shape[1]) for shape in shapes))
-        for rank, theirs in enumerate(said):
-            if theirs != said[0] or theirs.startswith("W"):
-                mistake = UserError(theirs if theirs.startswith("W") else f"W @ s: rank {rank} sends rows of {theirs} floats, "
-                                    f"rank 0 of {said[0]}; make dims the same on every agent")
-                mistake.agreed = True                    # every rank was told all
-                raise mistake
-        return self._planned([shape[1] for shape in shapes])
+        Parameters
+        ----------
+        message : array of shape (m, d), or tuple of such arrays
+            `A @ s` or `B @ s` in place of an array s is mixed by A or B in place of W; `C @ s` is
+            compressed.
 
-    def _planned(self, widths: list[int]) -> Route:
-        if isinstance(self.backend, Cuda):
-            return staging.route(widths, self._W, self.backend, self._links, self._graph)
-        return (Wide if sum(widths) > WIDE else Narrow)(widths, self._W, self._links, self._graph)
+        Returns
+        -------
+        array of shape (m, d), or tuple of such arrays
+            New arrays; for `C @ s` a pair of them, C(s) and W @ C(s).
+
+        Raises
+        ------
+        UserError
+            An array does not have one row for each agent of this rank, or the widths differ between
+            ranks.
+        """
 
     def at(self, k: int) -> None:
-        """From here on it is iteration k, which changes nothing unless links fail."""
+        """Begin iteration k; W changes with it only where links fail or graphs change."""
+        self.keys.begin(k)
 
     @property
-    def neighbours(self) -> set[int]:
-        """The ranks with which this one exchanges messages."""
-        return set() if self._links is None else {*self._links.sources, *self._links.destinations}
-
-    @property
+    @abstractmethod
     def sent(self) -> Sent:
-        """What all agents have sent so far, had no link failed."""
-        routes = self._routes.values()
-        calls = sum(route.calls for route in routes)
-        return Sent(self.edges * sum(route.calls * route.width for route in routes), self.edges * calls, calls)
-
-    def close(self) -> None:
-        """Free requests and the graph communicator; collective."""
-        for route in self._routes.values():
-            route.close()
-        self._routes.clear()
-        if self._graph is not None:
-            free(self._graph)
-            self._graph = None
-
-
-class Average(Gossip):
-    """J = 11'/n in place of W: rows gathered and added in agent order, the mean on every row."""
-
-    def __init__(self, topology: "Topology | None", agents: Agents, dtype: Any = np.float64, backend: Host = HOST) -> None:
-        self._begin(agents, dtype, backend, topology.edges if topology else 0)
-        self._graph = None
-
-    @property
-    def neighbours(self) -> set[int]:
-        return {*range(self.agents.size)} - {self.agents.rank}
-
-    def _planned(self, widths: list[int]) -> Route:
-        if isinstance(self.backend, Cuda) and self.agents.comm is None:
-            return staging.Mean(widths, self.agents.n, self.dtype, self.backend)
-        return Central(widths, self.agents, self.backend)
-
-
-class Levels:
-    """W for each level: W.x, W.y, W.z.
-
-    `W @ (a, b, c)` is a step of all levels, in their order, at once: levels that share a topology share their messages.
-    What follows the third travels with z.
-    """
-
-    def __init__(self, x: Gossip, y: Gossip, z: Gossip) -> None:
-        self.x, self.y, self.z = x, y, z
-        self.distinct = list({id(w): w for w in (x, y, z)}.values())
-        self.failing = [w for w in self.distinct if w.failing]
-        self._groups: dict[int, list[tuple[Gossip, list[int]]]] = {}
-
-    @classmethod
-    def of(cls, levels: Iterable[Gossip]) -> "Levels":
-        """Of the levels that a method has, of which the last stands for those that it has not."""
-        found = [*levels]
-        return cls(*(found + found[-1:] * 2)[:3])
-
-    def __matmul__(self, steps: tuple[Any, ...]) -> tuple[Any, ...]:
-        if len(self.distinct) == 1:
-            return self.x @ steps
-        results: list[Any] = [None] * len(steps)
-        for w, places in self._grouped(len(steps)):
-            for i, result in zip(places, w @ tuple([steps[i] for i in places]), strict=True):
-                results[i] = result
-        return tuple(results)
-
-    def _grouped(self, count: int) -> list[tuple[Gossip, list[int]]]:
-        """Of so many steps, which go over each topology."""
-        if count not in self._groups:
-            owners = [(self.x, self.y, self.z)[min(i, 2)] for i in range(count)]
-            groups = [(w, [i for i, owner in enumerate(owners) if owner is w]) for w in self.distinct]
-            self._groups[count] = [(w, places) for w, places in groups if places]
-        return self._groups[count]
-
-    def at(self, k: int) -> None:
-        """From here on it is iteration k."""
-        for w in self.failing:
-            w.at(k)
-
-    @property
-    def seconds(self) -> float:
-        return sum(w.seconds for w in self.distinct)
-
-    @property
-    def sent(self) -> Sent:
-        return Sent(*map(sum, zip(*(w.sent for w in self.distinct), strict=True)))
+        """What all agents have sent so far, as if no link had failed."""
 
     @property
     def lost(self) -> Sent:
-        return Sent(*map(sum, zip(*(w.lost for w in self.distinct), strict=True)))
+        """Of `sent`, what was addressed to this rank's agents over links that failed."""
+        return Sent(0, 0, 0, 0)
+
+    def reset(self) -> None:
+        """Count from zero what is sent, and the time that it takes."""
+        self.seconds = 0.0
+
+    @abstractmethod
+    def close(self) -> None:
+        """Free what the MPI library holds; collective."""
+
+
+class RoutedOperator(MixingOperator):
+    """A mixing operator that plans a route for the messages of each shape when it first meets it.
+
+    Parameters
+    ----------
+    topology, agents, dtype, backend
+        As of `MixingOperator`.
+    """
+
+    def __init__(
+        self,
+        topology: "Topology | None",
+        agents: Agents,
+        dtype: DTypeLike = np.float64,
+        backend: Host = HOST,
+    ) -> None:
+        super().__init__(topology, agents, dtype, backend)
+        self._routes: dict[Any, Route] = {}
+
+    @abstractmethod
+    def _planned(
+        self,
+        widths: list[int],
+        weights: tuple[str, ...],
+        compressors: tuple[Compressor | None, ...],
+    ) -> Route:
+        """Plan the route of messages of arrays with these widths.
+
+        Each is mixed by the weights of its place, and compressed unless there is None.
+        """
+
+    def mix(self, message: Any) -> Any:
+        began = perf_counter()
+        several = type(message) is tuple
+        parts = message if several else (message,)
+        # Of lists: a generator expression costs more, and this runs in every round.
+        weights = tuple([part.weights if type(part) is Product else "W" for part in parts])
+        forms = tuple([part.compressor if type(part) is Product else None for part in parts])
+        arrays = tuple([part.array if type(part) is Product else part for part in parts])
+        key = (weights, forms, tuple([array.shape for array in arrays]))
+        route = self._routes.get(key)
+        if route is None:
+            route = self._routes[key] = self._agreed_route(*key)
+        self._count(route)
+        mixed = route.mix(arrays)
+        self.seconds += perf_counter() - began
+        return mixed if several else mixed[0]
+
+    def _count(self, route: Route) -> None:
+        """Count a message that is about to take this route."""
+        route.calls += 1
+
+    def _agreed_route(
+        self,
+        weights: tuple[str, ...],
+        compressors: tuple[Compressor | None, ...],
+        shapes: tuple[tuple[int, ...], ...],
+    ) -> Route:
+        """Plan a route once the ranks have compared their shapes; collective."""
+        report = self._shape_error(shapes) or "+".join(str(shape[1]) for shape in shapes)
+        reports = self.agents.allgather_text(report)
+        for rank, theirs in enumerate(reports):
+            if theirs.startswith("W"):  # an error: widths begin with a digit
+                raise_on_all_ranks(UserError(theirs))
+            if theirs != reports[0]:
+                error = UserError(
+                    f"W @ s: rank {rank} sends rows of {theirs} floats, rank 0 of {reports[0]}; "
+                    "make dims the same on every agent"
+                )
+                raise_on_all_ranks(error)
+        return self._planned([shape[1] for shape in shapes], weights, compressors)
+
+    def _shape_error(self, shapes: tuple[tuple[int, ...], ...]) -> str:
+        """Describe the first shape that is not (m, d), or return ""."""
+        for shape in shapes:
+            if len(shape) != 2 or shape[0] != self.m:
+                return (
+                    f"W @ s: s has shape {shape}, expected ({self.m}, d), one row for each agent "
+                    "of this rank"
+                )
+        return ""
+
+    @property
+    def sent(self) -> Sent:
+        routes = self._routes.values()
+        rounds = sum(route.calls for route in routes)
+        floats = sum(route.calls * route.width for route in routes)
+        size = sum(route.calls * route.bytes for route in routes)
+        return Sent(self.edges * floats, self.edges * rounds, rounds, self.edges * size)
+
+    def reset(self) -> None:
+        super().reset()
+        for route in self._routes.values():
+            route.calls = 0
 
     def close(self) -> None:
-        for w in self.distinct:
-            w.close()
+        for route in self._routes.values():
+            route.close()
+        self._routes.clear()
+
+
+class Gossip(RoutedOperator):
+    """`W @ s` over the edges of a topology; collective.
+
+    `W @ s` takes an array s of shape (m, d), one row for each agent that this rank hosts, and
+    returns the rows of the product, for which neighbours exchange their rows. A strategy's
+    generator `W @ step` runs with each `yield s` replaced by W @ s; a tuple of arrays and
+    generators runs in lock-step, one message per neighbour and round.
+
+    Parameters
+    ----------
+    topology : Topology or None
+        The mixing matrices, on rank 0, which sends the other ranks their rows and columns; these
+        may have None.
+    agents : Agents
+        The distribution of agents over ranks.
+    dtype : dtype, default float64
+        Type of the messages and of the entries of W.
+    backend : Host, default HOST
+        Where the arrays of a message are.
+    seed : int, default 0
+        Seed of the random numbers of compressors.
+
+    Raises
+    ------
+    UserError
+        The MPI library cannot send from device memory, though `run.buffers` is "device".
+
+    Notes
+    -----
+    Row i of the result is sum_j w_ij s_j over j in agent order, with the same kernel on any number
+    of ranks.
+    """
+
+    def __init__(
+        self,
+        topology: "Topology | None",
+        agents: Agents,
+        dtype: DTypeLike = np.float64,
+        backend: Host = HOST,
+        *,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(topology, agents, dtype, backend)
+        self.keys = Keys(seed)
+        self._links: Links | None = None
+        self._graph: Distgraphcomm | None = None
+        self._given: Mapping[str, csr_array] = topology.weights if topology else {}
+        matrices = self._given
+        if agents.comm is not None:
+            self._given = spread(self._given, agents)
+            self._links = links(self._given, agents)
+            # Without reordering, a rank keeps its number, and with it its agents.
+            self._graph = create_graph(
+                agents.comm, self._links.sources, self._links.destinations, reorder=False
+            )
+            matrices = self._links.matrices
+        self._matrices = {
+            name: csr_array((W.data.astype(self.dtype), W.indices, W.indptr), shape=W.shape)
+            for name, W in matrices.items()
+        }
+        if isinstance(backend, Cuda) and backend.buffers == "device" and self._links is not None:
+            W = next(iter(self._matrices.values()))
+            gpu_exchange.verify(W, backend, self._links, self._graph, agents.comm, agents.first)
+
+    @property
+    def neighbours(self) -> set[int]:
+        if self._links is None:
+            return set()
+        return {*self._links.sources, *self._links.destinations}
+
+    def _planned(
+        self,
+        widths: list[int],
+        weights: tuple[str, ...],
+        compressors: tuple[Compressor | None, ...],
+    ) -> Route:
+        matrices = [self._matrix(name) for name in weights]
+        kind = Wide if sum(widths) > MAX_NARROW_WIDTH else Narrow
+        if any(compressors):
+            agents = [*range(self.agents.first, self.agents.last)]
+            agents += self._links.theirs if self._links else []
+            return Compressed(
+                widths,
+                matrices,
+                compressors,
+                kind(widths, matrices),
+                agents,
+                self.keys,
+                self._links,
+                self._graph,
+                self.backend,
+            )
+        if isinstance(self.backend, Cuda):
+            return gpu_exchange.route(widths, matrices, self.backend, self._links, self._graph)
+        return kind(widths, matrices, self._links, self._graph)
+
+    def _matrix(self, name: str) -> csr_array:
+        """Return this rank's rows of W, A or B; a W, which is doubly stochastic, is all of them."""
+        found = self._matrices.get(name, self._matrices.get("W"))
+        if found is None:
+            error = UserError(
+                f"{name} @ s: the topology has {' and '.join(self._matrices)} alone; choose a "
+                "strategy that mixes by these, or a topology with other weights"
+            )
+            raise_on_all_ranks(error)
+        return found
+
+    def close(self) -> None:
+        super().close()
+        if self._graph is not None:
+            free(self._graph)
+            self._graph = None

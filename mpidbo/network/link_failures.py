@@ -1,68 +1,120 @@
-"""Gossip over links that fail: at iteration k an edge that drops carries nothing, its weight goes to both diagonals.
+"""Gossip over links that fail.
 
-W_k is symmetric and doubly stochastic at every k. Whether an edge drops is a function of (seed, edge, iteration) alone: both ends agree,
-every exchange of an iteration meets the same W_k, on any number of ranks and after a restart. Each edge has a SplitMix64 stream (Steele,
-Lea, Flood, OOPSLA 2014), whose k-th number one evaluates directly, for all edges at once.
+At iteration k an edge that fails carries nothing in either direction, and its weight goes to
+diagonal entries, so that sums stay one: of a symmetric W to both ends, of A to the agent that would
+have received, of B to the one that would have sent. Whether an edge fails is a function of
+(seed, edge, iteration) alone: both ends agree without a message, every exchange of an iteration
+uses the same W_k, on any number of ranks and in a resumed run.
+
+Each edge has a stream of SplitMix64, whose k-th number is computed directly, for all edges at once.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
-from ..parallel.agents import Agents
-from ..parallel.backend import HOST, Host
+from ..parallel import HOST, Agents, Host
+from .exchange import Route
 from .gossip import Gossip, Sent
+from .splitmix import BITS, GOLDEN_GAMMA, mix64
 
 if TYPE_CHECKING:
     from .topology import Topology
 
-Array = Any
 
-GOLDEN = 0x9E3779B97F4A7C15
+class FailingGossip(Gossip):
+    """`W_k @ s` for a topology whose edges fail independently at each iteration; collective.
 
+    A lost message travels over MPI all the same, with weight 0, but counts as `lost`.
 
-class Failing(Gossip):
-    """`W_k @ s` for a symmetric W whose edges drop with probability `drop` at each iteration; `at(k)` says at which one it is.
-
-    A lost message still travels over MPI, with weight 0, but is not counted as sent.
+    Parameters
+    ----------
+    topology, agents, dtype, backend
+        As of `Gossip`; W is symmetric, or there are A or B in its place.
+    drop : float
+        Probability with which an edge fails, at each iteration.
+    seed : int, default 0
+        Seed of the failures.
     """
 
-    failing = True
+    changes = True
 
-    def __init__(self, topology: "Topology | None", agents: Agents, dtype: Any = np.float64, backend: Host = HOST, *, drop: float,
-                 seed: int = 0) -> None:
-        super().__init__(topology, agents, dtype, backend)
-        W, everyone = self._W, np.arange(agents.n)
+    def __init__(
+        self,
+        topology: "Topology | None",
+        agents: Agents,
+        dtype: DTypeLike = np.float64,
+        backend: Host = HOST,
+        *,
+        drop: float,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(topology, agents, dtype, backend, seed=seed)
+        self._threshold = np.uint64(drop * 2.0**BITS)
+        self._of_seed = mix64(np.array([seed], np.uint64))
+        pattern = next(iter(self._matrices.values()))
+        column_agents = np.arange(agents.n)
         if self._links is not None:
-            everyone = np.concatenate([everyone[agents.first:agents.last], np.array(self._links.theirs, int)])
-        self._row = np.repeat(np.arange(self.m), np.diff(W.indptr))
-        to, of = self._row + agents.first, everyone[W.indices]
-        self._own, self._others = np.flatnonzero(to == of), np.flatnonzero(to != of)
-        self._weights, self._below = W.data.copy(), np.uint64(drop * 2.0**64)
-        low, high = (end(to, of)[self._others].astype(np.uint64) for end in (np.minimum, np.maximum))
-        self._streams = _mixed(_mixed(_mixed(np.array([seed], np.uint64)) + low) + high)
-        self._failed = 0
+            own = column_agents[agents.first : agents.last]
+            column_agents = np.concatenate([own, np.array(self._links.theirs, int)])
+        # an entry of W is w_ij for the receiver i and the sender j
+        self._row = np.repeat(np.arange(self.m), np.diff(pattern.indptr))
+        receiver, sender = self._row + agents.first, column_agents[pattern.indices]
+        self._diagonal = np.flatnonzero(receiver == sender)
+        self._edges = np.flatnonzero(receiver != sender)
+        self._streams = self._streams_of(receiver[self._edges], sender[self._edges])
+        self._weights = {name: matrix.data.copy() for name, matrix in self._matrices.items()}
+        if "B" in self._matrices:
+            # What own agents send, by receivers in agent order, on any number of ranks.
+            column = self._given["B"][:, agents.first : agents.last].tocoo()
+            sent = column.row != column.col + agents.first
+            self._sender = column.col[sent]
+            self._sent_weights = column.data[sent].astype(self.dtype)
+            self._sent_streams = self._streams_of(column.row[sent], self._sender + agents.first)
+        self._failures, self._lost = 0, Sent(0, 0, 0, 0)
         self.at(0)
 
+    def _streams_of(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.uint64]:
+        """Return the streams of edges, the same for both directions."""
+        low, high = np.minimum(a, b).astype(np.uint64), np.maximum(a, b).astype(np.uint64)
+        return mix64(mix64(self._of_seed + low) + high)
+
     def at(self, k: int) -> None:
-        lost = self._others[_mixed(self._streams + np.uint64((k + 1) * GOLDEN % 2**64)) < self._below]
-        self._failed, data = len(lost), self._W.data
-        data[:] = self._weights
-        data[lost] = 0
-        data[self._own] += np.bincount(self._row[lost], self._weights[lost], self.m).astype(self.dtype)
+        """Begin iteration k: draw its failures and set the entries of W_k."""
+        super().at(k)
+        # The streams k + 1 increments on; sums of uint64 are modulo 2^64.
+        offset = np.uint64((k + 1) * GOLDEN_GAMMA % 2**BITS)
+        failed = self._edges[mix64(self._streams + offset) < self._threshold]
+        self._failures = len(failed)
+        for name, matrix in self._matrices.items():
+            # In place, since the routes have planned with this array.
+            data, weights = matrix.data, self._weights[name]
+            data[:] = weights
+            data[failed] = 0
+            if name == "B":
+                gone = mix64(self._sent_streams + offset) < self._threshold
+                lost = np.bincount(self._sender[gone], self._sent_weights[gone], self.m)
+            else:
+                lost = np.bincount(self._row[failed], weights[failed], self.m)
+            data[self._diagonal] += lost.astype(self.dtype)
         for route in self._routes.values():
             route.reweigh()
 
-    def mix(self, message: Any) -> Any:
-        mixed = super().mix(message)
-        width = sum(a.shape[1] for a in message) if type(message) is tuple else message.shape[1]
-        self.lost = Sent(self.lost.floats + self._failed * width, self.lost.messages + self._failed, 0)
-        return mixed
+    def _count(self, route: Route) -> None:
+        super()._count(route)
+        floats, messages, _, size = self._lost
+        self._lost = Sent(
+            floats + self._failures * route.width,
+            messages + self._failures,
+            0,
+            size + self._failures * route.bytes,
+        )
 
+    def reset(self) -> None:
+        super().reset()
+        self._lost = Sent(0, 0, 0, 0)
 
-def _mixed(z: Array) -> Array:
-    """SplitMix64's mixing of (m,) uint64."""
-    z = z + np.uint64(GOLDEN)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
+    @property
+    def lost(self) -> Sent:
+        return self._lost

@@ -1,139 +1,166 @@
-"""Who is where: n agents in contiguous blocks over the ranks of a communicator, and what they agree on."""
+"""Distribution of agents over MPI ranks, and collectives in agent order."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from itertools import pairwise
 from sys import modules
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import UserError, out_of_memory
-from .collectives import allgather, allgatherv, barrier, bcast, gatherv, iallreduce, patient_barrier
+from .._types import Array, Float
+from ..errors import UserError
+from .agreement import allgather_text
+from .collectives import allgather, allgatherv, barrier, bcast, gatherv, iallreduce
+
+if TYPE_CHECKING:
+    from mpi4py.MPI import Comm, Request
 
 BLOCK = 1 << 22
 """Floats gathered at a time for a mean over the agents."""
 
 
 class Agents:
-    """The `n` agents of a run, of which this rank hosts `first` to `last - 1`.
+    """The n agents of a run, in contiguous blocks over the ranks of a communicator.
 
-    `comm` is an mpi4py communicator, or None for one process. Every method but `owner` is collective over the ranks
-    and gives the same answer on all of them, unless it says otherwise; sums run in agent order, so that the answer does not
-    depend on the number of ranks. Raises UserError when there are more ranks than agents.
+    Every method except `owner` is collective. Unless it says otherwise it returns the same on every
+    rank, with sums in agent order, so that the result does not depend on the number of ranks.
+
+    Parameters
+    ----------
+    n : int
+        Number of agents.
+    comm : mpi4py communicator, optional
+        The communicator; None for one process, which needs no MPI library.
+
+    Attributes
+    ----------
+    n : int
+        Number of agents.
+    comm : mpi4py communicator or None
+        None for one process.
+    size, rank : int
+        Number of ranks, and the number of this one.
+    bounds : list of int
+        Rank r hosts agents bounds[r] to bounds[r + 1] - 1.
+    first, last, m : int
+        This rank hosts the m agents first to last - 1.
+
+    Raises
+    ------
+    UserError
+        There are more ranks than agents.
     """
 
-    def __init__(self, n: int, comm: Any = None) -> None:
+    def __init__(self, n: int, comm: "Comm | None" = None) -> None:
         self.comm: Any = None if comm is None or comm.size == 1 else comm
-        self.n: int = n
-        self.size: int = 1 if self.comm is None else comm.size
-        self.rank: int = 0 if self.comm is None else comm.rank
+        self.n = n
+        self.size: int = 1 if self.comm is None else self.comm.size
+        self.rank: int = 0 if self.comm is None else self.comm.rank
         if self.size > n:
-            raise UserError(f"run.agents: {n} agents cannot occupy {self.size} ranks; start at most {n} ranks or set agents = {self.size}")
-        self.bounds = [n * r // self.size for r in range(self.size + 1)]
+            raise UserError(
+                f"run.agents: {n} agents cannot occupy {self.size} ranks; start at most {n} ranks "
+                f"or set agents = {self.size}"
+            )
+        self.bounds = [n * rank // self.size for rank in range(self.size + 1)]
         self.first, self.last = self.bounds[self.rank], self.bounds[self.rank + 1]
         self.m = self.last - self.first
 
     def owner(self, agent: int) -> int:
-        """The rank that hosts `agent`."""
+        """Return the rank that hosts an agent."""
         return int(np.searchsorted(self.bounds, agent, side="right")) - 1
 
-    def gather(self, rows: np.ndarray, everywhere: bool = True) -> np.ndarray:
-        """All agents' rows (n, d), in agent order, from this rank's (m, d); unless `everywhere`, (0, d) on all ranks but the first."""
+    def gather(self, rows: Float[Array, "m ..."], everywhere: bool = True) -> Float[Array, "n ..."]:
+        """Gather the rows of all agents in agent order.
+
+        Parameters
+        ----------
+        rows : array of shape (m, ...)
+            The rows of this rank's agents.
+        everywhere : bool, default True
+            Whether every rank receives them. Otherwise the first does, and the others an array of
+            no rows.
+
+        Returns
+        -------
+        array of shape (n, ...)
+        """
         if self.comm is None:
             return rows
         rows = np.ascontiguousarray(rows)
-        here = everywhere or self.rank == 0
-        everyone = np.empty((self.n if here else 0, *rows.shape[1:]), rows.dtype)
+        is_receiver = everywhere or self.rank == 0
+        everyone = np.empty((self.n if is_receiver else 0, *rows.shape[1:]), rows.dtype)
         width = rows[:1].size
-        counts = [width * (b - a) for a, b in zip(self.bounds, self.bounds[1:], strict=False)]
+        counts = [width * (end - start) for start, end in pairwise(self.bounds)]
         if everywhere:
             allgatherv(self.comm, rows, [everyone, counts])
         else:
-            gatherv(self.comm, rows, [everyone, counts] if here else None)
+            gatherv(self.comm, rows, [everyone, counts] if is_receiver else None)
         return everyone
 
-    def mean(self, rows: np.ndarray) -> np.ndarray:
-        """The agents' average (d,), from this rank's rows (m, d)."""
+    def mean(self, rows: Float[Array, "m d"]) -> Float[Array, " d"]:
+        """Average the rows of all agents.
+
+        Parameters
+        ----------
+        rows : array of shape (m, d) or (m,)
+            The rows, or numbers, of this rank's agents.
+
+        Returns
+        -------
+        array of shape (d,), or a number
+        """
         if rows.ndim == 1:
             return self.mean(rows[:, None])[0]
         d = rows.shape[1]
-        total = np.empty(d, rows.dtype)
+        result = np.empty(d, rows.dtype)
         width = max(1, BLOCK // self.n)
-        for a in range(0, d, width):
-            part = self.gather(rows[:, a:a + width])
-            block = part[0].copy()
-            for row in part[1:]:
-                block += row
-            np.divide(block, self.n, out=total[a:a + width])
-        return total
+        for start in range(0, d, width):
+            part = self.gather(rows[:, start : start + width])
+            total = part[0].copy()
+            for row in part[1:]:  # one after the other: numpy's sum would add pairwise
+                total += row
+            np.divide(total, self.n, out=result[start : start + width])
+        return result
 
-    def total(self, values: np.ndarray) -> np.ndarray:
-        """The sum over ranks of a small vector."""
+    def allreduce_sum(self, values: Array) -> Array:
+        """Add a small vector of each rank, in rank order."""
         if self.comm is None:
             return values
         everyone = np.empty((self.size, *values.shape), values.dtype)
         allgather(self.comm, np.ascontiguousarray(values), everyone)
         return everyone.sum(axis=0)
 
-    def start_max(self, mine: np.ndarray, largest: np.ndarray) -> Any:
-        """Begin to put the entrywise maximum over the ranks into `largest`; a request to wait for, or None when it is done."""
+    def iallreduce_max(self, mine: Array, largest: Array) -> "Request | None":
+        """Start to put the entrywise maximum over the ranks into `largest`.
+
+        Returns
+        -------
+        mpi4py request, or None
+            To be waited for; None where the maximum is there already.
+        """
         if self.comm is None:
             largest[:] = mine
             return None
-        return iallreduce(self.comm, mine, largest, op=modules["mpi4py.MPI"].MAX)
+        # The module was imported with the communicator; this package does not import it.
+        request: Request = iallreduce(self.comm, mine, largest, op=modules["mpi4py.MPI"].MAX)
+        return request
 
-    def told(self, text: str) -> str:
-        """Rank 0's text."""
+    def bcast_text(self, text: str) -> str:
+        """Return the string of rank 0 on every rank."""
         if self.comm is None:
             return text
-        size = np.array([len(data := np.frombuffer(text.encode(), np.uint8))])
+        data = np.frombuffer(text.encode(), np.uint8)
+        size = np.array([len(data)])
         bcast(self.comm, size)
         if self.rank > 0:
             data = np.empty(size[0], np.uint8)
         bcast(self.comm, data)
         return data.tobytes().decode()
 
-    def texts(self, text: str) -> list[str]:
-        """Every rank's text."""
-        return texts(self.comm, text)
+    def allgather_text(self, text: str) -> list[str]:
+        """Return the strings of all ranks in rank order."""
+        return allgather_text(self.comm, text)
 
     def barrier(self) -> None:
+        """Wait until every rank is here."""
         if self.comm is not None:
             barrier(self.comm)
-
-
-def texts(comm: Any, text: str) -> list[str]:
-    """Every rank's text, over any communicator."""
-    if comm is None or comm.size == 1:
-        return [text]
-    mine = np.frombuffer(text.encode(), np.uint8)
-    counts = np.empty(comm.size, np.int64)
-    allgather(comm, np.array([mine.size]), counts)
-    if not counts.any():                    # the usual case: nobody has anything to say
-        return [""] * comm.size
-    everyone = np.empty(int(counts.sum()), np.uint8)
-    allgatherv(comm, mine, [everyone, counts.tolist()])
-    ends = np.cumsum(counts)
-    return [everyone[e - c:e].tobytes().decode() for c, e in zip(counts, ends, strict=True)]
-
-
-@contextmanager
-def agreed(comm: Any, patient: bool = False) -> Iterator[None]:
-    """Run the block on every rank; a user's mistake on any of them is raised on all, in the words of the first.
-
-    `patient` ranks sleep while they wait, where one has much more to do than the others: MPI libraries wait with a busy core.
-    """
-    mistake = ""
-    try:
-        yield
-    except UserError as error:
-        mistake = str(error) or type(error).__name__
-    except MemoryError as error:
-        mistake = str(out_of_memory(error))
-    if patient and comm is not None:
-        patient_barrier(comm)
-    first = next(filter(None, texts(comm, mistake)), None)
-    if first is not None:
-        mistake_of_all = UserError(first)
-        mistake_of_all.agreed = True
-        raise mistake_of_all

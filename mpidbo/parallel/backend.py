@@ -1,57 +1,87 @@
-"""Where the arrays of a run live: in the memory of the host, or of one GPU for each rank. Chosen once, when a run is planned."""
+"""Where the arrays of a run are: in the memory of the host, or of one GPU for each rank."""
 
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module, util
 from sys import modules
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._text import first_nonempty
+from .._types import Array
 from ..errors import UserError
-from .agents import agreed, texts
+from .agreement import agreed, allgather_text
 from .collectives import free, split_type
-from .lazy import TIME, Rows, compute, real, written
+from .fusion import CLOCK, compute, compute_into
+from .launcher import local_rank
+from .lazy import Rows, real
 
-Array = Any
-LOCAL_RANK = ("SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "PMI_LOCAL_RANK", "PALS_LOCAL_RANKID", "FLUX_TASK_LOCAL_ID")
-"""What launchers call a process's number on its node."""
-LEFT = 0.05
-"""Of a GPU's memory what the pools leave to CUDA itself and to others."""
+if TYPE_CHECKING:
+    from mpi4py.MPI import Comm
+
+POOL_RESERVE_FRACTION = 0.05
+"""Fraction of a GPU's memory that the pools leave to CUDA itself and to other programs."""
 
 
 class Host:
-    """Arrays of numpy."""
+    """Arrays of numpy.
+
+    Attributes
+    ----------
+    xp : module
+        The array library, numpy or CuPy.
+    name : str
+        The device, "cpu" or "cuda:0".
+    """
 
     xp: Any = np
     name = "cpu"
 
     def array(self, rows: Array) -> Array:
-        """The array itself, in the backend's memory, of what a method or the host has."""
+        """Return the array of the library behind what a method or the host has."""
         return rows
 
     def rows(self, array: Array) -> Array:
-        """What a method is to work with, from an array of the host or of the backend."""
+        """Return what a method works with, for an array of the host or of the device."""
         return array
 
     def oracle(self, ask: Callable[..., Array]) -> Callable[..., Array]:
-        """An oracle over a method's rows, from one over the backend's arrays."""
+        """Return an oracle over a method's rows, for one over arrays of the library."""
         return ask
 
 
 class Cuda(Host):
-    """Arrays of CuPy on one device; messages are made and copied on `stream`, beside the device's other work."""
+    """Arrays of CuPy on one device.
+
+    Messages are computed and copied on `stream`, beside the device's other work.
+
+    Parameters
+    ----------
+    cupy : module
+        CuPy.
+    device : int
+        Number of the device among those that this process sees.
+    sharing : int, default 1
+        Number of ranks that use the device; they share its memory.
+    buffers : {"host", "device"}, default "host"
+        From where messages are sent.
+    """
 
     def __init__(self, cupy: Any, device: int, sharing: int = 1, buffers: str = "host") -> None:
+        super().__init__()
         self.xp, self.cuda, self.buffers = cupy, cupy.cuda, buffers
         self.device = self.cuda.Device(device)
         self.device.use()
         self.name = f"cuda:{device}"
         if sharing > 1:
-            cupy.get_default_memory_pool().set_limit(fraction=(1 - LEFT) / sharing)
+            share = (1 - POOL_RESERVE_FRACTION) / sharing
+            cupy.get_default_memory_pool().set_limit(fraction=share)
+        # Otherwise each would wait for the other implicitly, the stream and the default stream.
         self.stream = self.cuda.Stream(non_blocking=True)
-        self.ready, self.arrived = (self.cuda.Event(disable_timing=True) for _ in range(2))
+        self.ready = self.cuda.Event(disable_timing=True)
+        self.arrived = self.cuda.Event(disable_timing=True)
         self.settle()
 
     def array(self, rows: Array) -> Array:
@@ -61,33 +91,49 @@ class Cuda(Host):
         return array if type(array) is Rows else Rows(self.xp.asarray(array))
 
     def oracle(self, ask: Callable[..., Array]) -> Callable[..., Array]:
-        def asked(*rows: Array) -> Array:
+        def asked(sample: Any, *rows: Array) -> Array:
             if compute([part for part in rows if type(part) is Rows]):
-                self.settle()                            # so that a message made of these rows need not wait for the oracle
-            return Rows(ask(*[self.array(part) for part in rows]))
+                self.settle()  # so that a message made of these rows need not wait for the oracle
+            return Rows(ask(sample, *[self.array(part) for part in rows]))
 
         return asked
 
     def settle(self) -> None:
-        """What was begun until now is over once `ready` is."""
+        """Record `ready`, which is reached once all work that was begun until now is done."""
         self.ready.record()
-        TIME.now += 1
+        CLOCK.time += 1
 
-    def message(self, rows: tuple[Array, ...], spare: Callable[[], Sequence[Array]]) -> tuple[Array, ...]:
-        """The arrays of a message, which `stream` may read; other streams once it `arrive`s.
+    def message(
+        self, rows: tuple[Array, ...], spare: Callable[[], Sequence[Array]]
+    ) -> tuple[Array, ...]:
+        """Return the arrays of a message; streams other than `stream` may read them after `arrive`.
 
-        Where all that it is made of was there when `ready` was recorded, it is computed into the `spare` arrays, which nobody else uses,
-        beside what the device has begun since.
+        Parameters
+        ----------
+        rows : tuple of array of shape (m, d)
+            The message.
+        spare : callable
+            Returns arrays of these shapes that nobody else uses. A message whose operands all
+            existed when `ready` was recorded is computed into them, beside the work that the device
+            has begun since.
         """
         parts = [self.rows(part) for part in rows]
-        if late := any(part.made() >= TIME.now for part in parts):
+        # An operand made after `ready` was last recorded: the message cannot be computed early.
+        is_late = any(part.made() >= CLOCK.time for part in parts)
+        if is_late:
             compute(parts)
             self.settle()
         self.stream.wait_event(self.ready)
-        if late:
+        if is_late:
             return tuple([part.array for part in parts])
+        # The parts themselves stay unknown: the next message overwrites the spare arrays.
         with self.stream:
-            return tuple([part.array if part.known else written(part, target) for part, target in zip(parts, spare(), strict=True)])
+            return tuple(
+                [
+                    part.array if part.known else compute_into(part, target)
+                    for part, target in zip(parts, spare(), strict=True)
+                ]
+            )
 
     def arrive(self) -> None:
         """Have the device's work wait for what `stream` has begun until now."""
@@ -98,43 +144,72 @@ class Cuda(Host):
 HOST = Host()
 
 
-def host(rows: Array) -> np.ndarray:
-    """A numpy array of anything: rows of a method, an array of the device, an array of the host as it is."""
+def host(rows: Array) -> Array:
+    """Return a numpy array for rows of a method or an array of the device."""
     array = real(rows)
-    return array if isinstance(array, np.ndarray) or not hasattr(array, "get") else array.get()
+    if isinstance(array, np.ndarray) or not hasattr(array, "get"):
+        return array
+    return array.get()
 
 
-def chosen(device: str, comm: Any, buffers: str = "host", environment: Mapping[str, str] = os.environ) -> Host:
-    """The backend of `run.device` "cpu", "cuda" or "auto"; collective. Raises UserError where "cuda" cannot be had.
+def choose_backend(
+    device: str,
+    comm: "Comm | None",
+    buffers: str = "host",
+    environment: Mapping[str, str] = os.environ,
+) -> Host:
+    """Return the backend of `run.device`; collective.
 
-    A rank takes the device of its number on its node, modulo the devices that it sees; ranks that share one share its memory.
-    "auto" is the CPU on all ranks, and a warning says why, unless all have a device.
+    Parameters
+    ----------
+    device : {"cpu", "cuda", "auto"}
+        "auto" is a GPU if every rank has one, else the CPU for all, with a warning that says why.
+    comm : mpi4py communicator, or None for one process
+    buffers : {"host", "device"}, default "host"
+        From where messages are sent.
+    environment : mapping, default os.environ
+        Variables of the launcher.
+
+    Raises
+    ------
+    UserError
+        A rank cannot use a GPU where "cuda" is asked for, or buffers of a device are asked for on
+        the CPU.
+
+    Notes
+    -----
+    A rank takes the device with its number on its node, modulo the number of devices that it sees;
+    ranks that share a device share its memory.
     """
     if device == "cpu":
         if buffers == "device":
             with agreed(comm):
-                raise UserError('run.buffers: messages of the CPU leave from host memory; set buffers = "host"')
+                raise UserError(
+                    'run.buffers: messages of the CPU leave from host memory; set buffers = "host"'
+                )
         return Host()
-    why = next(filter(None, texts(comm, lacking())), "")
-    if why and device == "auto":
-        warnings.warn(f'run.device "auto": {why}; the run is on the CPU', stacklevel=2)
+    reason = first_nonempty(allgather_text(comm, why_no_gpu()))
+    if reason and device == "auto":
+        warnings.warn(f'run.device "auto": {reason}; the run is on the CPU', stacklevel=2)
         return Host()
     with agreed(comm):
-        if why:
-            raise UserError(f'run.device "cuda": {why}; mend that, or set device = "cpu"')
+        if reason:
+            raise UserError(f'run.device "cuda": {reason}; fix that, or set device = "cpu"')
     cupy = import_module("cupy")
+    n_devices = cupy.cuda.runtime.getDeviceCount()
     if comm is None or comm.size == 1:
-        return Cuda(cupy, _launched(environment) % cupy.cuda.runtime.getDeviceCount(), buffers=buffers)
+        return Cuda(cupy, local_rank(environment) % n_devices, buffers=buffers)
     node = split_type(comm, modules["mpi4py.MPI"].COMM_TYPE_SHARED)
-    mine = node.rank % cupy.cuda.runtime.getDeviceCount()
-    address = cupy.cuda.Device(mine).pci_bus_id          # a launcher may show each rank another device as its only one
-    sharing = texts(node, address).count(address)
+    mine = node.rank % n_devices
+    # by address, since a launcher may show each rank another device as its only one
+    address = cupy.cuda.Device(mine).pci_bus_id
+    sharing = allgather_text(node, address).count(address)
     free(node)
     return Cuda(cupy, mine, sharing, buffers)
 
 
-def lacking() -> str:
-    """Why this process cannot use a GPU; "" if it can."""
+def why_no_gpu() -> str:
+    """Return why this process cannot use a GPU, or ""."""
     if "cupy" not in modules and util.find_spec("cupy") is None:
         return "CuPy is not installed (pip install 'mpidbo[cuda12]' or 'mpidbo[cuda13]')"
     try:
@@ -142,13 +217,11 @@ def lacking() -> str:
             warnings.simplefilter("ignore")
             cupy = import_module("cupy")
         if not cupy.is_available():
-            return "CuPy finds no CUDA device (look at nvidia-smi and CUDA_VISIBLE_DEVICES, ask the batch system for a GPU)"
-        (cupy.zeros(1) + 1).get()                    # compiles a kernel, which needs more libraries than memory does
+            return (
+                "CuPy finds no CUDA device (look at nvidia-smi and CUDA_VISIBLE_DEVICES, ask the "
+                "batch system for a GPU)"
+            )
+        (cupy.zeros(1) + 1).get()  # compiles a kernel, which needs more libraries than memory does
     except Exception as error:
         return f"CuPy cannot be used here ({' '.join(str(error).split())})"
     return ""
-
-
-def _launched(environment: Mapping[str, str]) -> int:
-    """What the launcher calls this process's number on its node."""
-    return next((int(environment[name]) for name in LOCAL_RANK if environment.get(name, "").isdigit()), 0)

@@ -1,23 +1,31 @@
-"""Work that goes on beside the loop."""
+"""Work beside the loop of a run."""
 
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from ..errors import UserError
-from .agents import Agents, agreed
+from .agents import Agents
+from .agreement import agreed
 
-Stages = Generator[Callable[[], Any], Any, None]
+Stages: TypeAlias = Generator[Callable[[], Any], Any, None]
+"""A generator of stages: `answer = yield function`."""
 
 
 class Background:
-    """Work in stages: a thread of every rank does each while the loop iterates, and all ranks end one before any begins the next.
+    """Work in stages, each of which a thread of every rank does while the loop iterates.
 
-    Stages are a generator: `answer = yield function` is a stage, what stands between two of them is done by the loop's own thread
-    and may be collective. A UserError of a stage is raised on every rank, and in the generator, which may clean up.
+    All ranks complete a stage before any of them starts the next. What a generator of stages does
+    between two of them runs in the thread of the loop, and may be collective. A UserError of a
+    stage is raised on every rank, and in the generator, which may clean up.
+
+    Parameters
+    ----------
+    agents : Agents
+        The distribution of agents over ranks, for collectives.
     """
 
     def __init__(self, agents: Agents) -> None:
@@ -28,17 +36,21 @@ class Background:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is left to do; the same on every rank."""
+        """Whether no stage is left; the same on every rank."""
         return self._stages is None
 
     def begin(self, stages: Stages) -> None:
-        """Begin, once what was begun before is done; collective."""
+        """Start, after completing what was started before; collective."""
         self.advance(wait=True)
         self._next(stages, None)
 
     def advance(self, wait: bool = False) -> None:
-        """Go on to the next stage if every rank has done this one; with `wait` until none is left. Collective."""
-        while self._stages is not None and (wait or self._done()):
+        """Start the next stage if every rank has completed this one; collective.
+
+        With `wait` complete all stages.
+        """
+        while self._stages is not None and (wait or self._is_complete()):
+            # Until `_next` succeeds no stage is left, also where this one has failed.
             stages, self._stages = self._stages, None
             try:
                 with agreed(self.agents.comm):
@@ -48,10 +60,16 @@ class Background:
                 raise
             self._next(stages, answer)
 
-    def _done(self) -> bool:
-        return not self.agents.total(np.array([not self._stage.done()], np.int64))[0]
+    def work(self, stage: Callable[[], Any]) -> Any:
+        """Return what a stage returns; called in the thread."""
+        return stage()
+
+    def _is_complete(self) -> bool:
+        """Whether every rank has completed the stage."""
+        incomplete = self.agents.allreduce_sum(np.array([not self._stage.done()], np.int64))
+        return not incomplete[0]
 
     def _next(self, stages: Stages, answer: Any) -> None:
-        with suppress(StopIteration):
-            self._stage = self._pool.submit(stages.send(answer))
+        with suppress(StopIteration):  # no stage is left
+            self._stage = self._pool.submit(self.work, stages.send(answer))
             self._stages = stages

@@ -1,26 +1,44 @@
-"""Every MPI call that may wait for other ranks, marked while it does: the stall watch reads `MARK`.
+"""Every MPI call that may wait for other ranks.
 
-No other module makes such a call; tests/test_collectives.py checks that.
+A call is marked while it waits, and the stall watch reads `MARK`. No other module makes such a
+call, which tests/parallel/test_collectives.py checks.
 """
 
+from collections import deque
 from collections.abc import Callable
-from time import sleep
-from typing import Any
+from time import perf_counter_ns, sleep
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mpi4py.MPI import Comm
 
 POLL_INTERVAL_S = 0.005
+"""Seconds between two looks of a patient barrier."""
 
 
 class Mark:
-    """`entered` counts the calls that this process has begun, `left` is that count when the last one returned."""
+    """Counts of the calls of this process that may wait.
 
-    __slots__ = ("entered", "left")
+    Attributes
+    ----------
+    entered : int
+        Calls begun.
+    left : int
+        `entered` when the last call returned.
+    spans : deque or None
+        Where the calls are noted as ("waiting", name, begin, end), in nanoseconds of
+        `perf_counter_ns`, while a timeline is made of them.
+    """
+
+    __slots__ = ("entered", "left", "spans")
 
     def __init__(self) -> None:
         self.entered, self.left = 0, 0
+        self.spans: deque[Any] | None = None
 
     @property
     def waiting(self) -> bool:
-        """Whether the process is in such a call."""
+        """Whether a call has not returned."""
         return self.entered != self.left
 
 
@@ -28,14 +46,17 @@ MARK = Mark()
 
 
 def _marked(name: str) -> Callable[..., Any]:
-    """The method of that name of a communicator or request, as a function that marks its calls."""
+    """Return a method of a communicator or request as a function that marks its calls."""
 
-    def call(of: Any, *arguments: Any, **options: Any) -> Any:
+    def call(owner: Any, *arguments: Any, **options: Any) -> Any:
         MARK.entered += 1
+        began = perf_counter_ns()
         try:
-            return getattr(of, name)(*arguments, **options)
+            return getattr(owner, name)(*arguments, **options)
         finally:
             MARK.left = MARK.entered
+            if MARK.spans is not None:
+                MARK.spans.append(("waiting", name, began, perf_counter_ns()))
 
     return call
 
@@ -57,8 +78,8 @@ split_type = _marked("Split_type")
 wait = _marked("Wait")
 
 
-def patient_barrier(comm: Any) -> None:
-    """A barrier in which ranks sleep; MPI libraries wait with a busy core."""
+def patient_barrier(comm: "Comm") -> None:
+    """Wait for all ranks asleep; MPI libraries keep a core busy while they wait."""
     MARK.entered += 1
     try:
         everyone = comm.Ibarrier()
@@ -69,18 +90,27 @@ def patient_barrier(comm: Any) -> None:
 
 
 class Exchange:
-    """One planned Neighbor_alltoallv between kept buffers: persistent where the MPI library has it."""
+    """A Neighbor_alltoallv between fixed buffers, persistent where the MPI library supports that.
+
+    Parameters
+    ----------
+    graph : mpi4py communicator
+        The graph of the ranks.
+    send, receive : list
+        Buffers with (counts, displacements), as mpi4py takes them.
+    """
 
     def __init__(self, graph: Any, send: Any, receive: Any) -> None:
         self.graph, self.send, self.receive = graph, send, receive
         try:
-            self.request = graph.Neighbor_alltoallv_init(send, receive)
-        except NotImplementedError:
+            self.request = self.graph.Neighbor_alltoallv_init(send, receive)
+        except NotImplementedError:  # mpi4py's, of a library older than MPI 4
             self.request = None
 
     def __call__(self) -> None:
-        # Once or more in every iteration, so without the function of `_marked`.
+        # Not by a function of `_marked`, since this runs in every iteration.
         MARK.entered += 1
+        began = perf_counter_ns() if MARK.spans is not None else 0
         try:
             if self.request is None:
                 self.graph.Neighbor_alltoallv(self.send, self.receive)
@@ -89,7 +119,10 @@ class Exchange:
                 self.request.Wait()
         finally:
             MARK.left = MARK.entered
+            if MARK.spans is not None:
+                MARK.spans.append(("waiting", "neighbors", began, perf_counter_ns()))
 
     def close(self) -> None:
+        """Free the persistent request."""
         if self.request is not None:
             free(self.request)

@@ -1,50 +1,125 @@
-"""Gossip-DSBO's experiment: the ridge of a classifier with the sigmoid loss, on the Australian credit records."""
+"""The ridge of a classifier with the sigmoid loss, on the Australian credit records.
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+Gossip-DSBO's experiment.
+"""
+
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from .._types import Array, Float
 from ..errors import UserError, did_you_mean
 from .data.shares import Samples, share_of
+from .data.splits import Split
 from .projections import box
 from .supervised import Sampled
 
 
 class Australian(Sampled):
-    """f_i = mean of l(b_e a_e'y) over own validation samples,  g_i = the same over own training samples + 1/2 sum_j w(x_j) y_j^2.
+    """The ridge of a classifier with the sigmoid loss, on the Australian credit records by default.
 
-    Labels b_e are 1 and -1, l(u) = 1/(1 + exp(u)) is the sigmoid loss, which is not convex, x and y have one entry per feature.
-    (Gossip-DSBO, Yang, Zhang, Wang, NeurIPS 2022, with n = 5, 10, 20, 100.) There w(x_j) = x_j, which nothing keeps positive; here
-    `ridge` chooses one of two ways. The curvature of the first term of g_i is at least -0.0963 times the largest eigenvalue of the mean of
-    a_e a_e', so that g_i is surely strongly convex in y where every w(x_j) is more than that, and may not be elsewhere.
+        f_i = mean of l(b_e a_e'y) over own validation samples
+        g_i = mean of l(b_e a_e'y) over own training samples + 1/2 sum_j w(x_j) y_j^2
 
-    Options
-    -------
-    data : the name of a set of two classes that `mpidbo data fetch` has brought ("australian", "a9a", "ijcnn1", ...), or a LIBSVM file.
-    path : where the files of a named set lie, if elsewhere.
-    ridge : "exp": w = exp(x_j), x starts at 0; "floor": w = x_j, projected on x_j >= floor after each iteration, x starts at 1.
-    floor : of ridge = "floor", positive (UserError).
-    split, concentration : "iid", "dirichlet" or "class": who gets which samples, in training and validation alike.
-    batch, val_batch : samples per draw, all different, of training and validation; 0 is the full batch, for
+    Labels b_e are 1 and -1, l(u) = 1/(1 + exp(u)) is the sigmoid loss, which is not convex; x and y
+    have one entry for each feature: dims = (features, features).
+
+    Parameters
+    ----------
+    data : str
+        The name of a data set of two classes that `mpidbo data fetch` has brought ("australian",
+        "a9a", "ijcnn1", ...), or a LIBSVM file.
+    path : str
+        The files of a named data set, if they are elsewhere.
+    ridge : {"exp", "floor"}
+        "exp": w = exp(x_j), x starts at 0. "floor": w = x_j, projected onto x_j >= floor after each
+        iteration, x starts at 1.
+    floor : float
+        Of ridge = "floor", positive.
+    split : {"dirichlet", "iid", "class"}
+        How training and validation samples alike are split over agents.
+    concentration : float
+        Of the Dirichlet split; the smaller, the more the agents differ.
+    batch, val_batch : int
+        Samples in a draw, all different, of training and validation; 0 is the full batch, for
         val_batch the same as batch. An agent with no more samples than that takes all of them.
-    n_train, n_validation : samples over all agents; 0 is half and a quarter, with a test set three quarters and a quarter.
+    holdout : float
+        Share of each agent's validation samples that f does not see, one at least: holdout_loss and
+        holdout_accuracy are taken there.
+    n_train, n_validation : int
+        Samples over all agents. 0 is half and a quarter, with a test set three quarters and a
+        quarter.
+
+    Notes
+    -----
+    In the paper w(x_j) = x_j, which nothing keeps positive; here `ridge` chooses one of two
+    ways. The curvature of the first term of g_i is at least -0.0963 times the largest eigenvalue of
+    the mean of a_e a_e', so that g_i is strongly convex in y where every w(x_j) is more than that,
+    and may not be elsewhere.
+
+    References
+    ----------
+    Yang, Zhang, Wang, Gossip-DSBO, NeurIPS 2022, arXiv 2206.10870 (with n = 5, 10, 20, 100).
     """
 
     steps: ClassVar[dict[str, float]] = {"alpha": 1.0, "beta": 0.5, "gamma": 0.5}
 
-    def __init__(self, agent: int, n_agents: int, *, xp: Any, seed: int, dtype: Any = np.float64, data: str = "australian",
-                 path: str = "", ridge: str = "exp", floor: float = 0.1, split: str = "iid", concentration: float = 1.0,
-                 batch: int = 0, val_batch: int = 0, n_train: int = 0, n_validation: int = 0) -> None:
-        if ridge not in (kinds := ("exp", "floor")):
+    def __init__(
+        self,
+        agent: int,
+        n_agents: int,
+        *,
+        xp: Any,
+        seed: int,
+        dtype: Any = np.float64,
+        data: str = "australian",
+        path: str = "",
+        ridge: Literal["exp", "floor"] = "exp",
+        floor: float = 0.1,
+        split: Split = "iid",
+        concentration: float = 1.0,
+        batch: int = 0,
+        val_batch: int = 0,
+        holdout: float = 0.0,
+        n_train: int = 0,
+        n_validation: int = 0,
+    ) -> None:
+        kinds = ("exp", "floor")
+        if ridge not in kinds:
             raise UserError(f'problem.ridge: "{ridge}" is unknown; {did_you_mean(ridge, kinds)}')
         if floor <= 0:
-            raise UserError(f"problem.floor: {floor} would leave the ridge without strong convexity; choose a positive number")
-        share = share_of(data, agent, n_agents, seed=seed, split=split, concentration=concentration,
-                         n_train=n_train, n_validation=n_validation, xp=xp, dtype=dtype, path=path)
+            raise UserError(
+                f"problem.floor: {floor} would leave the ridge without strong convexity; choose a "
+                "positive number"
+            )
+        share = share_of(
+            data,
+            agent,
+            n_agents,
+            seed=seed,
+            split=split,
+            concentration=concentration,
+            n_train=n_train,
+            n_validation=n_validation,
+            xp=xp,
+            dtype=dtype,
+            path=path,
+        )
         if share.classes != 2:
-            raise UserError(f"problem.data: {path or data} has {share.classes} classes; take a set of two")
-        super().__init__(agent, n_agents, xp=xp, seed=seed, dtype=dtype, share=share, batch=batch, val_batch=val_batch)
+            raise UserError(
+                f"problem.data: {path or data} has {share.classes} classes; take a set of two"
+            )
+        super().__init__(
+            agent,
+            n_agents,
+            xp=xp,
+            seed=seed,
+            dtype=dtype,
+            share=share,
+            batch=batch,
+            val_batch=val_batch,
+            holdout=holdout,
+        )
         self.exponential, self.floor = ridge == "exp", floor
         self.dims = (self.train.X.shape[1],) * 2
         if ridge == "floor":
@@ -53,12 +128,16 @@ class Australian(Sampled):
     def _above_floor(self, x: Any) -> Any:
         return box(x, low=self.floor)
 
-    def start(self) -> tuple[Any, Any]:
+    def start(self) -> tuple[Float[Array, " p"], Float[Array, " q"]]:
         p, q = self.dims
-        return self.xp.full(p, 0.0 if self.exponential else 1.0, dtype=self.dtype), self.xp.zeros(q, dtype=self.dtype)
+        x = self.xp.full(p, 0.0 if self.exponential else 1.0, dtype=self.dtype)
+        return x, self.xp.zeros(q, dtype=self.dtype)
 
     def _halves(self, y: Any, part: Samples) -> tuple[Any, Any]:
-        """(b_e, tanh(u_e/2)), with which l = (1 - tanh)/2, l' = -(1 - tanh^2)/4 and l'' = tanh (1 - tanh^2)/4."""
+        """(b_e, t) with t = tanh(u_e/2).
+
+        With it l = (1 - t)/2, l' = -(1 - t^2)/4 and l'' = t (1 - t^2)/4.
+        """
         signs = (2 * part.labels - 1).astype(self.dtype)
         return signs, self.xp.tanh(signs * (part.X @ y) / 2)
 
@@ -76,29 +155,33 @@ class Australian(Sampled):
         w = self.xp.exp(x)
         return w, w
 
-    def f(self, x: Any, y: Any, sample: Any) -> float:
-        return self._loss(y, self._validated(sample))
-
-    def f_y(self, x: Any, y: Any, sample: Any) -> Any:
+    def f_y(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> Float[Array, " q"]:
         return self._gradient(y, self._validated(sample))
 
-    def g(self, x: Any, y: Any, sample: Any) -> float:
+    def g(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> float:
         return self._loss(y, self._trained(sample)) + float(self._weights(x)[0] @ (y * y)) / 2
 
-    def g_x(self, x: Any, y: Any, sample: Any) -> Any:
+    def g_x(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> Float[Array, " p"]:
         return self._weights(x)[1] * y * y / 2
 
-    def g_y(self, x: Any, y: Any, sample: Any) -> Any:
+    def g_y(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> Float[Array, " q"]:
         return self._gradient(y, self._trained(sample)) + self._weights(x)[0] * y
 
-    def g_yy(self, x: Any, y: Any, v: Any, sample: Any) -> Any:
+    def g_yy(
+        self, x: Float[Array, " p"], y: Float[Array, " q"], v: Float[Array, " q"], sample: Any
+    ) -> Float[Array, " q"]:
         part = self._trained(sample)
         _, t = self._halves(y, part)
-        return part.X.T @ (t * (1 - t * t) * (part.X @ v) / (4 * len(part))) + self._weights(x)[0] * v
+        curvature = t * (1 - t * t) * (part.X @ v) / (4 * len(part))
+        return part.X.T @ curvature + self._weights(x)[0] * v
 
-    def g_xy(self, x: Any, y: Any, v: Any, sample: Any) -> Any:
+    def g_xy(
+        self, x: Float[Array, " p"], y: Float[Array, " q"], v: Float[Array, " q"], sample: Any
+    ) -> Float[Array, " p"]:
         return self._weights(x)[1] * y * v
 
-    def metrics(self, x: Any, y: Any) -> Mapping[str, float]:
-        """test_accuracy: on the agent's equal part of the common test set."""
-        return {"test_accuracy": float(((self.test.X @ y > 0) == (self.test.labels == 1)).mean())}
+    def _loss_on(self, part: Samples, x: Float[Array, " p"], y: Float[Array, " q"]) -> float:
+        return self._loss(y, part)
+
+    def _accuracy_on(self, part: Samples, x: Float[Array, " p"], y: Float[Array, " q"]) -> float:
+        return float(((part.X @ y > 0) == (part.labels == 1)).mean())

@@ -1,48 +1,77 @@
-"""What a problem is: one agent with its private data and its pair of losses."""
+"""The base class of problems, and the names of their oracles."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 
+from .._types import Array, Float
+
+DERIVATIVES = ("f_x", "f_y", "g_x", "g_y", "g_yy", "g_xy")
+"""The oracles that return arrays."""
+ORACLES = ("f", "g", *DERIVATIVES)
+"""All oracles: the two losses and their derivatives."""
+PRODUCTS = ("g_yy", "g_xy")
+"""The oracles that take a vector v besides x and y."""
+
 
 class Problem:
-    """One agent's private data and losses f_i (upper) and g_i (lower); subclass it.
+    """One agent with its private data and its two losses; subclass it.
 
-    `x` has shape (p,) and `y` has shape (q,), with `dims = (p, q)`; every method must return new arrays
-    or floats and leave its arguments alone. An oracle that is not overridden (None) is missing: a method that
-    needs it says so before the run starts.
+    The network solves
 
-    Parameters of the constructor
-    -----------------------------
-    agent, n_agents : which of the agents this is, 0 <= agent < n_agents.
-    xp : the array module (numpy, or cupy on a GPU).
-    seed : the run's seed. Data drawn from it must depend on (seed, agent) only, never on the rank.
-    dtype : passed only if the constructor names it; the run's floating-point type.
-    options : the other keys of `[problem]`. Name them as keyword parameters: an unknown key is then refused.
+        min_x  1/n sum_i f_i(x, y*(x))    with    y*(x) = argmin_y  1/n sum_i g_i(x, y),
+
+    and an instance has the f_i and g_i of one agent i. `x` has shape (p,) and `y` has shape (q,),
+    with `dims = (p, q)`. Every method returns new arrays or floats and leaves its arguments as
+    they are. An oracle that is not overridden is None, which means missing: a method that needs it
+    is refused before the run starts.
+
+    Parameters
+    ----------
+    agent : int
+        Number of this agent, 0 <= agent < n_agents.
+    n_agents : int
+        Number of agents in the network, n.
+    xp : module
+        Array module: numpy, or cupy on a GPU.
+    seed : int
+        Seed of the run. Data drawn from it must depend on (seed, agent) only, never on the rank.
+    dtype : data type
+        Floating-point type of the run. It is passed only to a constructor that names it.
+    options
+        The other keys of `[problem]`. Name them as keyword parameters: an unknown key is then
+        refused, and a value is checked against the type of the parameter's default.
+
+    Notes
+    -----
+    Each oracle takes x, y and, for products, v of shape (q,), then a sample: what `draw` returned
+    for this iteration and phase, or None for the full batch.
     """
 
     dims: Any = None
-    """(p, q): the dimensions of x and y; an attribute or a property."""
+    """(p, q), the dimensions of x and y; an attribute or a property."""
     xp: Any = np
     """The array module, also for a constructor that does not keep it."""
 
     steps: ClassVar[Mapping[str, float]] = {}
-    """What `[steps]` holds unless it says otherwise, for SPARKLE, D-SOBA and SOBA: numbers for some of alpha, beta, gamma, theta. What
-    is left out here too has the method's default."""
+    """Default step sizes for SPARKLE, D-SOBA, SOBA and GDA: numbers for some of alpha, beta, gamma
+    and theta. `[steps]` overrides them; what is left out here too has the method's default."""
 
     agents: ClassVar[int | None] = None
-    """The number of agents of a run that does not say it, where the problem knows how many it has data for."""
+    """The number of agents of a run that does not set it, where the problem has data for a certain
+    number."""
 
     paths: ClassVar[tuple[str, ...]] = ()
-    """The options that are paths of files or folders, or lists or tables of them: in a configuration relative to its folder, in `--set` and
-    `solve` to the working folder, they arrive absolute. The name of a data set (`mpidbo data list`, "digits", "synthetic") and an
+    """The options that are paths of files or folders, or lists or tables of them. In a
+    configuration they are relative to its folder, in `--set` and `solve` to the working folder;
+    they arrive absolute. The name of a data set (`mpidbo data list`, "digits", "synthetic") and an
     address with :// arrive as written, as all other options do."""
 
     infinite: ClassVar[tuple[str, ...] | None] = None
     """The options that may be infinite, where the others may not; None: any option may."""
 
-    # Oracles. `sample` is what `draw` returned for this iteration and phase, or None for the full batch.
+    # Subclasses define oracles as methods, which a more precise type than Any would forbid.
     f: Any = None
     """f(x, y, sample) -> float: the upper loss."""
     g: Any = None
@@ -56,53 +85,90 @@ class Problem:
     g_y: Any = None
     """g_y(x, y, sample) -> (q,): the gradient of g in y."""
     g_yy: Any = None
-    """g_yy(x, y, v, sample) -> (q,): the Hessian of g in y times v, v of shape (q,)."""
+    """g_yy(x, y, v, sample) -> (q,): the Hessian of g in y times v."""
     g_xy: Any = None
-    """g_xy(x, y, v, sample) -> (p,): d/dx <g_y(x, y), v>, v of shape (q,)."""
+    """g_xy(x, y, v, sample) -> (p,): d/dx <g_y(x, y), v>."""
 
     project_x: Any = None
-    """project_x(x) -> (p,): the nearest point of a closed convex set in which x is to stay, the same on every agent; every agent's x is
-    replaced by it after each iteration. None: x is free. See `projections`."""
+    """project_x(x) -> (p,): the nearest point of a closed convex set, the same on every agent.
+    Every agent's x is replaced by it after each iteration. None: x is free. See `projections`."""
+    project_y: Any = None
+    """project_y(y) -> (q,): likewise of y, for methods that do not differentiate y*(x); the lower
+    level is then a minimum over that set. None: y is free."""
 
     def __init__(self, agent: int, n_agents: int, *, xp: Any, seed: int) -> None:
         self.agent, self.n_agents, self.xp, self.seed = agent, n_agents, xp, seed
 
     def draw(self, rng: np.random.Generator) -> Any:
-        """A mini-batch for f and g; `rng` is fixed by (seed, agent, iteration, phase). None: the full batch.
+        """Draw a mini-batch, which f and g and their derivatives then receive.
 
-        What `rng` gives is of numpy: bring it to where the arrays are by `self.xp.asarray`.
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            A generator that is fixed by (seed, agent, iteration, phase). Its numbers are numpy's:
+            move them to where the arrays are by `self.xp.asarray`.
+
+        Returns
+        -------
+        object or None
+            Anything; None, the default, is the full batch.
         """
         return None
 
-    def metrics(self, x: Any, y: Any) -> Mapping[str, float]:
-        """Further figures of merit at the agents' average (x, y), on this agent's data; averaged over the agents."""
+    def metrics(self, x: Float[Array, " p"], y: Float[Array, " q"]) -> Mapping[str, float]:
+        """Return further columns of the history.
+
+        Parameters
+        ----------
+        x : (p,) array
+            The mean of x over agents.
+        y : (q,) array
+            The mean of y over agents, or the agent's own y where a method has one for each.
+
+        Returns
+        -------
+        dict of str to float
+            Values on this agent's data; the history has their means over agents.
+        """
         return {}
 
-    def start(self) -> tuple[Any, Any]:
-        """(x0, y0), the same on every agent."""
+    def start(self) -> tuple[Float[Array, " p"], Float[Array, " q"]]:
+        """Return the starting point (x0, y0), the same on every agent; by default zeros."""
         p, q = self.dims
         return self.xp.zeros(p), self.xp.zeros(q)
 
-    def x_tree(self, x: Any) -> Any:
-        """x, shape (p,), in the user's own form: nested dicts and lists of numpy arrays; here the vector itself."""
+    def x_tree(self, x: Float[Array, " p"]) -> Any:
+        """Return x in the user's own form, nested dicts and lists of arrays; here the vector."""
         return x
 
-    def y_tree(self, y: Any) -> Any:
-        """y, shape (q,), in the user's own form, as `x_tree`."""
+    def y_tree(self, y: Float[Array, " q"]) -> Any:
+        """Return y in the user's own form, as `x_tree` does for x."""
         return y
 
-    def solution(self) -> Any:
-        """x* of the whole network's problem, shape (p,), where it is known in closed form; else None."""
+    def solution(self) -> Float[Array, " p"] | None:
+        """Return x* of the whole network's problem where it is known in closed form, else None."""
         return None
 
     @classmethod
     def stacked(cls, agents: "list[Any]") -> Any:
-        """Oracles for several agents at once, or None.
+        """Return oracles that answer for several agents in one call, or None.
 
-        An object with some of the oracles as methods over arrays of shape (m, p), (m, q) and a list of m samples,
-        row i being what `agents[i]` would return, to the bit: use matmul on (m, ., .) arrays, never one product over agents.
+        Parameters
+        ----------
+        agents : list of Problem
+            m agents of this class.
+
+        Returns
+        -------
+        object or None
+            An object with some of the oracles as methods over arrays of shape (m, p) and (m, q)
+            and a list of m samples. Row i must be what `agents[i]` would return, to the bit: use
+            matmul on (m, ., .) arrays, never one product over agents.
         """
         return None
 
 
-ORACLES = ("f", "g", "f_x", "f_y", "g_x", "g_y", "g_yy", "g_xy")
+def width(name: str, dims: tuple[int, int]) -> int:
+    """Return the number of entries of a derivative, p or q of dims = (p, q)."""
+    p, q = dims
+    return p if name in ("f_x", "g_x", "g_xy") else q

@@ -1,7 +1,8 @@
-"""Softmax regression and multilayer perceptrons over a flat parameter vector, with written-out derivatives.
+"""Softmax regression and multilayer perceptrons over a flat vector, with derivatives.
 
-Hessian-vector products are Pearlmutter's R-operator (Neural Computation 6, 1994): one forward and one backward pass
-with their derivatives along v, exact wherever no unit sits on the kink of its ReLU.
+Hessian-vector products are Pearlmutter's R-operator (Neural Computation 6, 1994): one forward and
+one backward pass with their derivatives along v, exact wherever no unit sits on the kink of its
+ReLU.
 """
 
 from collections.abc import Sequence
@@ -12,12 +13,28 @@ import numpy as np
 
 
 class Classifier:
-    """Fully connected layers with ReLU between them and the cross-entropy CE_e of the softmax of the last.
+    """Fully connected layers with ReLU, and the cross-entropy CE_e of the softmax of the last.
 
-    `sizes` = (features d, hidden widths ..., classes C); (d, C) is softmax regression. The parameters y, shape (q,),
-    hold layer after layer the matrix (inputs, outputs) in C order and the biases (outputs), the latter only if `bias`.
-    Below, X has shape (B, d), labels (B,) with classes 0 to C-1, y and v (q,); results have the dtype of y. All may carry the same axes
-    in front, for several agents at once: (m, B, d), (m, B), (m, q).
+    Parameters
+    ----------
+    sizes : sequence of int
+        (features d, hidden widths ..., classes C); (d, C) is softmax regression.
+    xp : module
+        numpy or cupy.
+    bias : bool
+        Whether the layers have biases.
+
+    Notes
+    -----
+    The parameters y, shape (q,), hold layer after layer the matrix (inputs, outputs) in C
+    order and the biases (outputs), the latter only if `bias`. X has shape (B, d), labels (B,) with
+    classes 0 to C-1, y and v (q,); results have the dtype of y. All may carry the same axes in
+    front, for several agents at once: (m, B, d), (m, B), (m, q).
+
+    References
+    ----------
+    Pearlmutter, Fast exact multiplication by the Hessian, Neural Computation 6, 1994.
+    He et al., Delving deep into rectifiers, ICCV 2015 (the start).
     """
 
     def __init__(self, sizes: Sequence[int], *, xp: Any = np, bias: bool = True) -> None:
@@ -30,7 +47,7 @@ class Classifier:
             self.q = last
 
     def start(self, rng: np.random.Generator, dtype: Any = np.float64) -> Any:
-        """Parameters (q,): zeros for softmax regression, else He et al. (2015): N(0, 2/inputs), biases 0."""
+        """Return parameters: zeros for softmax regression, else N(0, 2/inputs) and biases 0."""
         y = np.zeros(self.q)
         if len(self.sizes) > 2:
             for W, _ in self._layers(y):
@@ -70,17 +87,21 @@ class Classifier:
         Rz *= self._column(weights)
         delta, Rdelta = self._error(P, labels, weights), Rz
         product = self.xp.empty(y.shape, dtype=y.dtype)
-        layers = zip(activations, tangents, self._layers(y), self._layers(v), self._layers(product), strict=True)
+        parts = (self._layers(vector) for vector in (y, v, product))
+        layers = zip(activations, tangents, *parts, strict=True)
         for a, Ra, (W, _), (V, _), (dW, db) in reversed(list(layers)):
             self._products(a, Rdelta, dW, db)
             if Ra is not None:
                 dW += _transposed(Ra) @ delta
                 Rdelta = Rdelta @ _transposed(W)
                 Rdelta += delta @ _transposed(V)
-                Rdelta *= (on := a > 0)
-                if a is not activations[1]:  # the first layer needs no delta: its input has no tangent
+                is_on = a > 0
+                Rdelta *= is_on
+                if (
+                    a is not activations[1]
+                ):  # the first layer needs no delta: its input has no tangent
                     delta = delta @ _transposed(W)
-                    delta *= on
+                    delta *= is_on
         return product
 
     def jvp(self, y: Any, X: Any, labels: Any, v: Any) -> Any:
@@ -91,7 +112,10 @@ class Classifier:
     def _layers(self, y: Any) -> list[tuple[Any, Any]]:
         """(W, b) of each layer as views of y; b is None without biases."""
         front = y.shape[:-1]
-        return [(y[..., W].reshape(*front, *shape), y[..., None, b] if self.bias else None) for W, b, shape in self._places]
+        return [
+            (y[..., W].reshape(*front, *shape), y[..., None, b] if self.bias else None)
+            for W, b, shape in self._places
+        ]
 
     def _forward(self, y: Any, X: Any) -> tuple[list[Any], Any]:
         """The inputs of every layer (the first is X itself) and the outputs of the last, (B, C)."""
@@ -105,7 +129,7 @@ class Classifier:
         return activations, z
 
     def _tangent(self, y: Any, X: Any, v: Any) -> tuple[list[Any], list[Any], Any, Any]:
-        """As `_forward`, with derivatives along v: (inputs, their derivatives, outputs, their derivatives)."""
+        """(inputs, their derivatives along v, outputs, their derivatives), as `_forward`."""
         activations, z = self._forward(y, X)
         tangents: list[Any] = []
         Rz: Any = None
@@ -121,7 +145,7 @@ class Classifier:
         return activations, tangents, z, Rz
 
     def _softmax(self, z: Any) -> Any:
-        """In place."""
+        """The softmax of the last axis, in place."""
         z -= z.max(axis=-1, keepdims=True)
         self.xp.exp(z, out=z)
         z /= z.sum(axis=-1, keepdims=True)
@@ -134,7 +158,9 @@ class Classifier:
         return P
 
     def _of(self, z: Any, labels: Any) -> Any:
-        return z.reshape(-1, z.shape[-1])[self.xp.arange(labels.size), labels.reshape(-1)].reshape(labels.shape)
+        """The entry of each sample's label."""
+        rows = z.reshape(-1, z.shape[-1])
+        return rows[self.xp.arange(labels.size), labels.reshape(-1)].reshape(labels.shape)
 
     def _column(self, weights: Any) -> Any:
         return weights[..., None] if getattr(weights, "ndim", 0) else weights

@@ -5,51 +5,105 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from .._types import Array, Float
 from ..errors import UserError
-from .forms import Form, QuadraticForms, definite
+from .forms import QuadraticForm, QuadraticForms, definite, normal
 
 
 class Compositional(QuadraticForms):
-    """min_x f(h(x)) with f and h averages over agents, as a bilevel problem: g_i = E|y - h_i(x; xi)|^2, so that y*(x) = h(x).
+    """A compositional problem as a special case of a bilevel one, with a closed-form solution.
 
-    Here h_i(x; xi) = D_i x + c_i + xi and f_i = 1/2 |y - b_i|^2_{B_i} + lam/2 |x|^2. With bars for averages over agents,
-    x* = (lam I + Dbar'Bbar Dbar)^-1 Dbar' (mean B_i b_i - Bbar cbar). Sizes and the law of the data are ours.
+        f_i = 1/2 |y - b_i|^2_{B_i} + lam/2 |x|^2
+        g_i = E |y - h_i(x; xi)|^2,   h_i(x; xi) = D_i x + c_i + xi
 
-    Options
-    -------
-    p, q : dimensions of x and of h.
-    heterogeneity : the size of what differs between agents (0: all agents are alike).
-    noise : standard deviation of xi, and of what a draw adds to f_y; 0: deterministic.
-    lam : weight of |x|^2/2 in f, positive (UserError).
+    Parameters
+    ----------
+    p, q : int
+        Dimensions of x and of h, y; dims = (p, q).
+    heterogeneity : float
+        Size of what differs between agents; 0: all agents are alike.
+    noise : float
+        Standard deviation of xi, and of what a draw adds to f_y; 0: deterministic.
+    lam : float
+        Weight of |x|^2/2 in f, positive.
+
+    Notes
+    -----
+    min_x f(h(x)) with f and h averages over agents, so that y*(x) = h(x). With bars for averages,
+
+        x* = (lam I + Dbar'Bbar Dbar)^-1 Dbar'(mean B_i b_i - Bbar cbar).
+
+    Sizes and the distribution of the data are of this package.
     """
 
     steps: ClassVar[dict[str, float]] = {"alpha": 0.05, "beta": 0.2, "gamma": 0.2}
 
-    def __init__(self, agent: int, n_agents: int, *, xp: Any, seed: int, dtype: Any = np.float64, p: int = 5, q: int = 8,
-                 heterogeneity: float = 1.0, noise: float = 0.0, lam: float = 0.1) -> None:
+    def __init__(
+        self,
+        agent: int,
+        n_agents: int,
+        *,
+        xp: Any,
+        seed: int,
+        dtype: Any = np.float64,
+        p: int = 5,
+        q: int = 8,
+        heterogeneity: float = 1.0,
+        noise: float = 0.0,
+        lam: float = 0.1,
+    ) -> None:
         if min(p, q) < 1:
-            raise UserError(f"problem: p = {p} and q = {q} must both be positive; x and y have at least one entry each")
+            raise UserError(
+                f"problem: p = {p} and q = {q} must both be positive; x and y have at least one "
+                "entry each"
+            )
         if lam <= 0:
-            raise UserError(f"problem.lam: {lam} may leave the problem without a unique solution; choose a positive number")
-        super().__init__(agent, n_agents, xp=xp, seed=seed, dtype=dtype,
-                         form=partial(_form, seed, p=p, q=q, heterogeneity=heterogeneity, lam=lam))
+            raise UserError(
+                f"problem.lam: {lam} may leave the problem without a unique solution; choose a "
+                "positive number"
+            )
+        super().__init__(
+            agent,
+            n_agents,
+            xp=xp,
+            seed=seed,
+            dtype=dtype,
+            form=partial(_form, seed, p=p, q=q, heterogeneity=heterogeneity, lam=lam),
+        )
         self.noise = noise
 
-    def draw(self, rng: np.random.Generator) -> Any:
+    def draw(self, rng: np.random.Generator) -> Float[Array, " d"] | None:
+        """Return what the draw adds to the linear terms of f_i and g_i; None without noise."""
         if self.noise == 0:
             return None
         p, q = self.dims
-        of_f, xi = (self.xp.asarray(self.noise * rng.standard_normal(q), dtype=self.dtype) for _ in range(2))
-        return self.xp.concatenate([self.xp.zeros(p, dtype=self.dtype), of_f, self._one.PT[0] @ xi, 2 * xi])
+        of_f, xi = (
+            self.xp.asarray(self.noise * rng.standard_normal(q), dtype=self.dtype) for _ in range(2)
+        )
+        of_f_x = self.xp.zeros(p, dtype=self.dtype)
+        return self.xp.concatenate([of_f_x, of_f, self._alone.PT[0] @ xi, 2 * xi])
 
 
-def _form(seed: int, agent: int, *, p: int, q: int, heterogeneity: float, lam: float) -> Form:
+def _form(
+    seed: int, agent: int, *, p: int, q: int, heterogeneity: float, lam: float
+) -> QuadraticForm:
     common, own = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 1, agent])
-
-    def free(*shape: int) -> np.ndarray:
-        return (common.standard_normal(shape) + heterogeneity * own.standard_normal(shape)) / np.sqrt(shape[-1])
-
-    D, c, b = free(q, p), free(q), free(q)
+    # The order of the draws is part of the problem.
+    D = normal(common, own, heterogeneity, q, p)
+    c = normal(common, own, heterogeneity, q)
+    b = normal(common, own, heterogeneity, q)
     B = definite(common, q, 0.25) + 0.1 * heterogeneity * definite(own, q, 0.25)
-    return Form(A=lam * np.eye(p), B=B, C=np.zeros((p, q)), a=np.zeros(p), b=-B @ b, e=b @ B @ b / 2,
-                H=2 * np.eye(q), P=2 * D, c=2 * c, K=2 * D.T @ D, k=2 * D.T @ c, o=c @ c)
+    return QuadraticForm(
+        A=lam * np.eye(p),
+        B=B,
+        C=np.zeros((p, q)),
+        a=np.zeros(p),
+        b=-B @ b,
+        e=b @ B @ b / 2,
+        H=2 * np.eye(q),
+        P=2 * D,
+        c=2 * c,
+        K=2 * D.T @ D,
+        k=2 * D.T @ c,
+        o=c @ c,
+    )

@@ -1,4 +1,4 @@
-"""What a problem has to be: functions that take the arguments with which a run calls them, and sizes and numbers that fit."""
+"""The contract of a problem: functions with the right arguments, sizes and numbers that fit."""
 
 import inspect
 from collections.abc import Iterable, Iterator, Mapping
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError, shown
-from . import ORACLES
+from .base import ORACLES
 
 ARGUMENTS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(ORACLES, ("x", "y", "sample")),
@@ -18,17 +18,18 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "start": (),
     "solution": (),
     "project_x": ("x",),
+    "project_y": ("y",),
     "x_tree": ("x",),
     "y_tree": ("y",),
     "stacked": ("agents",),
 }
-"""Of each function of a problem, those that a run gives it."""
-OPTIONAL = (*ORACLES, "project_x")
-"""None: the problem has none."""
+"""The arguments with which a run calls each function of a problem."""
+OPTIONAL = (*ORACLES, "project_x", "project_y")
+"""Functions that may be None."""
 
 
 def assure(problem: Any) -> None:
-    """UserError unless each function that the problem has can be called as a run calls it."""
+    """Raise UserError unless each function that the problem has can be called as a run calls it."""
     for name, arguments in ARGUMENTS.items():
         found = getattr(problem, name, None)
         if found is None and (name in OPTIONAL or not hasattr(problem, name)):
@@ -41,37 +42,43 @@ def assure(problem: Any) -> None:
             inspect.signature(found).bind(*arguments)
         except TypeError as error:
             raise UserError(
-                f"{where}: cannot be called as {name}({', '.join(arguments)}) ({error}); define it as {form}"
+                f"{where}: cannot be called as {name}({', '.join(arguments)}) ({error}); define it "
+                f"as {form}"
             ) from None
-        except (
-            ValueError
-        ):  # of compiled code, which does not say what it takes, or a method without self
+        except ValueError:  # of compiled code, which has no signature, or a method without self
             if inspect.ismethod(found):
                 raise UserError(f"{where}: takes no arguments; define it as {form}") from None
 
 
 def agents_of(cls: type[Any]) -> int | None:
-    """The number of agents that the class has data for, if it says so. UserError unless that is a positive whole number."""
+    """Return the number of agents that the class has data for, if it sets one.
+
+    Raises UserError unless it is positive.
+    """
     n = getattr(cls, "agents", None)
     if n is not None and (type(n) is not int or n < 1):
         raise UserError(
-            f"problem {cls.__name__}.agents: {shown(n)} is not a positive whole number; give one, or None"
+            f"problem {cls.__name__}.agents: {shown(n)} is not a positive whole number; give one, "
+            "or None"
         )
     return n
 
 
 def shipped(cls: type[Any]) -> bool:
-    """Whether the class is one of this package, or derived from one: an error that it raises is not the user's code's."""
+    """Whether the class is one of this package or derived from one."""
     return getattr(cls, "infinite", None) is not None
 
 
-TOO_LARGE = ("too big", "too large", "Maximum allowed")
-"""What numpy's ValueErrors say of sizes."""
+SIZE_ERRORS = ("too big", "too large", "Maximum allowed")
+"""Parts of numpy's ValueErrors about sizes."""
 
 
 @contextmanager
 def fitting(cls: type[Any], options: Mapping[str, Any], n: int) -> Iterator[None]:
-    """A block in which a shipped problem with these options is made or asked: a UserError where its sizes or numbers are too large."""
+    """A block in which a shipped problem is made or called.
+
+    UserError where its sizes or numbers are too large.
+    """
     try:
         with np.errstate(all="ignore"):
             yield
@@ -84,18 +91,19 @@ def fitting(cls: type[Any], options: Mapping[str, Any], n: int) -> Iterator[None
         )
         if isinstance(error, np.linalg.LinAlgError):
             raise UserError(
-                f"problem: {cls.__name__} with {given} has data that are not finite; choose smaller numbers"
+                f"problem: {cls.__name__} with {given} has data that are not finite; choose "
+                "smaller numbers"
             ) from None
-        if isinstance(error, ValueError) and not any(words in str(error) for words in TOO_LARGE):
+        if isinstance(error, ValueError) and not any(words in str(error) for words in SIZE_ERRORS):
             raise
         raise UserError(
-            f"problem: {cls.__name__} with {given} of {n} agents does not fit into memory; choose smaller sizes, or "
-            "spread the agents over more ranks"
+            f"problem: {cls.__name__} with {given} of {n} agents does not fit into memory; choose "
+            "smaller sizes, or spread the agents over more ranks"
         ) from None
 
 
 def assure_finite(problems: list[Any]) -> None:
-    """LinAlgError unless the arrays of shipped problems are finite."""
+    """Raise LinAlgError unless the arrays of shipped problems are finite."""
     if shipped(type(problems[0])) and not all(
         np.isfinite(part).all() for problem in problems for part in _arrays(vars(problem).values())
     ):
@@ -103,7 +111,7 @@ def assure_finite(problems: list[Any]) -> None:
 
 
 def _arrays(values: Iterable[Any]) -> Iterator[np.ndarray]:
-    """The arrays of floats among the values, and in their tuples."""
+    """Yield the values that are arrays of floats, and those in tuples."""
     for value in values:
         if isinstance(value, tuple):
             yield from _arrays(value)

@@ -1,4 +1,7 @@
-"""Problems whose losses are quadratic forms of (x, y): oracles, stacked oracles and the closed-form solution of all of them."""
+"""Problems whose losses are quadratic in (x, y).
+
+Oracles, stacked oracles and the closed-form solution.
+"""
 
 from collections.abc import Callable
 from functools import cached_property
@@ -6,120 +9,180 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .stackable import Stackable
+from .._linalg import batched_matvec
+from .._types import Array, Float
+from .stackable import Stackable, add_noise
 
 
-class Form(NamedTuple):
-    """One agent's losses.
+class QuadraticForm(NamedTuple):
+    """The coefficients of one agent's losses.
 
-        f = 1/2 x'A x + x'C y + 1/2 y'B y + a'x + b'y + e
-        g = 1/2 y'H y - y'(P x + c) + 1/2 x'K x + k'x + o
-
-    A, K (p, p), B, H (q, q), C (p, q), P (q, p), a, k (p,), b, c (q,), and the constants e, o, shape ().
+    f = 1/2 x'A x + x'C y + 1/2 y'B y + a'x + b'y + e
+    g = 1/2 y'H y - y'(P x + c) + 1/2 x'K x + k'x + o
     """
 
-    A: Any
-    B: Any
-    C: Any
-    a: Any
-    b: Any
-    e: Any
-    H: Any
-    P: Any
-    c: Any
-    K: Any
-    k: Any
-    o: Any
+    A: Float[Array, "p p"]
+    B: Float[Array, "q q"]
+    C: Float[Array, "p q"]
+    a: Float[Array, " p"]
+    b: Float[Array, " q"]
+    e: Float[Array, ""]
+    H: Float[Array, "q q"]
+    P: Float[Array, "q p"]
+    c: Float[Array, " q"]
+    K: Float[Array, "p p"]
+    k: Float[Array, " p"]
+    o: Float[Array, ""]
 
 
 class QuadraticForms(Stackable):
-    """The problem of `form(agent)` for every agent; a draw is what it adds to (a, b, k, c), shape (2p + 2q,).
+    """A problem whose losses are `form(agent)` on every agent.
 
+    A draw is what it adds to (a, b, k, c), an array of shape (2p + 2q,).
+
+    Parameters
+    ----------
+    agent, n_agents, xp, seed, dtype
+        As for `Problem`.
+    form : callable
+        agent -> QuadraticForm, of numpy arrays.
+
+    Notes
+    -----
     With bars for averages over agents, M = Hbar^-1 Pbar and w = Hbar^-1 cbar, y*(x) = M x + w and
-    x* = -(Abar + Cbar M + M'Cbar' + M'Bbar M)^-1 (abar + M'bbar + (Cbar + M'Bbar) w).
+
+        x* = -(Abar + Cbar M + M'Cbar' + M'Bbar M)^-1 (abar + M'bbar + (Cbar + M'Bbar) w).
     """
 
-    def __init__(self, agent: int, n_agents: int, *, xp: Any, seed: int, dtype: Any, form: Callable[[int], Form]) -> None:
+    def __init__(
+        self,
+        agent: int,
+        n_agents: int,
+        *,
+        xp: Any,
+        seed: int,
+        dtype: Any,
+        form: Callable[[int], QuadraticForm],
+    ) -> None:
         super().__init__(agent, n_agents, xp=xp, seed=seed)
         self.dtype, self._form = dtype, form
-        self.own = Form(*(xp.asarray(part, dtype=dtype) for part in form(agent)))
+        self.own = QuadraticForm(*(xp.asarray(part, dtype=dtype) for part in form(agent)))
         self.dims = self.own.a.size, self.own.b.size
-        self._one = Stacked([self])
 
-    def _shift(self, sample: Any) -> tuple[Any, Any, Any, Any]:
+    def _linear_terms(self, sample: Any) -> tuple[Array, Array, Array, Array]:
         """(a, b, k, c) of a sample."""
         own = self.own.a, self.own.b, self.own.k, self.own.c
         if sample is None:
             return own
         p, q = self.dims
-        a, b, k, c = (part + sample[at:at + part.size] for part, at in zip(own, (0, p, p + q, 2 * p + q), strict=True))
+        bounds = (0, p, p + q, 2 * p + q)
+        a, b, k, c = (
+            part + sample[first : first + part.size]
+            for part, first in zip(own, bounds, strict=True)
+        )
         return a, b, k, c
 
-    def f(self, x: Any, y: Any, sample: Any) -> float:
-        a, b, _, _ = self._shift(sample)
+    def f(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> float:
+        a, b, _, _ = self._linear_terms(sample)
         own = self.own
-        return float(x @ (own.A @ x) / 2 + x @ (own.C @ y) + y @ (own.B @ y) / 2 + a @ x + b @ y + own.e)
+        return float(
+            x @ (own.A @ x) / 2 + x @ (own.C @ y) + y @ (own.B @ y) / 2 + a @ x + b @ y + own.e
+        )
 
-    def g(self, x: Any, y: Any, sample: Any) -> float:
-        _, _, k, c = self._shift(sample)
+    def g(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> float:
+        _, _, k, c = self._linear_terms(sample)
         own = self.own
-        return float(y @ (own.H @ y) / 2 - y @ (own.P @ x + c) + x @ (own.K @ x) / 2 + k @ x + own.o)
+        return float(
+            y @ (own.H @ y) / 2 - y @ (own.P @ x + c) + x @ (own.K @ x) / 2 + k @ x + own.o
+        )
 
     @cached_property
-    def _solution(self) -> np.ndarray:
-        sums = [np.zeros(())] * len(Form._fields)
+    def _solution(self) -> Float[np.ndarray, " p"]:
+        sums = [np.zeros(())] * len(QuadraticForm._fields)
         for agent in range(self.n_agents):
             sums = [total + part for total, part in zip(sums, self._form(agent), strict=True)]
-        mean = Form(*(total / self.n_agents for total in sums))
+        mean = QuadraticForm(*(total / self.n_agents for total in sums))
         M, w = np.linalg.solve(mean.H, mean.P), np.linalg.solve(mean.H, mean.c)
         CM = mean.C @ M
-        return -np.linalg.solve(mean.A + CM + CM.T + M.T @ mean.B @ M, mean.a + M.T @ mean.b + (mean.C + M.T @ mean.B) @ w)
+        return -np.linalg.solve(
+            mean.A + CM + CM.T + M.T @ mean.B @ M,
+            mean.a + M.T @ mean.b + (mean.C + M.T @ mean.B) @ w,
+        )
 
-    def solution(self) -> Any:
+    def solution(self) -> Float[Array, " p"]:
         return self.xp.asarray(self._solution, dtype=self.dtype)
 
     @classmethod
-    def stacked(cls, agents: "list[QuadraticForms]") -> "Stacked":
-        return Stacked(agents)
+    def stack(cls, agents: "list[QuadraticForms]") -> "StackedForms":
+        return StackedForms(agents)
 
 
-class Stacked:
+class StackedForms:
     """The oracles of several agents, row by row."""
 
     def __init__(self, agents: list[QuadraticForms]) -> None:
-        xp, (self.p, self.q) = agents[0].xp, agents[0].dims
-        self.own = Form(*(xp.stack(parts) for parts in zip(*(agent.own for agent in agents), strict=True)))
-        self.CT, self.PT = (xp.ascontiguousarray(part.swapaxes(1, 2)) for part in (self.own.C, self.own.P))
-        self.xp = xp
+        self.xp = xp = agents[0].xp
+        own = zip(*(agent.own for agent in agents), strict=True)
+        self.own = QuadraticForm(*(xp.stack(parts) for parts in own))
+        self.CT = xp.ascontiguousarray(self.own.C.swapaxes(1, 2))
+        self.PT = xp.ascontiguousarray(self.own.P.swapaxes(1, 2))
+        p, q = agents[0].dims
+        # where a, b, k and c are in a draw
+        self.of_a, self.of_b = slice(p), slice(p, p + q)
+        self.of_k, self.of_c = slice(p + q, 2 * p + q), slice(2 * p + q, None)
 
-    def _noisy(self, u: Any, samples: list[Any], first: int, size: int) -> Any:
-        return u if samples[0] is None else u + self.xp.stack([sample[first:first + size] for sample in samples])
+    def f_x(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: list[Any]
+    ) -> Float[Array, "m p"]:
+        u = batched_matvec(self.own.A, x) + batched_matvec(self.own.C, y) + self.own.a
+        return add_noise(u, samples, self.of_a, self.xp)
 
-    def f_x(self, x: Any, y: Any, samples: list[Any]) -> Any:
-        return self._noisy(products(self.own.A, x) + products(self.own.C, y) + self.own.a, samples, 0, self.p)
+    def f_y(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: list[Any]
+    ) -> Float[Array, "m q"]:
+        u = batched_matvec(self.CT, x) + batched_matvec(self.own.B, y) + self.own.b
+        return add_noise(u, samples, self.of_b, self.xp)
 
-    def f_y(self, x: Any, y: Any, samples: list[Any]) -> Any:
-        return self._noisy(products(self.CT, x) + products(self.own.B, y) + self.own.b, samples, self.p, self.q)
+    def g_x(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: list[Any]
+    ) -> Float[Array, "m p"]:
+        u = batched_matvec(self.own.K, x) - batched_matvec(self.PT, y) + self.own.k
+        return add_noise(u, samples, self.of_k, self.xp)
 
-    def g_x(self, x: Any, y: Any, samples: list[Any]) -> Any:
-        return self._noisy(products(self.own.K, x) - products(self.PT, y) + self.own.k, samples, self.p + self.q, self.p)
+    def g_y(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: list[Any]
+    ) -> Float[Array, "m q"]:
+        target = batched_matvec(self.own.P, x) + self.own.c
+        return batched_matvec(self.own.H, y) - add_noise(target, samples, self.of_c, self.xp)
 
-    def g_y(self, x: Any, y: Any, samples: list[Any]) -> Any:
-        return products(self.own.H, y) - self._noisy(products(self.own.P, x) + self.own.c, samples, 2 * self.p + self.q, self.q)
+    def g_yy(
+        self,
+        x: Float[Array, "m p"],
+        y: Float[Array, "m q"],
+        v: Float[Array, "m q"],
+        samples: list[Any],
+    ) -> Float[Array, "m q"]:
+        return batched_matvec(self.own.H, v)
 
-    def g_yy(self, x: Any, y: Any, v: Any, samples: list[Any]) -> Any:
-        return products(self.own.H, v)
-
-    def g_xy(self, x: Any, y: Any, v: Any, samples: list[Any]) -> Any:
-        return -products(self.PT, v)
-
-
-def products(matrices: Any, rows: Any) -> Any:
-    """(m, d): matrices[i] @ rows[i], each as the single product would be."""
-    return (matrices @ rows[:, :, None])[:, :, 0]
+    def g_xy(
+        self,
+        x: Float[Array, "m p"],
+        y: Float[Array, "m q"],
+        v: Float[Array, "m q"],
+        samples: list[Any],
+    ) -> Float[Array, "m p"]:
+        return -batched_matvec(self.PT, v)
 
 
-def definite(rng: np.random.Generator, d: int, least: float) -> np.ndarray:
-    """A random symmetric matrix (d, d) with eigenvalues from `least` to 1."""
+def definite(rng: np.random.Generator, d: int, min_eigenvalue: float) -> Float[np.ndarray, "d d"]:
+    """Return a random symmetric matrix with eigenvalues from `min_eigenvalue` to 1."""
     basis = np.linalg.qr(rng.standard_normal((d, d)))[0]
-    return (basis * np.geomspace(least, 1, d)) @ basis.T
+    return (basis * np.geomspace(min_eigenvalue, 1, d)) @ basis.T
+
+
+def normal(
+    common: np.random.Generator, own: np.random.Generator, heterogeneity: float, *shape: int
+) -> Float[np.ndarray, "*shape"]:
+    """Return a random array of a shared and an own part, scaled by 1/sqrt(columns)."""
+    both = common.standard_normal(shape) + heterogeneity * own.standard_normal(shape)
+    return both / np.sqrt(shape[-1])

@@ -5,45 +5,80 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from .._types import Array, Float
 from ..errors import UserError
 from .base import Problem
 
 
 class LinearRegression(Problem):
-    """f_i = E|A y - b|^2,  g_i = E|A y - x|^2 + ridge |y|^2, with A (p x q) and b (p) drawn around agent i's means.
+    """Linear regression through a lower-level ridge regression, with a closed-form solution.
 
-    The second experiment of SPARKLE (Zhu et al., NeurIPS 2024, arXiv 2411.14166; ridge is its C_r); the sizes and
-    the law of the data are a choice made here. Agent i's means are A_i = (A_0 + h D_i) / (2 sqrt(q)) and
-    b_i = A_i (w_0 + h w_i), all of A_0, D_i, w_0, w_i standard normal, h the heterogeneity. A draw is `batch` pairs
-    (A_i + noise N / (2 sqrt(q)), b_i + noise e), N and e standard normal, so that E A'A = A_i'A_i + p noise^2/(4q) I
-    =: S_i and E A'b = A_i'b_i =: m_i; the full batch is these expectations, exactly.
+        f_i = E |A y - b|^2
+        g_i = E |A y - x|^2 + ridge |y|^2
 
-    With bars for averages over agents and G = (Sbar + ridge I)^-1 Abar', y*(x) = G x and x* = (G'Sbar G)^-1 G'mbar.
+    with A (p, q) and b (p,) drawn around agent i's means A_i, b_i; dims = (p, q).
 
-    Options
-    -------
-    p, q : dimensions of x and y, p <= q (UserError).
-    heterogeneity : h, the size of what differs between agents: 1 is severe, 0.1 mild, 0 none.
-    noise : size of the noise of a draw.
-    batch : pairs (A, b) in a draw; 0 is the full batch, as is noise = 0, and less is refused (UserError).
-    ridge : weight of |y|^2, positive (UserError); every g_i is 2 ridge strongly convex.
+    Parameters
+    ----------
+    p, q : int
+        Dimensions of x and y, p <= q.
+    heterogeneity : float
+        Size h of what differs between agents: 1 is severe, 0.1 mild, 0 none.
+    noise : float
+        Size of the noise of a draw.
+    batch : int
+        Pairs (A, b) in a draw; 0 is the full batch, as is noise = 0.
+    ridge : float
+        Weight of |y|^2, positive; every g_i is strongly convex with constant 2 ridge.
 
-    With the default options the curvature of g_i stays below about 3 and that of the averaged g above 0.1.
+    Notes
+    -----
+    A_i = (A_0 + h D_i) / (2 sqrt(q)) and b_i = A_i (w_0 + h w_i), all of A_0, D_i, w_0, w_i
+    standard normal. A draw is `batch` pairs (A_i + noise N / (2 sqrt(q)), b_i + noise e), N and e
+    standard normal, so that E A'A = A_i'A_i + p noise^2/(4q) I =: S_i and E A'b = A_i'b_i =: m_i;
+    the full batch is these expectations, exactly.
+
+    With bars for averages over agents and G = (Sbar + ridge I)^-1 Abar', y*(x) = G x and
+
+        x* = (G'Sbar G)^-1 G'mbar.
+
+    Sizes and the distribution of the data are of this package. With the default options the
+    curvature of g_i stays below about 3 and that of the averaged g above 0.1.
+
+    References
+    ----------
+    Zhu et al., SPARKLE, NeurIPS 2024, arXiv 2411.14166, experiment 2 (ridge is its C_r).
     """
 
     infinite: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, agent: int, n_agents: int, *, xp: Any, seed: int, dtype: Any = np.float64, p: int = 10,
-                 q: int = 20, heterogeneity: float = 1.0, noise: float = 0.1, batch: int = 1,
-                 ridge: float = 0.05) -> None:
+    def __init__(
+        self,
+        agent: int,
+        n_agents: int,
+        *,
+        xp: Any,
+        seed: int,
+        dtype: Any = np.float64,
+        p: int = 10,
+        q: int = 20,
+        heterogeneity: float = 1.0,
+        noise: float = 0.1,
+        batch: int = 1,
+        ridge: float = 0.05,
+    ) -> None:
         super().__init__(agent, n_agents, xp=xp, seed=seed)
         if not 0 < p <= q:
             raise UserError(f"problem.p: {p} must lie between 1 and q = {q}; raise q or lower p")
         if ridge <= 0:
-            raise UserError(f"problem.ridge: {ridge} leaves g without a unique minimiser; choose a positive number")
+            raise UserError(
+                f"problem.ridge: {ridge} leaves g without a unique minimizer; choose a positive "
+                "number"
+            )
         if batch < 0:
             raise UserError(f"problem.batch: {batch} pairs cannot be drawn; 0 is the full batch")
-        self.dims, self.noise, self.batch, self.ridge, self.dtype = (p, q), noise, batch, ridge, dtype
+        self.dims, self.dtype = (p, q), dtype
+        self.noise, self.batch, self.ridge = noise, batch, ridge
         self.heterogeneity = heterogeneity
         self._spread = 0.5 * noise / q**0.5
         self._covariance = p * self._spread**2
@@ -51,11 +86,19 @@ class LinearRegression(Problem):
         self.AT = xp.ascontiguousarray(self.A.T)
 
     def _means(self, agent: int) -> tuple[np.ndarray, np.ndarray]:
-        """(A_i, b_i) of shapes (p, q) and (p,): a common part drawn from the seed, and the agent's own."""
+        """(A_i, b_i) of shapes (p, q) and (p,).
+
+        A common part drawn from the seed, and the agent's own.
+        """
         p, q = self.dims
-        common, own = np.random.default_rng([self.seed, 0]), np.random.default_rng([self.seed, 1, agent])
-        A = (common.standard_normal((p, q)) + self.heterogeneity * own.standard_normal((p, q))) / (2 * np.sqrt(q))
-        return A, A @ (common.standard_normal(q) + self.heterogeneity * own.standard_normal(q))
+        common = np.random.default_rng([self.seed, 0])
+        own = np.random.default_rng([self.seed, 1, agent])
+
+        def draw(*shape: int) -> np.ndarray:
+            return common.standard_normal(shape) + self.heterogeneity * own.standard_normal(shape)
+
+        A = draw(p, q) / (2 * np.sqrt(q))
+        return A, A @ draw(q)
 
     def draw(self, rng: np.random.Generator) -> Any:
         """(A, b) of shapes (batch, p, q) and (batch, p), or None."""
@@ -65,36 +108,40 @@ class LinearRegression(Problem):
         normal = self.xp.asarray(rng.standard_normal((self.batch, p, q + 1)), dtype=self.dtype)
         return self.A + self._spread * normal[:, :, :q], self.b + self.noise * normal[:, :, q]
 
-    def f(self, x: Any, y: Any, sample: Any) -> float:
+    def f(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> float:
         if sample is None:
             e = self.A @ y - self.b
             return float(e @ e) + self._covariance * float(y @ y) + self.b.size * self.noise**2
         A, b = sample
-        return float(((A @ y - b)**2).sum()) / self.batch
+        return float(((A @ y - b) ** 2).sum()) / self.batch
 
-    def g(self, x: Any, y: Any, sample: Any) -> float:
+    def g(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> float:
         ridge = self.ridge * float(y @ y)
         if sample is None:
             e = self.A @ y - x
             return float(e @ e) + self._covariance * float(y @ y) + ridge
-        return float(((sample[0] @ y - x)**2).sum()) / self.batch + ridge
+        return float(((sample[0] @ y - x) ** 2).sum()) / self.batch + ridge
 
-    def f_x(self, x: Any, y: Any, sample: Any) -> Any:
+    def f_x(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> Float[Array, " p"]:
         return self.xp.zeros_like(x)
 
-    def f_y(self, x: Any, y: Any, sample: Any) -> Any:
+    def f_y(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> Float[Array, " q"]:
         return self._normal(y, self.b if sample is None else sample[1], sample)
 
-    def g_x(self, x: Any, y: Any, sample: Any) -> Any:
+    def g_x(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> Float[Array, " p"]:
         return 2 * x + self.g_xy(x, y, y, sample)
 
-    def g_y(self, x: Any, y: Any, sample: Any) -> Any:
+    def g_y(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> Float[Array, " q"]:
         return self._normal(y, x, sample) + 2 * self.ridge * y
 
-    def g_yy(self, x: Any, y: Any, v: Any, sample: Any) -> Any:
+    def g_yy(
+        self, x: Float[Array, " p"], y: Float[Array, " q"], v: Float[Array, " q"], sample: Any
+    ) -> Float[Array, " q"]:
         return self._normal(v, 0.0, sample) + 2 * self.ridge * v
 
-    def g_xy(self, x: Any, y: Any, v: Any, sample: Any) -> Any:
+    def g_xy(
+        self, x: Float[Array, " p"], y: Float[Array, " q"], v: Float[Array, " q"], sample: Any
+    ) -> Float[Array, " p"]:
         return -2 * (self.A @ v if sample is None else (sample[0] @ v).mean(axis=0))
 
     def _normal(self, y: Any, target: Any, sample: Any) -> Any:
@@ -113,11 +160,11 @@ class LinearRegression(Problem):
             S, m, Abar = S + A.T @ A / n, m + A.T @ b / n, Abar + A / n
         return S, m, np.linalg.solve(S + self.ridge * np.eye(q), Abar.T)
 
-    def solution(self) -> Any:
+    def solution(self) -> Float[Array, " p"]:
         S, m, G = self._network
         return self.xp.asarray(np.linalg.solve(G.T @ S @ G, G.T @ m), dtype=self.dtype)
 
-    def metrics(self, x: Any, y: Any) -> dict[str, float]:
+    def metrics(self, x: Float[Array, " p"], y: Float[Array, " q"]) -> dict[str, float]:
         """lower_distance: |y - y*(x)|."""
         return {"lower_distance": float(self.xp.linalg.norm(y - self._G @ x))}
 

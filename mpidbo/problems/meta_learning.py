@@ -5,47 +5,93 @@ from typing import Any
 
 import numpy as np
 
+from .._types import Array, Float
 from ..errors import UserError
 from .data.shares import Tag, generator
 from .stackable import Stackable
 
 
 class MetaLearning(Stackable):
-    """f_i = mean over own tasks t of |A F y_t - b|^2/(2Q),  g_i = sum over own tasks of |A F y_t - b|^2/(2S) + ridge/2 |y_t|^2.
+    """Few-shot meta-learning: features that all tasks share, and a head for each task.
 
-    Linear representations for few-shot regression (Tripuraneni, Jin, Jordan, ICML 2021; the bilevel form is that of SPARKLE's appendix D.4
-    and of ANIL): x holds the features F (dim x features) in C order, y a head y_t of `features` entries for every task of ALL agents,
-    in agent order, of which g_i touches the agent's own. f_i has Q query samples per task, g_i only S shots, fewer than dim: without good
-    features no head fits. Inputs A are standard normal; b = A F* c_t + noise e, with a common F* of orthonormal columns and
-    c_t ~ N(h m_i, I), m_i and e standard normal. Sizes and the law of the data are ours.
+        f_i = mean over own tasks t of |A F y_t - b|^2/(2Q)
+        g_i = sum over own tasks t of |A F y_t - b|^2/(2S) + ridge/2 |y_t|^2
 
-    Options
-    -------
-    dim, features : of an input, and of a head, features <= dim (UserError).
-    tasks : of each agent.
-    shots, queries : S and Q, for each task.
-    heterogeneity : h, how much the agents' tasks differ in kind.
-    noise : of the targets.
-    ridge : positive (UserError).
-    batch : own tasks in a draw, all different; 0, or no fewer than tasks, is the full batch.
+    x holds the features F (dim, features) in C order, y a head y_t of `features` entries for every
+    task of ALL agents, in agent order, of which g_i touches the agent's own:
+    dims = (dim features, agents tasks features).
+
+    Parameters
+    ----------
+    dim, features : int
+        Dimensions of an input and of a head, features <= dim.
+    tasks : int
+        Tasks of each agent.
+    shots, queries : int
+        S and Q, the samples of each task in g_i and f_i.
+    heterogeneity : float
+        How much the agents' tasks differ in kind, h.
+    noise : float
+        Standard deviation of the targets' noise.
+    ridge : float
+        Weight of |y_t|^2/2, positive.
+    batch : int
+        Own tasks in a draw, all different; 0, or no fewer than tasks, is the full batch.
+
+    Notes
+    -----
+    g_i has only S shots for each task, fewer than dim: without good features no head fits. Inputs A
+    are standard normal; b = A F* c_t + noise e, with a common F* of orthonormal columns and
+    c_t ~ N(h m_i, I), m_i and e standard normal. Sizes and the distribution of the data are of this
+    package.
+
+    References
+    ----------
+    Tripuraneni, Jin, Jordan, Provable meta-learning of linear representations, ICML 2021.
+    Zhu et al., SPARKLE, NeurIPS 2024, appendix D.4 (the bilevel form, also that of ANIL).
     """
 
-    def __init__(self, agent: int, n_agents: int, *, xp: Any, seed: int, dtype: Any = np.float64, dim: int = 10, features: int = 3,
-                 tasks: int = 5, shots: int = 5, queries: int = 15, heterogeneity: float = 1.0, noise: float = 0.1, ridge: float = 0.1,
-                 batch: int = 0) -> None:
+    def __init__(
+        self,
+        agent: int,
+        n_agents: int,
+        *,
+        xp: Any,
+        seed: int,
+        dtype: Any = np.float64,
+        dim: int = 10,
+        features: int = 3,
+        tasks: int = 5,
+        shots: int = 5,
+        queries: int = 15,
+        heterogeneity: float = 1.0,
+        noise: float = 0.1,
+        ridge: float = 0.1,
+        batch: int = 0,
+    ) -> None:
         super().__init__(agent, n_agents, xp=xp, seed=seed)
         if not 0 < features <= dim:
-            raise UserError(f"problem.features: {features} must lie between 1 and dim = {dim}; take fewer, or a larger dim")
+            raise UserError(
+                f"problem.features: {features} must lie between 1 and dim = {dim}; take fewer, or "
+                "a larger dim"
+            )
         if min(tasks, shots, queries) < 1 or batch < 0:
-            raise UserError(f"problem: {tasks} tasks, {shots} shots, {queries} queries must all be positive, batch = {batch} not "
-                            "negative; choose larger numbers")
+            raise UserError(
+                f"problem: {tasks} tasks, {shots} shots, {queries} queries must all be positive, "
+                f"batch = {batch} not negative; choose larger numbers"
+            )
         if ridge <= 0:
-            raise UserError(f"problem.ridge: {ridge} leaves g without strong convexity; choose a positive number")
-        self.dtype, self.tasks, self.features, self.ridge, self.batch = dtype, tasks, features, ridge, batch
+            raise UserError(
+                f"problem.ridge: {ridge} leaves g without strong convexity; choose a positive "
+                "number"
+            )
+        self.dtype, self.tasks, self.features = dtype, tasks, features
+        self.ridge, self.batch = ridge, batch
         self.dims = dim * features, n_agents * tasks * features
         truth = np.linalg.qr(generator(seed, Tag.TRUTH).standard_normal((dim, features)))[0]
         rng = generator(seed, Tag.FEATURES, agent)
-        heads = heterogeneity * rng.standard_normal(features) + rng.standard_normal((tasks, features))
+        kind = heterogeneity * rng.standard_normal(features)
+        heads = kind + rng.standard_normal((tasks, features))
 
         def drawn(size: int) -> tuple[Any, Any]:
             """(inputs, targets) of shapes (tasks, size, dim) and (tasks, size, 1)."""
@@ -53,49 +99,63 @@ class MetaLearning(Stackable):
             b = A @ (truth @ heads.T).T[:, :, None] + noise * rng.standard_normal((tasks, size, 1))
             return xp.asarray(A, dtype=dtype), xp.asarray(b, dtype=dtype)
 
-        self.truth, self.support, self.query = xp.asarray(truth, dtype=dtype), drawn(shots), drawn(queries)
-        self._one = Tasks([self])
+        self.truth = xp.asarray(truth, dtype=dtype)
+        self.support, self.query = drawn(shots), drawn(queries)
 
     def draw(self, rng: np.random.Generator) -> Any:
-        """Own tasks, (batch,)."""
-        return self.xp.asarray(rng.choice(self.tasks, self.batch, replace=False)) if 0 < self.batch < self.tasks else None
+        """Return the numbers of own tasks, (batch,), or None for all."""
+        if not 0 < self.batch < self.tasks:
+            return None
+        return self.xp.asarray(rng.choice(self.tasks, self.batch, replace=False))
 
-    def start(self) -> tuple[Any, Any]:
+    def start(self) -> tuple[Float[Array, " p"], Float[Array, " q"]]:
         """Random features of size 1, the same on every agent; y = 0."""
         p, q = self.dims
         F = generator(self.seed, Tag.START).standard_normal(p) / np.sqrt(p / self.features)
         return self.xp.asarray(F, dtype=self.dtype), self.xp.zeros(q, dtype=self.dtype)
 
-    def f(self, x: Any, y: Any, sample: Any) -> float:
-        return float(self._one.losses("query", x[None], y[None], [sample])[0].mean())
+    def f(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> float:
+        return float(self._alone.losses("query", x[None], y[None], [sample])[0].mean())
 
-    def g(self, x: Any, y: Any, sample: Any) -> float:
-        own, losses = self._one.heads(y[None], [sample])[0], self._one.losses("support", x[None], y[None], [sample])[0]
+    def g(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> float:
+        own = self._alone.heads(y[None], [sample])[0]
+        losses = self._alone.losses("support", x[None], y[None], [sample])[0]
         return float((losses.sum() + self.ridge / 2 * (own * own).sum()) * (self.tasks / len(own)))
 
-    def metrics(self, x: Any, y: Any) -> Mapping[str, float]:
-        """representation_distance: the sine of the largest angle between the spans of F and F*, 0 when x has found the features."""
+    def metrics(self, x: Float[Array, " p"], y: Float[Array, " q"]) -> Mapping[str, float]:
+        """representation_distance: the sine of the largest angle between the spans of F and F*.
+
+        It is 0 when x has found the features.
+        """
         Q = self.xp.linalg.qr(x.reshape(self.truth.shape))[0]
-        return {"representation_distance": float(self.xp.linalg.norm(self.truth - Q @ (Q.T @ self.truth), 2))}
+        distance = self.xp.linalg.norm(self.truth - Q @ (Q.T @ self.truth), 2)
+        return {"representation_distance": float(distance)}
 
     @classmethod
-    def stacked(cls, agents: "list[MetaLearning]") -> "Tasks":
+    def stack(cls, agents: "list[MetaLearning]") -> "Tasks":
         return Tasks(agents)
 
 
 class Tasks:
-    """The oracles of several agents: arrays (m, tasks of the draw, ...), each task a product of its own."""
+    """The oracles of several agents.
+
+    Arrays (m, tasks of the draw, ...), each task a product of its own.
+    """
 
     def __init__(self, agents: list[MetaLearning]) -> None:
         one = agents[0]
         self.xp, self.ridge, self.tasks, self.features = one.xp, one.ridge, one.tasks, one.features
         self.dim, self.rows = one.truth.shape[0], self.xp.arange(len(agents))[:, None]
         self.first = self.xp.asarray([agent.agent * agent.tasks for agent in agents])[:, None]
-        self.data = {part: tuple(self.xp.stack([getattr(agent, part)[i] for agent in agents]) for i in (0, 1))
-                     for part in ("support", "query")}
+        self.data = {
+            part: tuple(
+                self.xp.stack([getattr(agent, part)[i] for agent in agents]) for i in (0, 1)
+            )
+            for part in ("support", "query")
+        }
 
     def _own(self, samples: list[Any]) -> Any:
-        """The tasks of the draw among each agent's own, (m, tasks)."""
+        """The tasks of the draw of each agent's own, (m, tasks)."""
         everyone = self.xp.arange(self.tasks)
         return self.xp.stack([everyone if sample is None else sample for sample in samples])
 
@@ -119,7 +179,7 @@ class Tasks:
 
     def losses(self, part: str, x: Any, y: Any, samples: list[Any]) -> Any:
         """Half the mean square of the residuals of each task, (m, tasks)."""
-        return (self._fit(part, x, y, samples)[2]**2).mean(axis=(2, 3)) / 2
+        return (self._fit(part, x, y, samples)[2] ** 2).mean(axis=(2, 3)) / 2
 
     def _slope_x(self, part: str, x: Any, y: Any, samples: list[Any]) -> Any:
         A, _, e, heads = self._fit(part, x, y, samples)
@@ -133,26 +193,48 @@ class Tasks:
         """All own tasks over those of the draw."""
         return self.tasks / (self.tasks if samples[0] is None else len(samples[0]))
 
-    def f_x(self, x: Any, y: Any, samples: list[Any]) -> Any:
+    def f_x(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: list[Any]
+    ) -> Float[Array, "m p"]:
         return self._slope_x("query", x, y, samples) * (self._share(samples) / self.tasks)
 
-    def f_y(self, x: Any, y: Any, samples: list[Any]) -> Any:
-        return self._placed(y, self._slope_y("query", x, y, samples) * (self._share(samples) / self.tasks), samples)
+    def f_y(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: list[Any]
+    ) -> Float[Array, "m q"]:
+        return self._placed(
+            y, self._slope_y("query", x, y, samples) * (self._share(samples) / self.tasks), samples
+        )
 
-    def g_x(self, x: Any, y: Any, samples: list[Any]) -> Any:
+    def g_x(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: list[Any]
+    ) -> Float[Array, "m p"]:
         return self._slope_x("support", x, y, samples) * self._share(samples)
 
-    def g_y(self, x: Any, y: Any, samples: list[Any]) -> Any:
+    def g_y(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: list[Any]
+    ) -> Float[Array, "m q"]:
         slope = self._slope_y("support", x, y, samples) + self.ridge * self.heads(y, samples)
         return self._placed(y, slope * self._share(samples), samples)
 
-    def g_yy(self, x: Any, y: Any, v: Any, samples: list[Any]) -> Any:
+    def g_yy(
+        self,
+        x: Float[Array, "m p"],
+        y: Float[Array, "m q"],
+        v: Float[Array, "m q"],
+        samples: list[Any],
+    ) -> Float[Array, "m q"]:
         A, AF, _, _ = self._fit("support", x, y, samples)
         own = self.heads(v, samples)
         product = (_T(AF) @ (AF @ own[..., None]))[..., 0] / A.shape[2] + self.ridge * own
         return self._placed(y, product * self._share(samples), samples)
 
-    def g_xy(self, x: Any, y: Any, v: Any, samples: list[Any]) -> Any:
+    def g_xy(
+        self,
+        x: Float[Array, "m p"],
+        y: Float[Array, "m q"],
+        v: Float[Array, "m q"],
+        samples: list[Any],
+    ) -> Float[Array, "m p"]:
         A, AF, e, heads = self._fit("support", x, y, samples)
         own = self.heads(v, samples)[..., None]
         both = _T(A) @ (AF @ own @ _T(heads) + e @ _T(own))

@@ -1,136 +1,306 @@
-"""The whole network's f and g at one common point, full batch, for exact figures of merit.
+"""The metrics of mpidbo's own: each is one function, registered with its name, label and needs.
 
-Solvers of scipy run on rank 0, which alone imports them, and ask for averages over the agents; the other ranks serve until it is done.
+A metric is computed at every evaluation and is a column of the history. Those on request cost more
+than an evaluation and are computed where `run.metrics` or `run.stop` names them. Figures, tables,
+the progress bar and the checks of a configuration read the registry `METRICS`.
 """
 
-import warnings
-from collections.abc import Callable
-from contextlib import suppress
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from ..parallel.agents import Agents
-from ..parallel.backend import host
-from ..parallel.collectives import bcast
-from .oracle import Oracle
+from .._types import Array, Float
+from .averages import Averaged
+from .hypergradients import hypergradient
+from .lower_level import LowerSolution, solve_lower_level
 
-Array = Any
-ASKS = ("f_x", "f_y", "g_x", "g_y", "g_yy", "g_xy", "g")
-DONE = len(ASKS)
-REFINEMENTS = 2
+LAST = 100
+"""The order of metrics that have no place of their own in tables and figures."""
 
 
-ON_REQUEST = {
-    "hypergradient_norm": ("f_x", "f_y", "g", "g_y", "g_yy", "g_xy"),
-    "curvature": ("g_yy",),
-    "refined_residual": ("g", "g_y"),
-}
-"""Figures that cost more than an evaluation: `run.metrics` or a stop rule asks for them; the oracles that they need."""
+@dataclass(frozen=True)
+class Point:
+    """What metrics are computed from at an evaluation.
+
+    Parameters
+    ----------
+    averaged : Averaged
+        Losses and oracles averaged over all agents: `averaged("g_y", x, y)`; collective.
+    rows : mapping
+        Variable ("x", "y", "z", "t") -> its rows of this rank's agents, (m, d).
+    means : mapping
+        Variable -> its mean over all agents, (d,).
+    levels : tuple of str
+        The variables that gossip.
+    y_of_losses : array of shape (q,) or (m, q)
+        The lower variable at which losses are taken: the mean of y, or each agent's own with a
+        personalized method.
+    solution : array of shape (p,) or None
+        x* of the whole network, where the problem knows it.
+    start : mapping
+        "x" and "y" -> where the run started, (p,) and (q,).
+    estimate : array of shape (p,) or None
+        The mean over agents of the method's own estimate of the hypergradient, where it has one.
+    k : int
+        Iterations done.
+    second_order : bool
+        Whether metrics that nobody asked for may call g_yy.
+    """
+
+    averaged: Averaged
+    rows: Mapping[str, Float[Array, "m d"]]
+    means: Mapping[str, Float[Array, " d"]]
+    levels: tuple[str, ...]
+    y_of_losses: Array
+    solution: Float[Array, " p"] | None
+    start: Mapping[str, Float[Array, " d"]]
+    estimate: Float[Array, " p"] | None
+    k: int
+    second_order: bool = True
+
+    @cached_property
+    def lower_solution(self) -> LowerSolution:
+        """The minimiser of the network's g at the mean x; the first access is collective."""
+        x, y = self.means["x"], self.means["y"]
+        return solve_lower_level(self.averaged, x, y, second_order=self.second_order)
+
+    def moved(self, variable: str) -> float:
+        """Return the distance of the mean of x or y from its start."""
+        return _norm(self.means[variable] - self.start[variable])
+
+    def spread(self, variable: str, center: Float[Array, " d"]) -> float:
+        """Return the root mean square over agents of the distance to a point; collective."""
+        squares = [float(d @ d) for d in self.rows[variable] - center]
+        return float(np.sqrt(self.averaged.agents.mean(np.array(squares))))
 
 
-class Averaged:
-    """Averages over all agents of the oracles at common (x, y)."""
+Measure = Callable[[Point], float | Mapping[str, float] | None]
 
-    def __init__(self, oracle: Oracle, agents: Agents) -> None:
-        self.oracle, self.agents = oracle.full(), agents
-        self.p, self.q = oracle.dims
-        self.warned = False
 
-    def __call__(self, name: str, x: Array, y: Array, v: Array | None = None) -> Array:
-        """The average of one oracle; collective."""
-        if name == "g":
-            return self.agents.mean(self.oracle.losses("g", x, y))
-        m = self.agents.m
-        rows = [np.repeat(np.asarray(a, self.oracle.dtype)[None], m, axis=0) for a in (x, y, v) if a is not None]
-        return self.agents.mean(host(getattr(self.oracle, name)(*rows)))
+@dataclass(frozen=True)
+class Metric:
+    """A metric of mpidbo's own: how it is called and shown, what it needs, and how it is computed.
 
-    def on_root(self, work: Callable[[Callable[..., Array]], Array], size: int) -> Array:
-        """What `work(ask)` returns on rank 0, an array of `size` floats, on every rank; `ask(name, x, y, v)` is an average.
+    Parameters
+    ----------
+    name : str
+        The column of the history; of a family the first part of its columns' names.
+    label : str
+        The y axis of figures.
+    measure : callable or None
+        Point -> the number, None where this run does not have it; of a family variable -> number.
+        None: methods compute it (`Method.metrics`).
+    needs : tuple of str
+        The losses and oracles that every agent's problem must define.
+    variable : str
+        A variable that the method must have: "z" or "t".
+    common_y : bool
+        Whether it is of one y for the network, which a personalized method does not have.
+    on_request : bool
+        Whether it is computed only where `run.metrics` or `run.stop` names it.
+    if_small : bool
+        Whether a metric on request is also computed unasked where the problem is small.
+    beside : str
+        The metric with which it is computed, of which it is a detail: not requested by itself, and
+        not shown where metrics are listed in one line.
+    family : bool
+        Whether it has a column for each variable, NAME_x, NAME_y, ...
+    headline : bool
+        Whether figures show it unless asked for others, and the progress bar.
+    order : int
+        Its place in tables and figures; the smaller the earlier.
+    mode : {"min", "max", ""}
+        Whether it is to become small or large; "" where neither is better.
+    """
 
-        NaN where the solver meets numbers that it cannot go on with.
-        """
-        comm = self.agents.comm
-        result = np.full(size, np.nan)
-        if comm is None or comm.rank == 0:
-            with suppress(ValueError, np.linalg.LinAlgError):
-                result[:] = work(self if comm is None else self._ask)
-        if comm is None:
-            return result
-        if comm.rank == 0:
-            bcast(comm, np.array([DONE]))
-        else:
-            self._serve()
-        bcast(comm, result)
-        return result
+    name: str
+    label: str
+    measure: Measure | None = None
+    needs: tuple[str, ...] = ()
+    variable: str = ""
+    common_y: bool = False
+    on_request: bool = False
+    if_small: bool = False
+    beside: str = ""
+    family: bool = False
+    headline: bool = False
+    order: int = LAST
+    mode: str = "min"
 
-    def _ask(self, name: str, x: Array, y: Array, v: Array | None = None) -> Array:
-        comm = self.agents.comm
-        bcast(comm, np.array([ASKS.index(name)]))
-        point = np.concatenate([x, y, np.zeros(self.q) if v is None else v]).astype(np.float64)
-        bcast(comm, point)
-        return self(name, x, y, v)
+    def columns(self, point: Point) -> dict[str, float]:
+        """Return its columns of a row of the history; collective."""
+        found = self.measure(point) if self.measure else None
+        if found is None:
+            return {}
+        if isinstance(found, Mapping):
+            return {f"{self.name}_{variable}": value for variable, value in found.items()}
+        return {self.name: found}
 
-    def _serve(self) -> None:
-        comm, code, point = self.agents.comm, np.empty(1, np.int64), np.empty(self.p + 2 * self.q)
-        while True:
-            bcast(comm, code)
-            if code[0] == DONE:
-                return
-            bcast(comm, point)
-            x, y, v = np.split(point, [self.p, self.p + self.q])
-            name = ASKS[code[0]]
-            self(name, x, y, v if name in ("g_yy", "g_xy") else None)
 
-    def hypergradient(self, x: Array, y: Array, *, tol: float = 1e-12) -> Array:
-        """grad Phi(x), shape (p,): y*(x) by Newton's method from y, then z* by conjugate gradients; NaN, from the first negative
-        curvature on and with a warning, where g_yy is not positive definite there."""
-        negative: list[float] = []
+METRICS: dict[str, Metric] = {}
+"""Name -> metric, in the order of their columns in a row of the history."""
 
-        def work(ask: Callable[..., Array]) -> Array:
-            from scipy.optimize import minimize
-            from scipy.sparse.linalg import LinearOperator, cg
-            x64 = np.asarray(x, np.float64)
-            best = minimize(lambda y: float(ask("g", x64, y)), np.asarray(y, np.float64),
-                            jac=lambda y: np.asarray(ask("g_y", x64, y), np.float64),
-                            hessp=lambda y, v: np.asarray(ask("g_yy", x64, y, v), np.float64),
-                            method="trust-ncg", options={"gtol": tol, "maxiter": 200})
-            y_star = best.x
 
-            def product(v: Array) -> Array:
-                Hv = np.asarray(ask("g_yy", x64, y_star, v), np.float64)
-                if float(v @ Hv) < 0:
-                    negative.append(float(v @ Hv) / float(v @ v))
-                    raise np.linalg.LinAlgError("g_yy is not positive definite")
-                return Hv
+def metric(
+    name: str,
+    *,
+    label: str,
+    needs: tuple[str, ...] = (),
+    variable: str = "",
+    common_y: bool = False,
+    on_request: bool = True,
+    if_small: bool = False,
+    beside: str = "",
+    family: bool = False,
+    headline: bool = True,
+    order: int = LAST,
+    mode: str = "min",
+) -> Callable[[Measure], Measure]:
+    """Register a function of a `Point` as a metric.
 
-            H = LinearOperator((self.q, self.q), matvec=product, dtype=np.float64)
-            for _ in range(REFINEMENTS):  # the trust region stops where g no longer falls, halfway in digits
-                y_star = y_star - cg(H, np.asarray(ask("g_y", x64, y_star), np.float64), rtol=1e-8, maxiter=10 * self.q + 100)[0]
-            z, _ = cg(H, np.asarray(ask("f_y", x64, y_star), np.float64), rtol=tol, maxiter=10 * self.q + 100)
-            return ask("f_x", x64, y_star) - ask("g_xy", x64, y_star, z)
+    Parameters
+    ----------
+    name, label, needs, variable, common_y, on_request, if_small, beside, family, headline, order,
+    mode
+        As of `Metric`; on request and shown in figures by default.
 
-        found = self.on_root(work, self.p)
-        if negative and not self.warned:
-            self.warned = True
-            warnings.warn(f"hypergradient_norm: g_yy has the curvature {negative[0]:.3g} where Newton's method for y* ends, so that "
-                          "there is no hypergradient and it is nan; it needs a lower loss that is strongly convex in y", stacklevel=2)
-        return found
+    Returns
+    -------
+    callable
+        A decorator that returns the function unchanged.
+    """
+    if name in METRICS:
+        raise ValueError(f"a metric {name} is registered already")
 
-    def envelope(self, x: Array, y: Array, t: Array, lam: float, *, tol: float = 1e-8) -> float:
-        """V(x, y) = min_t g(x, t) + |t - y|^2 / (2 lam), refined from t until its gradient is below `tol`."""
+    def register(measure: Measure) -> Measure:
+        METRICS[name] = Metric(
+            name,
+            label,
+            measure,
+            needs=needs,
+            variable=variable,
+            common_y=common_y,
+            on_request=on_request,
+            if_small=if_small,
+            beside=beside,
+            family=family,
+            headline=headline,
+            order=order,
+            mode=mode,
+        )
+        return measure
 
-        def work(ask: Callable[..., Array]) -> Array:
-            from scipy.optimize import minimize
-            x64, y64 = np.asarray(x, np.float64), np.asarray(y, np.float64)
-            best = minimize(lambda t: float(ask("g", x64, t)) + float((t - y64) @ (t - y64)) / (2 * lam), np.asarray(t, np.float64),
-                            jac=lambda t: np.asarray(ask("g_y", x64, t), np.float64) + (t - y64) / lam,
-                            method="L-BFGS-B", options={"gtol": tol, "ftol": 0, "maxiter": 10000, "maxfun": 100000})
-            return np.array([best.fun])
+    return register
 
-        return float(self.on_root(work, 1)[0])
 
-    def curvature(self, x: Array, y: Array, v: Array) -> float:
-        """v' g_yy v / |v|^2; collective."""
-        norm = float(v @ v)
-        return float(v @ self("g_yy", x, y, v)) / norm if norm else np.nan
+def requestable() -> list[str]:
+    """Return the metrics that are computed where `run.metrics` names them."""
+    return [name for name, entry in METRICS.items() if entry.on_request and not entry.beside]
+
+
+@metric("upper_loss", label="upper loss f", needs=("f",), on_request=False, order=0)
+def upper_loss(point: Point) -> float:
+    """f at the agents' averages, the mean over agents."""
+    return float(point.averaged.loss("f", point.means["x"], point.y_of_losses))
+
+
+@metric("lower_loss", label="lower loss g", needs=("g",), on_request=False, headline=False, order=2)
+def lower_loss(point: Point) -> float:
+    """g at the agents' averages, the mean over agents."""
+    return float(point.averaged.loss("g", point.means["x"], point.y_of_losses))
+
+
+@metric(
+    "phi",
+    label="Φ(x), y solved for",
+    needs=("f", "g", "g_y"),
+    common_y=True,
+    if_small=True,
+    order=1,
+)
+def phi(point: Point) -> float:
+    """f at the average of x and the minimiser of g there, the mean over agents."""
+    y = point.lower_solution.y
+    if np.isnan(y).any():
+        return np.nan
+    return float(point.averaged.loss("f", point.means["x"], y.astype(point.means["y"].dtype)))
+
+
+@metric("phi_calls", label="oracle calls for Φ", beside="phi", headline=False)
+def phi_calls(point: Point) -> float:
+    """What `phi` cost at this evaluation: calls of oracles and losses, total over agents."""
+    return float(point.lower_solution.calls + point.averaged.agents.n)
+
+
+@metric(
+    "hypergradient_estimate",
+    label="|estimate of grad Φ|",
+    on_request=False,
+    headline=False,
+    order=5,
+)
+def hypergradient_estimate(point: Point) -> float | None:
+    """The norm of the agents' average of the method's own estimate; NaN before the first one."""
+    if point.estimate is None:
+        return None
+    return _norm(point.estimate) if point.k else np.nan
+
+
+@metric("moved_x", label="distance of x from its start", on_request=False, headline=False, mode="")
+def moved_x(point: Point) -> float:
+    """The distance of the average of x from its start."""
+    return point.moved("x")
+
+
+@metric("moved_y", label="distance of y from its start", beside="moved_x", headline=False, mode="")
+def moved_y(point: Point) -> float:
+    """The distance of the average of y from its start."""
+    return point.moved("y")
+
+
+@metric("consensus", label="consensus distance", on_request=False, family=True, order=8)
+def consensus(point: Point) -> dict[str, float]:
+    """The root mean square over agents of the distance to their average, of each variable."""
+    return {level: point.spread(level, point.means[level]) for level in point.levels}
+
+
+@metric("distance", label="distance to x*", on_request=False, order=3)
+def distance(point: Point) -> float | None:
+    """The root mean square over agents of the distance of x to x*."""
+    return None if point.solution is None else point.spread("x", point.solution)
+
+
+METRICS["residual"] = Metric("residual", "residual G − V", headline=True, order=6)
+METRICS["refined_residual"] = Metric(
+    "refined_residual", "refined residual G − V", on_request=True, order=7
+)
+# The two are computed by the methods with a variable t (`Method.metrics`).
+
+
+@metric(
+    "hypergradient_norm",
+    label="|grad Φ|",
+    needs=("f_x", "f_y", "g", "g_y", "g_yy", "g_xy"),
+    common_y=True,
+    order=4,
+)
+def hypergradient_norm(point: Point) -> float:
+    """The norm of grad Phi at the average of x."""
+    found = hypergradient(point.averaged, point.means["x"], point.means["y"])
+    return float(np.linalg.norm(found))
+
+
+@metric(
+    "curvature", label="curvature along z", needs=("g_yy",), variable="z", headline=False, mode=""
+)
+def curvature(point: Point) -> float:
+    """z' g_yy z / |z|^2 at the agents' averages; NaN where z is 0."""
+    x, y, z = (point.means[variable] for variable in "xyz")
+    square = float(z @ z)
+    return float(z @ point.averaged("g_yy", x, y, z)) / square if square else np.nan
+
+
+def _norm(vector: Float[Array, " d"]) -> float:
+    return float(np.linalg.norm(np.asarray(vector, np.float64)))

@@ -5,35 +5,71 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from .._types import Array, Float
 from ..errors import UserError
-from .forms import Form, QuadraticForms, definite
+from .forms import QuadraticForm, QuadraticForms, definite, normal
 
 
 class Minimax(QuadraticForms):
-    """min_x max_y of the average of f_i = 1/2 |x - a_i|^2_{A_i} + x'C_i y - 1/2 |y - b_i|^2_{B_i}; as a bilevel problem g_i = -f_i.
+    """A minimax problem as a special case of a bilevel one, with a closed-form solution.
 
-    The best answer to x is y*(x) = Bbar^-1 (Cbar'x + mean B_i b_i), and with it
-    x* = (Abar + Cbar Bbar^-1 Cbar')^-1 (mean A_i a_i - Cbar Bbar^-1 mean B_i b_i). Since f_y = -g_y vanishes there, so does z*: a
-    method that descends f in x and ascends it in y (gradient descent-ascent) has the same solution. The law of the data is ours.
+        f_i = 1/2 |x - a_i|^2_{A_i} + x'C_i y - 1/2 |y - b_i|^2_{B_i}
+        g_i = -f_i
 
-    Options
-    -------
-    p, q : dimensions of x and y.
-    heterogeneity : the size of what differs between agents (0: all agents are alike).
-    noise : standard deviation of the noise that a draw adds to f_x and f_y, and takes from g_x and g_y; 0: deterministic.
+    Parameters
+    ----------
+    p, q : int
+        Dimensions of x and y; dims = (p, q).
+    heterogeneity : float
+        Size of what differs between agents; 0: all agents are alike.
+    noise : float
+        Standard deviation of the noise that a draw adds to f_x and f_y, and subtracts from g_x and
+        g_y; 0: deterministic.
+
+    Notes
+    -----
+    min_x max_y of the mean of f_i. With bars for averages over agents,
+    y*(x) = Bbar^-1 (Cbar'x + mean B_i b_i) and
+
+        x* = (Abar + Cbar Bbar^-1 Cbar')^-1 (mean A_i a_i - Cbar Bbar^-1 mean B_i b_i).
+
+    Since f_y = -g_y vanishes at y*(x), so does z*: a method that descends f in x and ascends it in
+    y (gradient descent-ascent) has the same solution. The distribution of the data is of this
+    package.
     """
 
     steps: ClassVar[dict[str, float]] = {"alpha": 0.05, "beta": 0.2, "gamma": 0.2}
 
-    def __init__(self, agent: int, n_agents: int, *, xp: Any, seed: int, dtype: Any = np.float64, p: int = 5, q: int = 5,
-                 heterogeneity: float = 1.0, noise: float = 0.0) -> None:
+    def __init__(
+        self,
+        agent: int,
+        n_agents: int,
+        *,
+        xp: Any,
+        seed: int,
+        dtype: Any = np.float64,
+        p: int = 5,
+        q: int = 5,
+        heterogeneity: float = 1.0,
+        noise: float = 0.0,
+    ) -> None:
         if min(p, q) < 1:
-            raise UserError(f"problem: p = {p} and q = {q} must both be positive; x and y have at least one entry each")
-        super().__init__(agent, n_agents, xp=xp, seed=seed, dtype=dtype,
-                         form=partial(_form, seed, p=p, q=q, heterogeneity=heterogeneity))
+            raise UserError(
+                f"problem: p = {p} and q = {q} must both be positive; x and y have at least one "
+                "entry each"
+            )
+        super().__init__(
+            agent,
+            n_agents,
+            xp=xp,
+            seed=seed,
+            dtype=dtype,
+            form=partial(_form, seed, p=p, q=q, heterogeneity=heterogeneity),
+        )
         self.noise = noise
 
-    def draw(self, rng: np.random.Generator) -> Any:
+    def draw(self, rng: np.random.Generator) -> Float[Array, " d"] | None:
+        """Return what the draw adds to the linear terms of f_i and g_i; None without noise."""
         if self.noise == 0:
             return None
         p, q = self.dims
@@ -41,15 +77,18 @@ class Minimax(QuadraticForms):
         return self.xp.concatenate([shift, -shift[:p], shift[p:]])
 
 
-def _form(seed: int, agent: int, *, p: int, q: int, heterogeneity: float) -> Form:
+def _form(seed: int, agent: int, *, p: int, q: int, heterogeneity: float) -> QuadraticForm:
     common, own = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 1, agent])
-
-    def free(*shape: int) -> np.ndarray:
-        return (common.standard_normal(shape) + heterogeneity * own.standard_normal(shape)) / np.sqrt(shape[-1])
+    draw = partial(normal, common, own, heterogeneity)
 
     def curved(d: int) -> np.ndarray:
         return definite(common, d, 0.25) + 0.1 * heterogeneity * definite(own, d, 0.25)
 
-    A, B, C, a, b = curved(p), curved(q), 0.5 * free(p, q), free(p), free(q)
+    # The order of the draws is part of the problem.
+    A, B = curved(p), curved(q)
+    C = 0.5 * draw(p, q)
+    a, b = draw(p), draw(q)
     e = (a @ A @ a - b @ B @ b) / 2
-    return Form(A=A, B=-B, C=C, a=-A @ a, b=B @ b, e=e, H=B, P=C.T, c=B @ b, K=-A, k=A @ a, o=-e)
+    upper = {"A": A, "B": -B, "C": C, "a": -A @ a, "b": B @ b, "e": e}
+    lower = {"H": B, "P": C.T, "c": B @ b, "K": -A, "k": A @ a, "o": -e}
+    return QuadraticForm(**upper, **lower)

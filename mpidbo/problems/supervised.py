@@ -1,45 +1,107 @@
-"""What the problems with labelled samples have in common: trained in the lower level, validated in the upper."""
+"""Base classes of problems with labelled samples.
 
+Training in the lower level, validation in the upper.
+"""
+
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
+from .._types import Array, Float
 from ..errors import UserError, shown
 from .base import Problem
 from .classifiers import Classifier
+from .data.holdout import holdout_share, parted
 from .data.shares import Samples, Share
 
 
-class Sampled(Problem):
-    """An agent with training, validation and test samples.
+class Sampled(Problem, ABC):
+    """An agent with labelled samples for training (lower level), validation (upper level) and test.
 
-    share : the agent's samples.
-    batch, val_batch : samples per draw, all different, of training and validation; 0 is the full batch, for
+    Parameters
+    ----------
+    share : Share
+        The agent's samples.
+    batch, val_batch : int
+        Samples in a draw, all different, of training and validation; 0 is the full batch, for
         val_batch the same as batch. An agent with no more samples than that takes all of them.
+    holdout : float
+        Share of the agent's validation samples that f does not see, for `holdout_loss` and
+        `holdout_accuracy`.
     """
 
     paths: ClassVar[tuple[str, ...]] = ("data", "path")
     infinite: ClassVar[tuple[str, ...]] = ("concentration",)
 
-    def __init__(self, agent: int, n_agents: int, *, xp: Any, seed: int, dtype: Any, share: Share, batch: int, val_batch: int) -> None:
+    def __init__(
+        self,
+        agent: int,
+        n_agents: int,
+        *,
+        xp: Any,
+        seed: int,
+        dtype: Any,
+        share: Share,
+        batch: int,
+        val_batch: int,
+        holdout: float,
+    ) -> None:
         super().__init__(agent, n_agents, xp=xp, seed=seed)
         if min(batch, val_batch) < 0:
-            raise UserError(f"problem.batch, val_batch: {batch}, {val_batch} must not be negative; 0 is the full batch")
+            raise UserError(
+                f"problem.batch, val_batch: {batch}, {val_batch} must not be negative; 0 is the "
+                "full batch"
+            )
         self.dtype, self.batch, self.val_batch = dtype, batch, val_batch or batch
         self.train, self.validation, self.test = share.train, share.validation, share.test
+        self.held_out: Samples | None = None
+        if holdout_share(holdout):
+            where = f"validation samples of agent {agent}"
+            left, held_out = parted(
+                len(self.validation), holdout, seed=seed, agent=agent, where=where
+            )
+            self.held_out = self.validation.batch(held_out)
+            self.validation = self.validation.batch(left)
 
     def draw(self, rng: np.random.Generator) -> Any:
-        """(training indices, validation indices) among the agent's own samples; None where all are taken."""
+        """(training indices, validation indices) of the agent's own samples.
+
+        None where all are taken.
+        """
         sample = self.train.draw(rng, self.batch), self.validation.draw(rng, self.val_batch)
         return None if all(indices is None for indices in sample) else sample
 
     def sizes(self) -> tuple[int, int]:
-        """How many training and validation samples a draw has."""
-        return min(self.batch or len(self.train), len(self.train)), min(self.val_batch or len(self.validation), len(self.validation))
+        """Return the numbers of training and validation samples in a draw."""
+        train, validation = len(self.train), len(self.validation)
+        return min(self.batch or train, train), min(self.val_batch or validation, validation)
 
-    def f_x(self, x: Any, y: Any, sample: Any) -> Any:
+    def f(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> float:
+        return self._loss_on(self._validated(sample), x, y)
+
+    def f_x(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> Float[Array, " p"]:
         return self.xp.zeros_like(x)
+
+    def metrics(self, x: Float[Array, " p"], y: Float[Array, " q"]) -> Mapping[str, float]:
+        """test_accuracy: on the agent's equal part of the common test set.
+
+        holdout_loss, holdout_accuracy: on the validation samples that are held out, if any are.
+        """
+        found = {"test_accuracy": self._accuracy_on(self.test, x, y)}
+        if self.held_out is not None:
+            found["holdout_loss"] = self._loss_on(self.held_out, x, y)
+            found["holdout_accuracy"] = self._accuracy_on(self.held_out, x, y)
+        return found
+
+    @abstractmethod
+    def _loss_on(self, part: Samples, x: Float[Array, " p"], y: Float[Array, " q"]) -> float:
+        """Return the mean upper loss of samples."""
+
+    @abstractmethod
+    def _accuracy_on(self, part: Samples, x: Float[Array, " p"], y: Float[Array, " q"]) -> float:
+        """Return the share of samples that are classified correctly."""
 
     def _trained(self, sample: Any) -> Samples:
         return self.train if sample is None else self.train.batch(sample[0])
@@ -49,26 +111,57 @@ class Sampled(Problem):
 
 
 class Supervised(Sampled):
-    """f_i = mean cross-entropy over own validation samples of a classifier with parameters y; g_i is the subclass's.
+    """A `Sampled` problem with f_i = mean cross-entropy of a classifier with parameters y.
 
-    hidden, bias : the classifier is (features, *hidden, classes), with biases or without. The rest is `Sampled`'s.
+    Parameters
+    ----------
+    hidden : sequence of int
+        Widths of the hidden layers; none is softmax regression.
+    bias : bool
+        Whether the layers have biases.
     """
 
-    def __init__(self, agent: int, n_agents: int, *, xp: Any, seed: int, dtype: Any, share: Share,
-                 hidden: Sequence[int] = (), bias: bool = True, batch: int, val_batch: int) -> None:
+    def __init__(
+        self,
+        agent: int,
+        n_agents: int,
+        *,
+        xp: Any,
+        seed: int,
+        dtype: Any,
+        share: Share,
+        hidden: Sequence[int] = (),
+        bias: bool = True,
+        batch: int,
+        val_batch: int,
+        holdout: float,
+    ) -> None:
         if min(hidden, default=1) < 1:
-            raise UserError(f"problem.hidden: {shown(list(hidden))} holds a width below 1; give the widths of the layers, such as [20]")
-        super().__init__(agent, n_agents, xp=xp, seed=seed, dtype=dtype, share=share, batch=batch, val_batch=val_batch)
-        self.classifier = Classifier((self.train.X.shape[1], *hidden, share.classes), xp=xp, bias=bias)
+            raise UserError(
+                f"problem.hidden: {shown(list(hidden))} holds a width below 1; give the widths of "
+                "the layers, such as [20]"
+            )
+        super().__init__(
+            agent,
+            n_agents,
+            xp=xp,
+            seed=seed,
+            dtype=dtype,
+            share=share,
+            batch=batch,
+            val_batch=val_batch,
+            holdout=holdout,
+        )
+        self.classifier = Classifier(
+            (self.train.X.shape[1], *hidden, share.classes), xp=xp, bias=bias
+        )
 
-    def f(self, x: Any, y: Any, sample: Any) -> float:
-        part = self._validated(sample)
-        return float(self.classifier.losses(y, part.X, part.labels).mean())
-
-    def f_y(self, x: Any, y: Any, sample: Any) -> Any:
+    def f_y(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> Float[Array, " q"]:
         part = self._validated(sample)
         return self.classifier.grad(y, part.X, part.labels, 1 / part.labels.shape[-1])
 
-    def metrics(self, x: Any, y: Any) -> Mapping[str, float]:
-        """test_accuracy: on the agent's equal part of the common test set."""
-        return {"test_accuracy": self.classifier.accuracy(y, self.test.X, self.test.labels)}
+    def _loss_on(self, part: Samples, x: Float[Array, " p"], y: Float[Array, " q"]) -> float:
+        return float(self.classifier.losses(y, part.X, part.labels).mean())
+
+    def _accuracy_on(self, part: Samples, x: Float[Array, " p"], y: Float[Array, " q"]) -> float:
+        return self.classifier.accuracy(y, part.X, part.labels)

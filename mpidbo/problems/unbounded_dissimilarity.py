@@ -5,40 +5,76 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from .._types import Array, Float
 from ..errors import UserError
-from .forms import Form, QuadraticForms, definite
+from .forms import QuadraticForm, QuadraticForms, definite
 
 
 class UnboundedDissimilarity(QuadraticForms):
-    """f_i = x'A_i x + y'A_i y,  g_i = 1/2 |y - x - b_i|^2: grad f_i - grad f = 2 (A_i - Abar) (x, y) grows with (x, y).
+    """A problem whose agents' gradients differ without bound, with a closed-form solution.
 
-    The f_i are the example by which one shows that bounded gradient dissimilarity, which many analyses assume, fails for the simplest
-    losses; g_i is ours, the simplest that makes the problem well posed and heterogeneous below too. y*(x) = x + bbar, and
-    x* = -bbar/2 whatever the A_i, as long as their average is positive definite: A_i = A + h (S_i - Sbar) with eigenvalues of A from
-    1/4 to 1 and S_i random symmetric, so that single f_i are not convex while the average is f of A.
+        f_i = x'A_i x + y'A_i y
+        g_i = 1/2 |y - x - b_i|^2
 
-    Options
-    -------
-    dim : p = q = dim.
-    heterogeneity : h, the size of what differs between agents, also between the b_i.
-    noise : standard deviation of the noise that a draw adds to f_x, f_y and g_y; 0: deterministic.
+    Parameters
+    ----------
+    dim : int
+        p = q = dim, the dimensions of x and y.
+    heterogeneity : float
+        Size h of what differs between agents, also between the b_i.
+    noise : float
+        Standard deviation of the noise that a draw adds to f_x, f_y and g_y; 0: deterministic.
+
+    Notes
+    -----
+    grad f_i - grad f = 2 (A_i - Abar) (x, y) grows with (x, y): the f_i show that bounded
+    gradient dissimilarity, which many analyses assume, fails for the simplest losses. g_i is of
+    this package: the simplest that makes the problem well posed, and heterogeneous in the lower
+    level too.
+
+    y*(x) = x + bbar, and x* = -bbar/2 whatever the A_i, as long as their average is positive
+    definite: A_i = A + h (S_i - Sbar) with eigenvalues of A from 1/4 to 1 and S_i random symmetric,
+    so that single f_i are not convex while the average is f of A.
     """
 
     steps: ClassVar[dict[str, float]] = {"alpha": 0.05, "beta": 0.2, "gamma": 0.2}
 
-    def __init__(self, agent: int, n_agents: int, *, xp: Any, seed: int, dtype: Any = np.float64, dim: int = 5,
-                 heterogeneity: float = 1.0, noise: float = 0.0) -> None:
+    def __init__(
+        self,
+        agent: int,
+        n_agents: int,
+        *,
+        xp: Any,
+        seed: int,
+        dtype: Any = np.float64,
+        dim: int = 5,
+        heterogeneity: float = 1.0,
+        noise: float = 0.0,
+    ) -> None:
         if dim < 1:
-            raise UserError(f"problem.dim: {dim} is not positive; x and y have at least one entry each")
-        super().__init__(agent, n_agents, xp=xp, seed=seed, dtype=dtype,
-                         form=partial(_form, seed, _mean(seed, n_agents, dim), dim=dim, heterogeneity=heterogeneity))
+            raise UserError(
+                f"problem.dim: {dim} is not positive; x and y have at least one entry each"
+            )
+        super().__init__(
+            agent,
+            n_agents,
+            xp=xp,
+            seed=seed,
+            dtype=dtype,
+            form=partial(
+                _form, seed, _mean(seed, n_agents, dim), dim=dim, heterogeneity=heterogeneity
+            ),
+        )
         self.noise = noise
 
-    def draw(self, rng: np.random.Generator) -> Any:
+    def draw(self, rng: np.random.Generator) -> Float[Array, " d"] | None:
+        """Return what the draw adds to the linear terms of f_i and g_i; None without noise."""
         if self.noise == 0:
             return None
-        shift = self.xp.asarray(self.noise * rng.standard_normal((4, self.dims[0])), dtype=self.dtype)
-        shift[2] = shift[3]                     # both are of b_i
+        shift = self.xp.asarray(
+            self.noise * rng.standard_normal((4, self.dims[0])), dtype=self.dtype
+        )
+        shift[2] = shift[3]  # both are of b_i
         return shift.ravel()
 
 
@@ -51,13 +87,18 @@ def _symmetric(seed: int, agent: int, dim: int) -> tuple[np.ndarray, np.ndarray]
 
 def _mean(seed: int, n: int, dim: int) -> np.ndarray:
     """Sbar."""
-    return sum((_symmetric(seed, agent, dim)[0] for agent in range(n)), np.zeros((dim, dim))) / n
+    symmetric = (_symmetric(seed, agent, dim)[0] for agent in range(n))
+    return sum(symmetric, np.zeros((dim, dim))) / n
 
 
-def _form(seed: int, mean: np.ndarray, agent: int, *, dim: int, heterogeneity: float) -> Form:
+def _form(
+    seed: int, mean: np.ndarray, agent: int, *, dim: int, heterogeneity: float
+) -> QuadraticForm:
     common = np.random.default_rng([seed, 0])
     S, own = _symmetric(seed, agent, dim)
     A = 2 * (definite(common, dim, 0.25) + heterogeneity * (S - mean))
     b = common.standard_normal(dim) + heterogeneity * own
-    I, O, o = np.eye(dim), np.zeros((dim, dim)), np.zeros(dim)
-    return Form(A=A, B=A, C=O, a=o, b=o, e=np.zeros(()), H=I, P=I, c=b, K=I, k=b, o=b @ b / 2)
+    zeros, identity = np.zeros(dim), np.eye(dim)
+    upper = {"A": A, "B": A, "C": np.zeros((dim, dim)), "a": zeros, "b": zeros, "e": np.zeros(())}
+    lower = {"H": identity, "P": identity, "c": b, "K": identity, "k": b, "o": b @ b / 2}
+    return QuadraticForm(**upper, **lower)

@@ -1,247 +1,220 @@
 """Curves of one or several runs, from their histories."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from io import BytesIO
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import UserError, did_you_mean
-from ..storage.files import flat
-from ..storage.history import COUNTS
-from ..storage.load import Archive
+from ..errors import UserError, known_as
+from ..problems import METRICS, similar_metric
+from ..storage import COSTS, PROBLEM_LABELS, Saved, column, metrics_of
+from .run_labels import color_numbers, labels, title
+from .style import (
+    COLORS,
+    MARKER_SIZE,
+    Figure,
+    is_logarithmic,
+    legend_below,
+    line,
+    marker,
+    new_figure,
+    style_axes,
+)
 
-Figure = Any  # matplotlib's; an optional part, imported where it is used
-
-AGAINST = {
-    "iterations": ("iteration", "iterations"),
-    "floats": ("floats", "floats sent by all agents"),
-    "seconds": ("", "seconds, without evaluation"),
-}
-"""What may stand on the abscissa: (dataset, label)."""
-PANEL = ("upper_loss", "distance", "hypergradient_norm", "residual", "consensus", "test_accuracy", "auc")
-"""Metrics shown unless others are asked for, as far as a run has them; then the problem's own."""
-LABELS = {
-    "upper_loss": "upper loss f", "lower_loss": "lower loss g", "distance": "distance to x*", "hypergradient_norm": "|grad Φ|",
-    "residual": "residual G − V", "refined_residual": "refined residual G − V", "consensus": "consensus distance",
-    "test_accuracy": "test accuracy", "auc": "AUC", "curvature": "curvature along z",
-}
-MOST = 6
-FEW = 25
-"""Points of a curve up to which each has a marker."""
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
-"""Told apart by the colour-blind too (Okabe and Ito; the last one Tol's in place of their yellow)."""
-STYLES = {"x": "-", "y": "--", "z": ":", "t": ":"}
-FORMATS = ("png", "pdf", "svg")
+AGAINST = ("iterations", "floats", "bytes", "seconds")
+"""Costs that the x axis may be."""
+MAX_PANELS = 6
+"""Metrics of a figure that was asked for none."""
+LINE_STYLES = {"x": "-", "y": "--", "z": ":", "t": ":"}
+"""Of the columns of a family of metrics, by variable."""
 
 
-def curves(runs: Sequence[Archive], metrics: Sequence[str] = (), against: str = "iterations") -> Figure:
-    """A figure with an axes for each metric and in it a line for each run; all levels' consensus distances share one.
+class Pen(NamedTuple):
+    """How the lines of a run are drawn."""
 
-    A metric is any dataset of history.h5, or "consensus"; without one, those of PANEL that are there and the problem's own.
-    An ordinate is logarithmic where the data are not negative and span more than two decades. Raises UserError.
+    label: str
+    color: str
+    width: float
+
+
+def draw_curves(
+    runs: Sequence[Saved], metrics: Sequence[str] = (), against: str = "iterations"
+) -> Figure:
+    """Draw axes for each metric, and in them a line for each run.
+
+    Parameters
+    ----------
+    runs : sequence of Saved
+    metrics : sequence of str
+        Columns of the history, or "consensus" for the consensus distances of all variables in one
+        panel. Without any, mpidbo's headlines and the problem's own metrics, as far as the runs
+        have them.
+    against : str, default "iterations"
+        The x axis, one of `AGAINST`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A y axis is logarithmic where the values are not negative and span more than two orders of
+        magnitude.
+
+    Raises
+    ------
+    UserError
+        Where a run has no history, no run has a metric, or matplotlib is not installed.
     """
     for run in runs:
-        if not run.history:
-            raise UserError(f"{run.path}: has no history.h5; a run writes it from its first evaluation on")
+        if not run.columns:
+            raise UserError(
+                f"{run.path}: has no history.h5; a run writes it from its first evaluation on"
+            )
+        if against == "bytes" and "bytes" not in run.columns:
+            raise UserError(
+                f"{run.path}: a history of an earlier version, without bytes; give the run's "
+                "folder, or take --against floats"
+            )
     names = _chosen(runs, metrics)
-    columns = 1 if len(names) == 1 else 2 if len(names) <= 4 else 3
+    columns = _columns(len(names))
     rows = -(-len(names) // columns)
-    figure = matplotlib("figure").Figure(figsize=(1 + 4 * columns, 0.7 + 2.9 * rows), layout="constrained")
+    pens = _pens(runs)
+    figure = new_figure(1 + 4 * columns, 0.7 + 2.9 * rows)
     axes = figure.subplots(rows, columns, squeeze=False)
     for i, (ax, name) in enumerate(zip(axes.flat, names, strict=False)):
-        _panel(ax, runs, name, against)
+        _panel(ax, runs, pens, name, against)
         if i + columns >= len(names):
-            ax.set_xlabel(AGAINST[against][1])
-    free = list(axes.flat[len(names):])
-    for ax in free:
+            ax.set_xlabel(COSTS[against].label)
+    unused = list(axes.flat[len(names) :])
+    for ax in unused:
         ax.set_axis_off()
     if len(runs) > 1:
-        _legend(figure, free[-1] if free else None, runs, columns)
+        _legend(figure, unused[-1] if unused else None, pens, columns)
     else:
         figure.suptitle(title(runs[0]), fontsize="medium")
     return figure
 
 
-def _legend(figure: Figure, free: Any, runs: Sequence[Archive], columns: int) -> None:
-    """Which line is whose: in a free corner, else below."""
-    names = labels(runs)
-    lines = [_line(color=color, linewidth=width) for color, width, _ in _pens(runs)]
-    if free is not None:
-        free.legend(lines, names, loc="center", frameon=False)
+def axis_label(name: str) -> str:
+    """Return the label of the y axis for a metric or a family of metrics."""
+    return METRICS[name].label if name in METRICS else column(name).label
+
+
+def _columns(panels: int) -> int:
+    """In how many columns so many panels are placed."""
+    if panels == 1:
+        return 1
+    return 2 if panels <= 4 else 3
+
+
+def _legend(figure: Figure, unused: Any, pens: Sequence[Pen], columns: int) -> None:
+    """The labels of the runs: in unused axes, or else below all."""
+    lines = [line(color=pen.color, linewidth=pen.width) for pen in pens]
+    names = [pen.label for pen in pens]
+    if unused is not None:
+        unused.legend(lines, names, loc="center", frameon=False)
         return
-    beside = max(1, min(len(runs), 50 * columns // (max(map(len, names)) + 8)))
-    figure.legend(lines, names, loc="outside lower center", ncols=beside, frameon=False)
+    fitting = 50 * columns // (max(map(len, names)) + 8)
+    legend_below(figure, lines, names, max(1, min(len(names), fitting)))
 
 
-def _pens(runs: Sequence[Archive]) -> Iterator[tuple[str, float, Archive]]:
-    """(color, width, run): later lines are thinner and on top, so that lines that coincide are all seen.
+def _pens(runs: Sequence[Saved]) -> list[Pen]:
+    """How each run is drawn: later lines are thinner, so that lines that coincide are all seen."""
+    last = len(runs) - 1
+    return [
+        Pen(label, COLORS[number % len(COLORS)], 1.3 + 1.6 * (last - i) / max(2, last))
+        for i, (label, number) in enumerate(zip(labels(runs), color_numbers(runs), strict=True))
+    ]
 
-    Colors go by the folders' names: a run has the same one in whatever order the runs are named.
+
+def _chosen(runs: Sequence[Saved], metrics: Sequence[str]) -> list[str]:
+    """The metrics of the panels: those asked for, or else the usual ones that the runs have."""
+    there = list(dict.fromkeys(name for run in runs for name in run.columns))
+    families = dict.fromkeys(column(name).family for name in there)
+    known = [*there, *filter(None, families)]
+    asked = [(name, known_as(name, known)) for name in metrics]
+    for name, found in asked:
+        if not found:
+            raise UserError(f"--metric {name}: not in the history; {similar_metric(name, known)}")
+    wanted = list(dict.fromkeys(found for _, found in asked if found))
+    return wanted or headlines(there)[:MAX_PANELS] or there[:1]
+
+
+def headlines(names: Iterable[str]) -> list[str]:
+    """Return the metrics and families of metrics that figures show unless asked for others.
+
+    Parameters
+    ----------
+    names : iterable of str
+        The columns of histories.
     """
-    by_name = sorted(range(len(runs)), key=lambda i: (str(runs[i].path), i))
-    colors = dict(zip(by_name, cycle(COLORS), strict=False))
-    for i, run in enumerate(runs):
-        yield colors[i], 1.3 + 1.6 * (len(runs) - 1 - i) / max(2, len(runs) - 1), run
+    entries = [column(name) for name in metrics_of(names) if column(name).headline]
+    return sorted(dict.fromkeys(entry.family or entry.name for entry in entries), key=_place)
 
 
-def _line(**how: Any) -> Any:
-    return matplotlib("lines").Line2D([], [], **how)
+def _place(name: str) -> int:
+    """Sort key of the panels: mpidbo's own metrics, then those of PROBLEM_LABELS, then others."""
+    if not column(name).own:
+        return -1
+    usual = list(PROBLEM_LABELS)
+    return usual.index(name) if name in usual else len(usual)
 
 
-def _chosen(runs: Sequence[Archive], metrics: Sequence[str]) -> list[str]:
-    there = list(dict.fromkeys(name for run in runs for name in run.history))
-    groups = ["consensus"] if any(name.startswith("consensus_") for name in there) else []
-    for name in metrics:
-        if name not in there + groups:
-            raise UserError(f"--metric {name}: not in the history; {did_you_mean(name, [*there, *groups])}")
-    if metrics:
-        return list(dict.fromkeys(metrics))
-    own = [name for name in there if name not in LABELS and not name.startswith((*COUNTS, "consensus_"))]
-    return [*[name for name in PANEL if name in there + groups], *own][:MOST] or there[:1]
-
-
-def _panel(ax: Any, runs: Sequence[Archive], name: str, against: str) -> None:
-    several, styles = len(runs) > 1, {}
-    for (color, width, run), label in zip(_pens(runs), labels(runs), strict=True):
-        if name != "consensus":
-            found = {"": name} if name in run.history else {}
-        else:
-            found = {key.removeprefix("consensus_"): key for key in run.history if key.startswith("consensus_")}
-            found = {level: key for level, key in found.items() if level in "xy" or not several}
-        for shade, (level, key) in zip(cycle(COLORS), found.items(), strict=False):
-            x, y = abscissa(run, against), np.asarray(run.history[key], float)
-            how = {"color": color if several else shade, "linestyle": STYLES.get(level, "-"), "linewidth": width}
-            seen = np.isfinite(y) & (y != 0)             # a zero has no place on a logarithmic ordinate
-            ax.plot(x, np.where(np.isfinite(y), y, np.nan), marker="o" if seen.sum() <= FEW else "", markersize=3,
-                    label=label if several else level, **how)
-            styles[level] = _line(**how | ({"color": "0.2", "linewidth": 1.4} if several else {}))
-    ax.set_ylabel(LABELS.get(name, name))
-    if logarithmic([line.get_ydata() for line in ax.lines]):
+def _panel(ax: Any, runs: Sequence[Saved], pens: Sequence[Pen], name: str, against: str) -> None:
+    """Draw one metric of all runs."""
+    several = len(runs) > 1
+    styles: dict[str, Any] = {}
+    for run, pen in zip(runs, pens, strict=True):
+        found = _variables(run, name, several)
+        for shade, (variable, key) in zip(cycle(COLORS), found.items(), strict=False):
+            look = {
+                "color": pen.color if several else shade,
+                "linestyle": LINE_STYLES.get(variable, "-"),
+                "linewidth": pen.width,
+            }
+            label = pen.label if several else variable
+            _curve(ax, COSTS[against].of(run.columns), run.columns[key], label, look)
+            if several:
+                look |= {"color": "0.2", "linewidth": 1.4}
+            styles[variable] = line(**look)
+    ax.set_ylabel(axis_label(name))
+    if is_logarithmic([drawn.get_ydata() for drawn in ax.lines]):
         ax.set_yscale("log", nonpositive="mask")
-    ticker = matplotlib("ticker")
-    ax.xaxis.set_major_locator(ticker.MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
-    if against != "seconds" and ax.dataLim.x1 >= 1e4:
-        ax.xaxis.set_major_formatter(ticker.EngFormatter(sep=" "))
-    ax.margins(x=0.02)
-    ax.grid(True, color="0.9", linewidth=0.6)
-    ax.set_axisbelow(True)
-    ax.spines[["top", "right"]].set_visible(False)
-    if name == "consensus":
-        ax.legend(styles.values(), styles, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0, frameon=False,
-                  fontsize="small", ncols=len(styles), handlelength=1.8)
+    style_axes(ax, ticks=6, abbreviate=against != "seconds")
+    if _is_family(name):
+        _legend_of_variables(ax, styles)
 
 
-def abscissa(run: Archive, against: str) -> np.ndarray:
-    """(rows of the history,): iterations, floats sent by all agents, or seconds without those of evaluations."""
-    if against == "seconds":
-        return np.sum([run.history[f"seconds_{part}"] for part in ("oracle", "exchange", "update")], axis=0)
-    return np.asarray(run.history[AGAINST[against][0]], float)
+def _curve(ax: Any, x: Any, values: Any, label: str, look: Mapping[str, Any]) -> None:
+    """One line, with markers where it has few points; a zero is not on a logarithmic axis."""
+    y = np.asarray(values, float)
+    seen = np.isfinite(y) & (y != 0)
+    shown = np.where(np.isfinite(y), y, np.nan)
+    points = int(seen.sum())
+    ax.plot(x, shown, marker=marker(points), markersize=MARKER_SIZE, label=label, **look)
 
 
-def logarithmic(columns: Iterable[np.ndarray]) -> bool:
-    """Whether none is negative and the positive ones span more than two decades."""
-    values = np.concatenate([*columns, np.empty(0)])
-    values = values[np.isfinite(values)]
-    positive = values[values > 0]
-    return bool(positive.size and values.min() >= 0 and positive.max() > 100 * positive.min())
+def _legend_of_variables(ax: Any, styles: Mapping[str, Any]) -> None:
+    """Which line is of which variable, above the panel."""
+    ax.legend(
+        styles.values(),
+        styles,
+        loc="lower right",
+        bbox_to_anchor=(1, 1),
+        borderaxespad=0,
+        frameon=False,
+        fontsize="small",
+        ncols=len(styles),
+        handlelength=1.8,
+    )
 
 
-def labels(runs: Sequence[Archive]) -> list[str]:
-    """What tells the runs apart: everything in which their configurations differ; else the folder's name, else its path."""
-    named = [_differences(run, runs) for run in runs]
-    for found in (named, [run.path.resolve().name for run in runs], [str(run.path) for run in runs]):
-        if all(found) and len(set(found)) == len(found):
-            return found
-    return [f"{run.path} ({i})" for i, run in enumerate(runs, 1)]
+def _variables(run: Saved, name: str, several: bool) -> dict[str, str]:
+    """The columns of a metric by variable, "" unless it is a family; of several runs x and y."""
+    if not _is_family(name):
+        return {"": name} if name in run.columns else {}
+    found = {key.rpartition("_")[2]: key for key in run.columns if column(key).family == name}
+    return {variable: key for variable, key in found.items() if variable in "xy" or not several}
 
 
-NAMED = ("method", "topology", "problem")
-"""Sections with a name: their other keys are compared between runs of the same name."""
-
-
-def _differences(run: Archive, runs: Sequence[Archive]) -> str:
-    """"sparkle-ed, torus, alpha = 0.1": where the runs differ, as this one has it; its method where one has no configuration."""
-    if not all(other.config for other in runs):
-        return run.method
-    tables = [_told_apart(other) for other in runs]
-    own = _told_apart(run)
-    parts = []
-    for key in dict.fromkeys(key for table in tables for key in table):
-        if key in own and _distinguishes(key, tables):
-            parts.append(own[key] if key in NAMED else f"{key.rpartition('.')[2]} = {_short(own[key])}")
-    return ", ".join(filter(None, parts)) or (run.method if len(runs) == 1 else "")
-
-
-def _distinguishes(key: str, tables: Sequence[Mapping[str, Any]]) -> bool:
-    section = key.partition(".")[0]
-    if section == "steps" and not all(key in table for table in tables):
-        section = "method"                                  # a step that not every method has
-    by = section if section in NAMED and key != section else ""
-    values: dict[str, set[str]] = {}
-    for table in tables:
-        values.setdefault(table.get(by, ""), set()).add(repr(table.get(key)))
-    return any(len(found) > 1 for found in values.values())
-
-
-def _told_apart(run: Archive) -> dict[str, Any]:
-    """The keys of a configuration by which runs are told apart in a legend, flat: all but where their files go."""
-    config = {section: dict(table) for section, table in run.config.items() if isinstance(table, Mapping)}
-    method = config.pop("method", {})
-    for key in ("name", "lower", "upper"):
-        method.pop(key, None)
-    problem, topology = config.pop("problem", {}), config.pop("topology", {})
-    names = {"method": run.method, "problem": _name(problem), "topology": _name(topology)}
-    rest = {"steps": config.pop("steps", {}), "method": method, "topology": topology, "problem": problem, **config}
-    rest.get("run", {}).pop("out", None)
-    rest.pop("checkpoint", None)
-    return names | flat(rest)
-
-
-def _name(table: dict[str, Any]) -> str:
-    """A table's name or file, taken out of it."""
-    found = [table.pop(key, None) for key in ("name", "file")]
-    return Path(str(next((value for value in found if value), ""))).name
-
-
-def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def title(run: Archive) -> str:
-    """"sparkle-ed-gt on quadratic: ring of 8 agents", as far as it is known."""
-    topology = run.config.get("topology", {})
-    where = Path(str(topology.get("name", topology.get("file", "a graph" if "edges" in topology else "")))).name
-    agents = run.config.get("run", {}).get("agents")
-    problem = str(run.config.get("problem", {}).get("name", "")).rpartition("/")[2]
-    text = run.method + (f" on {problem}" if problem else "")
-    return (text + (f": {where or 'two topologies'} of {agents} agents" if agents else "")) or run.path.name
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure as png, pdf or svg, by the name. Raises UserError."""
-    kind = suffix(path)
-    drawn = BytesIO()
-    figure.savefig(drawn, format=kind, dpi=150)
-    try:
-        path.write_bytes(drawn.getvalue())
-    except OSError as error:
-        raise UserError(f"{path}: could not be written ({error.strerror or error}); give another file") from None
-
-
-def suffix(path: Path) -> str:
-    """png, pdf or svg; UserError for another."""
-    kind = path.suffix.removeprefix(".").lower()
-    if kind not in FORMATS:
-        raise UserError(f"{path}: a picture is a .{', a .'.join(FORMATS)}; give such a name")
-    return kind
-
-
-def matplotlib(module: str) -> Any:
-    from importlib import import_module
-    try:
-        return import_module(f"matplotlib.{module}")
-    except ImportError:
-        raise UserError("pictures need matplotlib, which is not installed; install it: pip install 'mpidbo[plot]'") from None
+def _is_family(name: str) -> bool:
+    return name in METRICS and METRICS[name].family

@@ -1,82 +1,199 @@
-"""The plan of a run in words, before it is run."""
+"""The plan of a run as text, printed by `mpidbo run --dry-run`."""
 
 import resource
 import sys
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
+from .._pytree import leaves
 from .._text import aligned, plural, quantity
-from ..algorithms.communication import traffic
-from ..solver.plan import Plan
+from ..algorithms import CommunicationCost, Strategy, communication_cost, table_of
+from ..network import Topology
+from ..solver import Setup
+from ..storage import VARIABLES
+
+SAMPLED_ITERATIONS = 33
+"""Iterations whose messages are counted where they differ from iteration to iteration."""
+
+Row = tuple[str, str]
+"""A label and what it is."""
 
 
-def describe(plan: Plan) -> str:
-    """On rank 0: what would run where, and what an iteration costs in memory and messages; collective. No iteration is done."""
-    config, agents, method = plan.config, plan.agents, plan.method
-    now = max(int(text) for text in agents.texts(str(_resident())))
+def describe(setup: Setup) -> str:
+    """Return what would run where, and what it costs in memory and messages; collective.
+
+    Parameters
+    ----------
+    setup : Setup
+        A run that is set up; no iteration is done.
+
+    Returns
+    -------
+    str
+        The text on rank 0, "" elsewhere.
+    """
+    config, agents = setup.config, setup.agents
+    peaks = agents.allgather_text(str(_peak_memory()))
     if agents.rank > 0:
         return ""
-    p, q = plan.dims
-    name = config.problem["name"]
-    rows = [("problem", f"{name if isinstance(name, str) else name.__name__}: p = {p}, q = {q}, {config.run.dtype}"),
-            ("method", f"{config.method['name']}: " + ", ".join(f"{level} by {row}" for level, row in method.strategies().items()))]
-    for topology in {id(topology): topology for topology in plan.levels.values()}.values():
-        levels = [f"W.{level}" for level, other in plan.levels.items() if other is topology]
-        rows.append((" ".join(levels), f"{topology.name}: spectral gap {topology.gap:.3g}, smallest eigenvalue "
-                                       f"{topology.lambda_min:.3g}, at most {plural(int(topology.degrees.max()), 'neighbour')}"
-                                       + (f", links fail with probability {topology.drop:g}" if topology.drop else "")))
-    most = max(last - first for first, last in zip(agents.bounds, agents.bounds[1:], strict=False))
-    rows.append(("agents", f"{agents.n} on {plural(agents.size, 'rank')}" + (f", at most {most} on each" if agents.size > 1 else "")))
-    state = sum(array.nbytes for array in leaves(method.start(*plan.rows()))) // agents.m * most
-    rows.append(("memory", f"{quantity(now, 'B')} a rank before the start (program and data) and about {quantity(2 * state, 'B')} for "
-                           f"two states of {plural(most, 'agent')}"
-                           + (f", {quantity(state, 'B')} more while a checkpoint is written" if config.checkpoint.every else "")))
-    rows += _sent(plan)
-    rows.append(("run", f"{plural(config.run.iterations, 'iteration')}, evaluated every {config.run.evaluate_every}"
-                        + (f", into {config.run.out}" if config.run.out else "")))
+    p, q = setup.dims
+    problem = config.problem["name"]
+    if not isinstance(problem, str):
+        problem = problem.__name__
+    strategies = setup.method.strategies()
+    levels = ", ".join(f"{level} by {_described(row)}" for level, row in strategies.items())
+    run = (
+        f"{plural(config.run.iterations, 'iteration')}, evaluated every {config.run.evaluate_every}"
+    )
+    if config.run.out:
+        run += f", into {config.run.out}"
+    rows = [
+        ("problem", f"{problem}: p = {p}, q = {q}, {config.run.dtype}"),
+        ("method", f"{config.method['name']}: {levels}"),
+        *_topologies(setup.levels),
+        ("agents", _distribution(setup)),
+        ("memory", _memory(setup, max(int(peak) for peak in peaks))),
+        *_communication(setup),
+        ("run", run),
+    ]
     return aligned(rows)
 
 
-def _sent(plan: Plan) -> list[tuple[str, str]]:
-    K, size = plan.config.run.iterations, np.dtype(plan.config.run.dtype).itemsize
-    ks = np.linspace(1, max(1, K - 1), 33).astype(int).tolist()
-    (one, *first), (end, *last) = _iteration(plan, ks[0]), _iteration(plan, ks[-1])
-    alike = first == last
-    floats, messages = K * np.mean([first if alike else _iteration(plan, k)[1:] for k in ks], axis=0)
-    sure = alike and not any(topology.drop for topology in plan.levels.values())
-    rows = [("iteration", one)] if alike else [("iteration 1", one), (f"iteration {ks[-1]}", end)]
-    return [*rows, ("in all", f"{'' if sure else 'about '}{quantity(floats)} floats ({quantity(floats * size, 'B')}) in "
-                              f"{quantity(messages)} messages")]
+def _described(strategy: Strategy) -> str:
+    """A strategy with what its messages are, such as "beer (top-k, k = 0.1, gamma = 0.6)"."""
+    table = table_of(strategy)
+    if isinstance(table, str):
+        return table
+    name, *values = table.values()
+    keys = [*table][1:]
+    parts = [
+        str(value) if key in ("compress", "wire") else f"{key} = {value:g}"
+        for key, value in zip(keys, values, strict=True)
+    ]
+    return f"{name} ({', '.join(parts)})"
 
 
-def _iteration(plan: Plan, k: int) -> tuple[str, int, int]:
-    """What iteration k sends, in words, and floats and messages over all agents."""
-    found = traffic(plan.method, plan.levels, plan.dims, k)
-    floats, messages = (round(sum(each * part.edges for each, part in zip(counts, found, strict=True)))
-                        for counts in ([part.floats for part in found], [part.rounds for part in found]))
-    rounds = sum(part.rounds for part in found)
-    each = " and ".join(f"{part.floats} floats" + (f" over {part.topology.name}" if len(found) > 1 else "") for part in found)
-    size = np.dtype(plan.config.run.dtype).itemsize
-    return (f"{each} to each neighbour, {plural(rounds, 'round')}; over all agents {quantity(floats)} floats "
-            f"({quantity(floats * size, 'B')}) in {plural(messages, 'message')}"), floats, messages
+def _topologies(levels: Mapping[str, Topology]) -> list[Row]:
+    """Each topology, by the levels that share it."""
+    rows = []
+    for topology in {id(topology): topology for topology in levels.values()}.values():
+        names = [f"W.{level}" for level, other in levels.items() if other is topology]
+        most = plural(int(topology.degrees.max()), "neighbour")
+        text = f"{topology.name}: spectral gap {topology.gap:.3g}, "
+        if "W" in topology.weights:
+            text += f"smallest eigenvalue {topology.lambda_min:.3g}, "
+        text += f"at most {most}"
+        if str(topology.turns):
+            text += f", {topology.turns}"
+        if topology.drop:
+            text += f", links fail with probability {topology.drop:g}"
+        rows.append((" ".join(names), text))
+    return rows
 
 
-def leaves(state: Any) -> Iterator[Any]:
-    """The arrays of a state."""
-    if isinstance(state, tuple):
-        for part in state:
-            yield from leaves(part)
+def _most_agents(setup: Setup) -> int:
+    """Of one rank."""
+    return max(np.diff(setup.agents.bounds).tolist())
+
+
+def _distribution(setup: Setup) -> str:
+    agents = setup.agents
+    text = f"{agents.n} on {plural(agents.size, 'rank')}"
+    if agents.size > 1:
+        text += f", at most {_most_agents(setup)} on each"
+    return text
+
+
+def _memory(setup: Setup, peak: int) -> str:
+    """What a rank has in memory before the start, and what the states take."""
+    most = _most_agents(setup)
+    state = setup.method.start(*setup.rows())
+    size = sum(array.nbytes for _, array in leaves(state)) // setup.agents.m * most
+    text = (
+        f"{quantity(peak, 'B')} a rank before the start (program and data) and about "
+        f"{quantity(2 * size, 'B')} for two states of {plural(most, 'agent')}"
+    )
+    if setup.config.run.best:
+        kept = [getattr(state, name) for name in VARIABLES if hasattr(state, name)]
+        best = sum(rows.nbytes for rows in kept) // setup.agents.m * most
+        text += f", {quantity(best, 'B')} for the best iterate"
+    if setup.config.checkpoint.every:
+        text += f", {quantity(size, 'B')} more while a checkpoint is written"
+    return text
+
+
+class _Sent(NamedTuple):
+    """What an iteration sends: to each neighbour, and over all agents."""
+
+    costs: list[CommunicationCost]
+    floats: int
+    bytes: int
+    messages: int
+
+    def text(self) -> str:
+        several = len(self.costs) > 1
+        parts = [
+            f"{cost.floats} floats over {cost.topology.name}"
+            if several
+            else f"{cost.floats} floats"
+            for cost in self.costs
+        ]
+        rounds = plural(sum(cost.rounds for cost in self.costs), "round")
+        size = quantity(self.bytes, "B")
+        return (
+            f"{' and '.join(parts)} to each neighbour, {rounds}; over all agents "
+            f"{quantity(self.floats)} floats ({size}) in {plural(self.messages, 'message')}"
+        )
+
+    @property
+    def totals(self) -> tuple[int, int, int]:
+        return self.floats, self.bytes, self.messages
+
+
+def _sent(setup: Setup, k: int) -> _Sent:
+    """What iteration k sends."""
+    costs = communication_cost(setup.method, setup.levels, setup.dims, k, setup.config.run.dtype)
+    floats = round(sum(cost.floats * cost.edges for cost in costs))
+    size = round(sum(cost.bytes * cost.edges for cost in costs))
+    messages = round(sum(cost.rounds * cost.edges for cost in costs))
+    return _Sent(costs, floats, size, messages)
+
+
+def _communication(setup: Setup) -> list[Row]:
+    """What an iteration and the run send; of a growing iteration the first, the last and a mean."""
+    iterations = setup.config.run.iterations
+    last = max(1, iterations - 1)
+    ks = np.linspace(1, last, SAMPLED_ITERATIONS).astype(int).tolist()
+    first, end = _sent(setup, 1), _sent(setup, last)
+    constant = first.totals == end.totals
+    sampled = [first.totals if constant else _sent(setup, k).totals for k in ks]
+    floats, size, messages = iterations * np.mean(sampled, axis=0)
+    if constant:
+        rows = [("iteration", first.text())]
     else:
-        yield state
+        rows = [
+            ("iteration 1", first.text()),
+            (f"iteration {last}", end.text()),
+        ]
+    exact = constant and not any(
+        topology.drop or str(topology.turns) for topology in setup.levels.values()
+    )
+    total = f"{quantity(floats)} floats ({quantity(size, 'B')}) in {quantity(messages)} messages"
+    return [*rows, ("in all", total if exact else f"about {total}")]
 
 
-def _resident() -> int:
+def _peak_memory() -> int:
     """The most memory that this program has had, in bytes."""
-    try:                                                    # getrusage counts what the process was before it became this program
+    # Of Linux, as getrusage counts what the process was before it became this program, too.
+    try:
         status = Path("/proc/self/status").read_text()
-        return 1024 * next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
-    except (OSError, StopIteration):
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    except OSError:
+        status = ""
+    for line in status.splitlines():
+        if line.startswith("VmHWM:"):
+            return 1024 * int(line.split()[1])
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

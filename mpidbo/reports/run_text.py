@@ -1,30 +1,65 @@
-"""A run as text: what it was, how far it got, what it cost and where it came from."""
+"""A run as text: what it is, how far it got, what it cost and where it came from."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from .._text import aligned, plural, quantity
-from ..storage.files import RESULT, flat
-from ..storage.history import COUNTS
-from ..storage.load import Archive
+from ..solver import advice
+from ..storage import (
+    CALLS,
+    COSTS,
+    PARTS,
+    RESULT,
+    SECONDS,
+    Saved,
+    column,
+    flat,
+    matching,
+    metrics_of,
+    own_keys,
+    read_best,
+)
 
-ORDER = ("upper_loss", "lower_loss", "distance", "hypergradient_norm", "residual", "refined_residual",
-         "consensus_x", "consensus_y", "consensus_z", "consensus_t")
-PARTS = ("oracle", "exchange", "update", "evaluation")
-PLACED = {"version", "commit", "mpi", "hosts", "job", "threads", "ranks", "python"}
-"""What of the provenance has a place of its own; the rest are versions of libraries."""
+MAX_VALUE = 60
+"""Characters of a value of the configuration."""
+COMMIT_DIGITS = 10
+OF_ITS_OWN = {"version", "commit", "mpi", "hosts", "job", "threads", "ranks", "python"}
+"""What of the provenance has a row of its own; the rest are versions of libraries."""
+
+Row = tuple[str, str]
+"""A label and what it is."""
 
 
-def show(run: Archive) -> str:
-    """A few lines for each of: the run, its last metrics, what was sent, called and waited for, its origin."""
-    rows = _what(run)
-    shapes = ", ".join(f"{name} {shape}" for name, shape in run.shapes.items())
-    if shapes:
+def show(run: Saved) -> str:
+    """Return a run as text.
+
+    Parameters
+    ----------
+    run : Saved
+        As `read_run` reads it.
+
+    Returns
+    -------
+    str
+        A few lines for each of: the configuration, the last metrics, advice where there is some,
+        what was sent and called and the time it took, versions and hosts.
+    """
+    rows = _configuration(run)
+    if run.shapes:
+        shapes = ", ".join(f"{name} {shape}" for name, shape in run.shapes.items())
         rows.append(("result", f"{shapes}, rows in agent order"))
-    text = [f"{run.path}: {_state(run)}", "", aligned(rows)]
-    last = {name: values[-1] for name, values in run.history.items() if len(values)}
-    metrics = [(name, f"{last[name]:.6g}") for name in _metrics(run)]
+    if run.best_file and not run.is_best:
+        rows.append(("best", f"{read_best(run.best_file, with_rows=False)}: {run.best_file.name}"))
+    text = [f"{run.path}: {verdict(run)}", "", aligned(rows)]
+    last = {name: values[-1] for name, values in run.columns.items() if len(values)}
+    metrics = [(name, f"{last[name]:.6g}") for name in metrics_of(run.columns) if name in last]
     if metrics:
         text += ["", f"at iteration {int(last['iteration'])}", aligned(metrics, indent="  ")]
+    told = advice(run.columns, run.tables.get("steps", {}))
+    if told:
+        text += ["", told]
     if last:
         text += ["", aligned(_costs(run, last))]
     if run.provenance:
@@ -32,68 +67,113 @@ def show(run: Archive) -> str:
     return "\n".join(text)
 
 
-def _state(run: Archive) -> str:
+def table(run: Saved) -> str:
+    """Return the history as a table, a row for each evaluation.
+
+    Its columns are the iteration, the metrics, floats sent, and seconds without evaluation.
+    """
+    history = run.columns
+    columns = {
+        "iteration": history["iteration"],
+        **{name: history[name] for name in metrics_of(history)},
+        "floats": history["floats"],
+        "seconds": COSTS["seconds"].of(history),
+    }
+    integers = {name for name in columns if np.issubdtype(column(name).dtype, np.integer)}
+    rows = [
+        [
+            str(int(value)) if name in integers else f"{value:.6g}"
+            for name, value in zip(columns, row, strict=True)
+        ]
+        for row in zip(*columns.values(), strict=True)
+    ]
+    return aligned([list(columns), *rows], right=True)
+
+
+def verdict(run: Saved) -> str:
+    """Return how far a run got, and why it ended."""
+    iterations = plural(run.iteration, "iteration") if run.iteration >= 0 else ""
+    seen = ""
+    if len(run.columns.get("iteration", ())):
+        seen = f"seen at iteration {int(run.columns['iteration'][-1])}"
+    if run.running and not run.finished:
+        return f"running; {seen or 'nothing written yet'}"
     if run.diverged:
         return run.diverged if run.diverged.startswith("diverged") else f"diverged: {run.diverged}"
+    if run.is_best:
+        return f"{iterations}, {run.reason}"
     if run.finished:
-        return f"finished, {plural(run.iteration, 'iteration')}" if run.iteration >= 0 else "finished"
-    if run.iteration >= 0:
-        return f"{plural(run.iteration, 'iteration')}, not finished{f'; {run.stopped}' if run.stopped else ''}"
-    seen = f"seen at iteration {int(run.history['iteration'][-1])}" if run.history and len(run.history["iteration"]) else ""
+        return f"finished, {iterations}" if iterations else "finished"
+    if iterations:
+        stopped = f"; {run.stopped}" if run.stopped else ""
+        return f"{iterations}, not finished{stopped}"
     if run.path.is_file():
         return f"a history, {seen}"
     if run.stopped:
         return f"{run.stopped}; {seen}"
-    if seen:
-        return f"no {RESULT}: it is running or was stopped; {seen}"
-    return "started, nothing written yet"
+    if not run.tables:
+        return f"a history alone, {seen}"
+    how = f"no {RESULT} and not in use: it was killed or failed"
+    return f"{how}; {seen or 'nothing written yet'}"
 
 
-def _what(run: Archive) -> list[tuple[str, str]]:
-    """The configuration, a line for each section."""
-    config = run.config
-    method = {key: value for key, value in config.get("method", {}).items() if key not in ("name", "lower", "upper")}
-    lines = [("method", run.method + _keys(flat(method)))]
+def _configuration(run: Saved) -> list[Row]:
+    """The configuration, a row for each section."""
+    tables = run.tables
+    method = own_keys(tables.get("method", {}))
+    rows = [("method", run.method + _keys(method))]
     for section in ("problem", "topology"):
-        table = dict(config.get(section, {}))
-        if table:
-            edges = table.pop("edges", None)
-            unnamed = "a topology for each level" if edges is None else plural(len(edges), "edge")
-            name = str(table.pop("name", table.pop("file", unnamed)))
-            lines.append((section, name + _keys(flat(table))))
-    if config.get("steps"):
-        lines.append(("steps", _keys(flat(config["steps"])).removeprefix("  ")))
-    settings = config.get("run", {})
-    ranks = f" on {plural(int(run.provenance['ranks']), 'rank')}" if "ranks" in run.provenance else ""
+        keys = dict(tables.get(section, {}))
+        if keys:
+            name = _take_name(keys)
+            rows.append((section, name + _keys(keys)))
+    if tables.get("steps"):
+        rows.append(("steps", _keys(tables["steps"]).strip()))
+    settings = tables.get("run", {})
     if "agents" in settings:
-        lines.append(("agents", f"{settings['agents']}{ranks}, {settings.get('dtype', '')}, seed {settings.get('seed', 0)}"))
-    return lines
+        agents = str(settings["agents"])
+        if "ranks" in run.provenance:
+            agents += f" on {plural(int(run.provenance['ranks']), 'rank')}"
+        dtype, seed = settings.get("dtype", ""), settings.get("seed", 0)
+        rows.append(("agents", f"{agents}, {dtype}, seed {seed}"))
+    return rows
 
 
-def _keys(table: dict[str, object]) -> str:
-    return "".join(f"  {key} = {_short(str(value).lower() if isinstance(value, bool) else str(value))}" for key, value in table.items())
+def _take_name(keys: dict[str, Any]) -> str:
+    """Remove the name from a section's keys, and return it; of a topology also file or edges."""
+    edges = keys.pop("edges", None)
+    unnamed = "a topology for each level" if edges is None else plural(len(edges), "edge")
+    file = keys.pop("file", unnamed)
+    return str(keys.pop("name", file))
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= 60 else f"{text[:60]}..."
+def _keys(table: Mapping[str, Any]) -> str:
+    return "".join(f"  {key} = {_short(value)}" for key, value in flat(table).items())
 
 
-def _metrics(run: Archive) -> list[str]:
-    """What was measured, the usual first."""
-    names = [name for name in run.history if not name.startswith(COUNTS)]
-    return sorted(names, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
+def _short(value: Any) -> str:
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return text if len(text) <= MAX_VALUE else f"{text[:MAX_VALUE]}..."
 
 
-def _costs(run: Archive, last: dict[str, float]) -> list[tuple[str, str]]:
-    size = np.dtype(run.config.get("run", {}).get("dtype", "float64")).itemsize
+def _costs(run: Saved, last: Mapping[str, float]) -> list[Row]:
+    """What was sent, called, and the seconds by part, until the last row of the history."""
     rows = []
     if "floats" in last:
-        rows.append(("sent", f"{quantity(last['floats'])} floats ({quantity(last['floats'] * size, 'B')}) in {quantity(last['messages'])} "
-                             f"messages, {quantity(last['rounds'])} rounds, over all agents"))
-    calls = [f"{name.removeprefix('calls_')} {quantity(count)}" for name, count in last.items() if name.startswith("calls_") and count]
+        size = f" ({quantity(last['bytes'], 'B')})" if "bytes" in last else ""
+        sent = (
+            f"{quantity(last['floats'])} floats{size} in {quantity(last['messages'])} messages, "
+            f"{quantity(last['rounds'])} rounds, over all agents"
+        )
+        rows.append(("sent", sent))
+    calls = [
+        f"{name.removeprefix(CALLS)} {quantity(last[name])}"
+        for name in matching(last, CALLS)
+        if last[name]
+    ]
     if calls:
         rows.append(("calls", ", ".join(calls)))
-    seconds = {part: last.get(f"seconds_{part}", 0.0) for part in PARTS}
+    seconds = {part: last.get(f"{SECONDS}{part}", 0.0) for part in PARTS}
     total = sum(seconds.values())
     if total:
         shares = ", ".join(f"{part} {100 * value / total:.0f} %" for part, value in seconds.items())
@@ -101,23 +181,26 @@ def _costs(run: Archive, last: dict[str, float]) -> list[tuple[str, str]]:
     return rows
 
 
-def _origin(run: Archive) -> list[tuple[str, str]]:
-    about = {key: ", ".join(map(str, value)) if isinstance(value, np.ndarray) else str(value) for key, value in run.provenance.items()}
-    commit = f", commit {about['commit'][:10]}" if about.get("commit") else ""
-    libraries = [about.get("python", ""), *(f"{name} {text}" for name, text in about.items() if name not in PLACED and text)]
-    rows = [("made by", f"mpidbo {about.get('version', '')}{commit}; {about.get('mpi') or 'without MPI'}"),
-            ("hosts", about.get("hosts", "") + (f", job {about['job']}" if about.get("job") else "")),
-            ("threads", f"{about['threads']} a rank" if "threads" in about else ""),
-            ("python", ", ".join(libraries))]
+def _origin(run: Saved) -> list[Row]:
+    """Versions, hosts and threads, as far as they are known."""
+    about = {key: _joined(value) for key, value in run.provenance.items()}
+    made_by = f"mpidbo {about.get('version', '')}"
+    if about.get("commit"):
+        made_by += f", commit {about['commit'][:COMMIT_DIGITS]}"
+    hosts = about.get("hosts", "")
+    if about.get("job"):
+        hosts += f", job {about['job']}"
+    libraries = [
+        f"{name} {text}" for name, text in about.items() if name not in OF_ITS_OWN and text
+    ]
+    rows = [
+        ("made by", f"{made_by}; {about.get('mpi') or 'without MPI'}"),
+        ("hosts", hosts),
+        ("threads", f"{about['threads']} a rank" if "threads" in about else ""),
+        ("python", ", ".join([about.get("python", ""), *libraries])),
+    ]
     return [row for row in rows if row[1]]
 
 
-def table(run: Archive) -> str:
-    """The history: iteration, metrics, floats sent and seconds without evaluation, a line for each evaluation."""
-    history = run.history
-    columns = {"iteration": history["iteration"], **{name: history[name] for name in _metrics(run)}, "floats": history["floats"],
-               "seconds": np.sum([history[f"seconds_{part}"] for part in PARTS[:3]], axis=0)}
-    whole = ("iteration", "floats")
-    rows = [[str(int(value)) if name in whole else f"{value:.6g}" for name, value in zip(columns, row, strict=True)]
-            for row in zip(*columns.values(), strict=True)]
-    return aligned([list(columns), *rows], right=True)
+def _joined(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, np.ndarray) else str(value)

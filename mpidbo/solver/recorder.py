@@ -1,321 +1,277 @@
-"""A run's folder: claimed at the start, kept up to date along the run, finished at the end."""
+"""The files of a run, written along it and at its end."""
 
-import tomllib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from copy import deepcopy
-from pathlib import Path
-from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping
+from contextlib import suppress
+from socket import gethostname
+from time import monotonic
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tomli_w
 
 from .._pytree import mapped
 from .._version import __version__
-from ..config.validate import Config
 from ..errors import Diverged, UserError
-from ..parallel.agents import Agents, agreed, texts
-from ..parallel.backend import host
-from ..problems.lookup import unnamed
-from ..storage import files, identity, runfolder, trees
-from ..storage.checkpoint import Checkpoints, Snapshot
-from ..storage.lock import Claim, Place
+from ..parallel import agreed, host
+from ..storage import (
+    DIGEST,
+    Best,
+    Checkpoints,
+    Done,
+    Snapshot,
+    files,
+    history_arrays,
+    identity,
+    method_name,
+    provenance_of,
+    trees,
+    write_arrays,
+    write_best,
+    write_text,
+)
+from .best import Keeper
 from .evaluation import Evaluation
-from .stopping import stop_if_asked
+from .folder import Folder
 
 if TYPE_CHECKING:
-    from ..network.topology import Topology
+    from ..network import Topology
 
-SECONDS = 5.0
-"""At least this long between two writings of history.h5."""
-LOOK = 1.0
-"""Seconds between two looks at a lock whose holder may be dead."""
-FINISHED, WAIT = "finished", "wait"
+HISTORY_INTERVAL_S = 5.0
+"""Shortest time between two writings of history.h5 along a run."""
+BEST_INTERVAL_S, BEST_SHARE = 5.0, 0.05
+"""Shortest time between two writings of best.h5 along a run, and their share of the run at most."""
 
 
-class Folder:
-    """The folder of one run. Rank 0 writes; what goes wrong there is raised on every rank.
+class Recorder:
+    """An observer that writes checkpoints and the history along a run, and its result at the end.
 
-    With `resume` "auto" a run resumes from its newest complete checkpoint, if there is one; "must" insists on one. A folder
-    that holds another run is refused with the keys that differ, and `finished` is set where it holds this run, finished.
-    "never" first renames the folder of a run NAME to NAME.1. A folder that holds anything else is refused. `told(sentence)` is
-    called with what the user should know. `defaulted` are the keys of the tables that the problem or an estimate filled in.
-
-    From its making to the end of its context no other process can use the folder. Raises UserError.
+    Parameters
+    ----------
+    folder : Folder
+        The run's folder.
+    evaluation : Evaluation
+        Has the history, and the check for divergence that precedes each checkpoint.
+    topologies : mapping of str to Topology
+        The topology of each level, on rank 0.
+    keeper : Keeper, optional
+        Has the best iterate.
     """
 
-    def __init__(self, path: Path, tables: Mapping[str, Any], agents: Agents, resume: Literal["auto", "never", "must"],
-                 told: Callable[[str], None] = lambda sentence: None, defaulted: tuple[str, ...] = ()) -> None:
-        self.path, self.tables, self.agents, self.resume, self.told = path, tables, agents, resume, told
-        self.every, self.saved = 0, -1
-        self.evaluation: Evaluation | None = None
-        self._written, self._due = monotonic(), 0
-        self._defaulted = defaulted
-        self._contents: dict[str, str] = {}
-        self._place: Place | None = None
-        self._claiming: Claim | None = None
-        self._said = False
-        while True:                                     # while it cannot be told whether another process is alive
-            answer = ""
-            with agreed(agents.comm, patient=True):
-                if agents.rank == 0:
-                    answer = self._claim()
-            if (answer := agents.told(answer)) != WAIT:
-                break
-            stop_if_asked(agents.comm)
-        self.finished: bool = answer == FINISHED
-        if agents.rank > 0 and not self.finished:
-            self._place = Place(path)
+    def __init__(
+        self,
+        folder: Folder,
+        evaluation: Evaluation,
+        topologies: "Mapping[str, Topology]",
+        keeper: Keeper | None = None,
+    ) -> None:
+        self.folder, self.evaluation, self.agents = folder, evaluation, folder.agents
+        self.keeper = keeper
+        table = folder.tables["checkpoint"]
+        self.every: int = table["every"]
+        self.checkpoints = Checkpoints(
+            folder.path,
+            folder.agents,
+            keep=table["keep"],
+            tables=folder.tables,
+            topologies={level: topology.fingerprint for level, topology in topologies.items()},
+            contents=folder.contents,
+            verify=folder.verify,
+            differs=folder.differences,
+        )
+        self._last_checkpoint, self._next_advance = -1, 0
+        self._written_at = monotonic()
+        self._best_written: Best | None = None
+        self._best_due = monotonic() + BEST_INTERVAL_S
 
-    def __enter__(self) -> "Folder":
-        return self
+    def resume(self, start: Any) -> Snapshot | None:
+        """Return the checkpoint to resume from, for a state of the form of `start`; collective.
 
-    def __exit__(self, *error: Any) -> None:
-        if self._place is not None:
-            self._place.release()
-            self._place = None
-
-    def _claim(self) -> str:
-        """One attempt to make the folder this run's: FINISHED, WAIT, or "" and it holds the run's config.toml."""
-        path = self.path
-        if self.resume == "must" and not path.is_dir():
-            raise UserError(f"--resume must: {path} holds no checkpoint; start with --resume auto")
-        self._contents = self._contents or identity.contents(self.tables)
-        config = self._config()
-        try:
-            if self._is_finished(runfolder.held(path)):
-                return FINISHED
-            path.mkdir(parents=True, exist_ok=True)
-            self._claiming = self._claiming or Claim(path)
-            self._place = self._claiming.attempt()
-            if self._place is None:
-                return self._wait(self._claiming)
-            try:
-                if not self._take(self._place, config):
-                    return ""
-            except BaseException:
-                self.__exit__()
-                raise
-            self.__exit__()
-            return FINISHED
-        except (OSError, ValueError) as error:
-            raise runfolder.not_usable(path, getattr(error, "strerror", None) or str(error)) from None
-
-    def _is_finished(self, held: runfolder.Held | None) -> bool:
-        """Whether this run has finished in a folder; UserError where it may not have the folder."""
-        if held is None:
-            return False
-        if self.resume == "never":
-            held.refuse_to_move()
-            return False
-        held.refuse_another(self.tables, self._contents)
-        return held.is_finished(self.tables)
-
-    def _wait(self, claim: Claim) -> str:
-        if claim.waiting and not self._said:
-            self.told(claim.waiting)
-            self._said = True
-        sleep(min(LOOK, claim.seconds))
-        return WAIT
-
-    def _take(self, place: Place, config: str) -> bool:
-        """Make the locked folder this run's; True where it has finished there meanwhile."""
-        path = self.path
-        held = runfolder.held(path)                     # again: only now nobody else can write there
-        if self._is_finished(held):
-            return True
-        if held is not None and self.resume == "never":
-            aside = runfolder.set_aside(path)
-            place.release(now=aside)
-            self.told(f"{path} held a run, and is now {aside}")
-            path.mkdir()
-            self._place = Claim(path).attempt()
-            if self._place is None or (held := runfolder.held(path)) is not None:
-                raise UserError(f"run.out: {path} is in use by another run; choose another run.out")
-        (path / files.DONE).unlink(missing_ok=True)
-        runfolder.clean(path)
-        if held is None or held.config != self.tables:
-            files.write_text(path / files.CONFIG, config)
-        return False
-
-    def _differs(self, tables: Mapping[str, Any], contents: Mapping[str, str]) -> str:
-        """In which keys a checkpoint's run differs from this one; "" in none."""
-        there = runfolder.without_topologies(contents)
-        found = identity.differences(tables, self.tables) or identity.changed(there, self._contents, self.tables)
-        return f"which differs in {identity.keys(found)} {identity.values(found)}" if found else ""
-
-    def verify(self) -> None:
-        """UserError where the folder is no longer this run's."""
-        if self._place is not None:
-            self._place.verify()
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Write in this run's folder only; where that fails because it has gone meanwhile, the error says so."""
-        self.verify()
-        try:
-            yield
-        except UserError:
-            self.verify()
-            raise
-
-    def _config(self) -> str:
-        why = unnamed(str(self.tables["problem"]["name"]))
-        try:
-            return (f"# mpidbo run cannot run this file: {why}\n" if why else "") + tomli_w.dumps(self.tables)
-        except TypeError:
-            odd = [key for key, value in files.flat(self.tables).items() if not isinstance(value, (str, int, float, list))]
-            raise UserError(f"{' and '.join(odd) or 'problem'}: not what {files.CONFIG} can hold; give numbers, texts and lists of them, "
-                            "or leave run.out out") from None
-
-    def resumed(self, start: Any, levels: "Mapping[str, Topology]") -> Snapshot | None:
-        """Where to go on from, for a state of the form of `start` and rank 0's topologies; collective."""
-        self.checkpoints = Checkpoints(self.path, self.agents, keep=self.tables["checkpoint"]["keep"], tables=self.tables,
-                                       topologies={level: topology.fingerprint for level, topology in levels.items()},
-                                       contents=self._contents, verify=self.verify, differs=self._differs)
-        if self.agents.rank == 0:
+        Raises UserError where one is needed and there is none.
+        """
+        folder, agents = self.folder, self.agents
+        if agents.rank == 0:
+            # From now on the run has neither diverged nor been stopped.
             with suppress(OSError):
                 for marker in (files.DIVERGED, files.STOPPED):
-                    (self.path / marker).unlink(missing_ok=True)
-        if self.resume == "never":
+                    (folder.path / marker).unlink(missing_ok=True)
+        if folder.resume == "never":
             return None
-        snapshot, wrong = self.checkpoints.newest(start)
-        going_on = (f"going on from iteration {snapshot.iteration}" if snapshot else
-                    f"STARTING FROM ITERATION 0: NO CHECKPOINT IN {self.path} IS COMPLETE AND UNDAMAGED")
-        if self.agents.rank == 0:
-            for sentence in (*wrong, *([going_on] if wrong or snapshot else [])):
-                self.told(sentence)
-        with agreed(self.agents.comm):
-            if snapshot is None and self.resume == "must":
-                raise UserError(f"{self.path}: holds no checkpoint that is whole{f' ({wrong[0]})' if wrong else ''}; "
-                                "start anew with --resume never")
+        snapshot, damages = self.checkpoints.newest(start)
+        if agents.rank == 0:
+            for damage in damages:
+                folder.warn(damage)
+            if snapshot:
+                folder.log(f"resuming from iteration {snapshot.iteration}")
+                if self.keeper and not self.keeper.is_of_this(snapshot.best):
+                    folder.log(
+                        f"run.best: the checkpoint has no best {self.keeper.metric}, so that the "
+                        f"best is that from iteration {snapshot.iteration} on"
+                    )
+            elif damages:
+                folder.warn(
+                    f"STARTING FROM ITERATION 0: NO CHECKPOINT IN {folder.path} IS COMPLETE AND "
+                    "UNDAMAGED"
+                )
+        with agreed(agents.comm):
+            if snapshot is None and folder.resume == "must":
+                reason = f" ({damages[0]})" if damages else ""
+                raise UserError(
+                    f"{folder.path}: holds no verified checkpoint{reason}; "
+                    "start again with --resume never"
+                )
         return snapshot
 
-    def keep(self, evaluation: Evaluation, every: int) -> "Folder":
-        """Itself, as an observer that writes a checkpoint every so many iterations, and that evaluation's history from time to time."""
-        self.evaluation, self.every = evaluation, every
-        return self
-
     def next(self, k: int) -> int:
-        assert self.evaluation is not None
-        if self._place is not None and self._place.lost:
+        if self.folder.is_lost:
             return k + 1
         due = [self.evaluation.next(k)]
         if self.every:
             due.append(k - k % self.every + self.every)
         if not self.checkpoints.writing.idle:
-            due.append(max(k + 1, self._due))
+            due.append(max(k + 1, self._next_advance))
         return min(due)
 
     def look(self, k: int, state: Any, last: bool) -> str | None:
-        assert self.evaluation is not None
-        if self._place is not None and self._place.lost:
-            self.verify()
+        if self.folder.is_lost:
+            self.folder.verify()
         if last or (self.every and k % self.every == 0 and k > 0):
-            self.checkpoint(k, state, self.evaluation)
-        elif k >= self._due:                            # ever more seldom, the longer it takes
+            self._begin_checkpoint(k, state)
+        elif k >= self._next_advance:
             self.checkpoints.writing.advance()
-            self._due = 2 * k - self.saved + 1
+            # The distance to the next look is that since the checkpoint began, plus one: it
+            # doubles each time, so that a long writing costs few collective calls.
+            self._next_advance = k + (k - self._last_checkpoint) + 1
         if last:
             self.checkpoints.writing.advance(wait=True)
             with agreed(self.agents.comm):
-                self.write_history(self.evaluation)
-        elif monotonic() - self._written > SECONDS:
-            self.write_history(self.evaluation)
+                self._write_history()
+            self._write_best()
+        elif monotonic() - self._written_at > HISTORY_INTERVAL_S:
+            self._write_history()
+        if not last and self._is_best_due():
+            self._write_best()
         return None
 
-    def checkpoint(self, k: int, state: Any, evaluation: Evaluation) -> None:
-        """Begin to write a checkpoint, once for an iteration; collective."""
-        if self.saved == k:
-            return
-        evaluation.assure_finite(k, state)
-        history = {name: [*values] for name, values in evaluation.history.items()}
-        self.checkpoints.begin(Snapshot(k, mapped(host, state), evaluation.counts(), history))
-        self.saved, self._due = k, k + 1
-
-    def leave(self, evaluation: Evaluation, error: BaseException) -> None:
-        """Keep what can be kept of a run that ends with this error, and that it diverged."""
+    def leave(self, error: BaseException) -> None:
+        """Keep what can be kept of a run that ends with this error."""
         with suppress(UserError):
-            if self.agents.comm is None or getattr(error, "agreed", False):    # every rank is here
+            # Completing a checkpoint is collective: only where every rank has the error.
+            if self.agents.comm is None or getattr(error, "agreed", False):
                 self.checkpoints.writing.advance(wait=True)
         with suppress(UserError):
-            if isinstance(error, Diverged) and self.agents.rank == 0:
-                self.verify()
-                files.write_text(self.path / files.DIVERGED, f"{error}\n")
+            if self.agents.comm is None or getattr(error, "agreed", False):
+                self._write_best()
         with suppress(UserError):
-            self.write_history(evaluation)
+            if isinstance(error, Diverged) and self.agents.rank == 0:
+                self.folder.verify()
+                write_text(self.folder.path / files.DIVERGED, f"{error}\n")
+        with suppress(UserError):
+            self._write_history()
 
     def stop(self, reason: str) -> None:
-        """Note why the run was stopped before its end; collective."""
+        """Write down why the run was stopped before its end; collective."""
         with agreed(self.agents.comm):
             if self.agents.rank == 0:
-                with self._writing():
-                    files.write_text(self.path / files.STOPPED, f"{reason}\n")
+                with self.folder.writing():
+                    write_text(self.folder.path / files.STOPPED, f"{reason}\n")
 
-    def write_history(self, evaluation: Evaluation) -> None:
-        """Write history.h5; rank 0 alone does, which may raise UserError."""
+    def finish(
+        self,
+        rows: Mapping[str, Any],
+        average: Mapping[str, Any],
+        iteration: int,
+        reason: str,
+        threads: int,
+        *,
+        done: bool,
+    ) -> None:
+        """Write the result, and after it the marker that the run has finished; collective.
+
+        Parameters
+        ----------
+        rows : mapping of str to array (m, d)
+            The variables of this rank's agents.
+        average : mapping of str to tree
+            Their average in the problem's own form; it has a file of its own unless it is a vector.
+        iteration, reason : int and str
+            Where and why the run ended.
+        threads : int
+            `run.threads`, for the provenance.
+        done : bool
+            Whether the run has finished; otherwise the same command resumes it.
+        """
+        folder, agents = self.folder, self.agents
+        everyone = {name: agents.gather(part, everywhere=False) for name, part in rows.items()}
+        hosts = agents.allgather_text(gethostname())
+        has_trees = not trees.are_vectors(average)
+        with agreed(agents.comm), folder.writing():
+            if agents.rank > 0:
+                return  # out of the block, at whose end it agrees with rank 0
+            attributes = {**self._attributes(reason), "iteration": iteration, "trees": has_trees}
+            provenance = provenance_of(agents.comm, hosts, threads)
+            write_arrays(
+                folder.path / files.RESULT, everyone, attributes, {"provenance": provenance}
+            )
+            if has_trees:
+                trees.write(folder.path / files.TREES, average, iteration)
+            folder.verify()
+            if done:
+                # The marker is last: with it the run counts as finished.
+                marker = Done(
+                    iteration, attributes[DIGEST], __version__, folder.defaulted, folder.contents
+                )
+                write_text(folder.path / files.DONE, str(marker))
+
+    def _begin_checkpoint(self, k: int, state: Any) -> None:
+        """Begin to write a checkpoint, once for an iteration; collective."""
+        if self._last_checkpoint == k:
+            return
+        self.evaluation.divergence.check(k, state)
+        history = {name: [*values] for name, values in self.evaluation.history.items()}
+        counts = self.evaluation.counts()
+        best = self.keeper.regular if self.keeper else None
+        self.checkpoints.begin(Snapshot(k, mapped(host, state), counts, history, best))
+        self._last_checkpoint, self._next_advance = k, k + 1
+
+    def _is_best_due(self) -> bool:
+        """Whether to write best.h5 now, by the clock of rank 0; collective where it changed."""
+        if self.keeper is None or self.keeper.end is self._best_written:
+            return False
+        due = self.agents.rank == 0 and monotonic() >= self._best_due
+        return bool(self.agents.allreduce_sum(np.array([due], np.int64))[0])
+
+    def _write_best(self) -> None:
+        """Write best.h5, on rank 0, unless it has the best iterate already; collective."""
+        if self.keeper is None or self.keeper.end is self._best_written:
+            return
+        began = monotonic()
+        best = self.keeper.best("root")
+        assert best is not None  # as nothing was written, or something else
+        with agreed(self.agents.comm), self.folder.writing():
+            if self.agents.rank == 0:
+                reason = f"the best {best.metric}, {best.value:.6g}"
+                write_best(self.folder.path / files.BEST, best, self._attributes(reason))
+        self._best_written = self.keeper.end
+        taken = monotonic() - began
+        self._best_due = monotonic() + max(BEST_INTERVAL_S, taken / BEST_SHARE)
+
+    def _attributes(self, reason: str) -> dict[str, Any]:
+        """The attributes that a result has, but for the iteration."""
+        return {
+            "reason": reason,
+            "method": method_name(self.folder.tables),
+            "version": __version__,
+            "config": self.folder.config_text(),
+            DIGEST: identity.digest(self.folder.tables),
+        }
+
+    def _write_history(self) -> None:
+        """Write history.h5, on rank 0; it alone may raise UserError."""
         if self.agents.rank > 0:
             return
-        whole = ("iteration", "floats", "messages", "rounds", "calls_")
-        columns = {name: np.array(values, np.int64 if name.startswith(whole) else np.float64)
-                   for name, values in evaluation.history.items()}
-        with self._writing():
-            files.write_arrays(self.path / files.HISTORY, columns, {"version": __version__, "method": self._method()})
-        self._written = monotonic()
-
-    def finish(self, rows: Mapping[str, Any], average: Mapping[str, Any], iteration: int, reason: str, threads: int) -> None:
-        """Write result.h5 from each rank's rows, trees.h5 from their average if that has a form of its own, then the marker; collective."""
-        everyone = {name: self.agents.gather(part, everywhere=False) for name, part in rows.items()}
-        hosts = self.agents.texts(_host())
-        own = not trees.are_vectors(average)
-        with agreed(self.agents.comm), self._writing():
-            if self.agents.rank == 0:
-                digest = identity.digest(self.tables)
-                files.write_arrays(
-                    self.path / files.RESULT, everyone,
-                    {"iteration": iteration, "reason": reason, "method": self._method(), "version": __version__,
-                     "config": self._config(), runfolder.DIGEST: digest, "trees": own},
-                    {"provenance": files.provenance(self.agents.comm, hosts, threads)})
-                if own:
-                    trees.write(self.path / files.TREES, average, iteration)
-                self.verify()
-                done = runfolder.Done(iteration, digest, __version__, self._defaulted, self._contents)
-                files.write_text(self.path / files.DONE, str(done))
-
-    def _method(self) -> str:
-        table = self.tables["method"]
-        return "-".join([table["name"], *(table[key] for key in ("lower", "upper") if key in table)])
-
-
-def finished(path: Path, config: Config, comm: Any) -> bool:
-    """Whether a folder holds this run, finished, as far as that is seen before anything of the run is made; collective."""
-    found = False
-    with agreed(comm, patient=True):
-        if comm is None or comm.rank == 0:
-            held = runfolder.held(path)
-            found = held is not None and held.is_finished_before(config)
-    return texts(comm, str(found))[0] == str(True)
-
-
-def adopted(tables: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """The tables of a run with what an earlier start of it, in that folder, has fixed: its agents and its horizons."""
-    try:
-        held = tomllib.loads((path / files.CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return dict(tables)
-    found = deepcopy(dict(tables))
-    if isinstance(before := held.get("run"), dict) and "agents" in before:
-        found.setdefault("run", {}).setdefault("agents", before["agents"])
-    for section in ("steps", "method"):
-        before = held.get(section)
-        for key, value in found.get(section, {}).items():
-            earlier = before.get(key) if isinstance(before, dict) else None
-            if isinstance(value, dict) and value.get("kind") == "sqrt-n-over-t" and isinstance(earlier, dict) and "horizon" in earlier:
-                value.setdefault("horizon", earlier["horizon"])
-    return found
-
-
-def _host() -> str:
-    from socket import gethostname
-    return gethostname()
+        with self.folder.writing():
+            write_arrays(
+                self.folder.path / files.HISTORY,
+                history_arrays(self.evaluation.history),
+                {"version": __version__, "method": method_name(self.folder.tables)},
+            )
+        self._written_at = monotonic()

@@ -1,33 +1,50 @@
-"""Stopping well: a signal or the clock on any rank, and all ranks stop after the same iteration."""
+"""Ends of a run before its last iteration, by a signal or the clock.
+
+All ranks stop after the same iteration.
+"""
 
 import os
+import signal
 import warnings
+from collections.abc import Sequence
 from contextlib import suppress
 from time import localtime, monotonic, strftime, time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._signals import SIGNALS, Held, asked
 from ..errors import Stopped, shown
-from ..parallel.agents import Agents, texts
-from ..parallel.collectives import wait
+from ..parallel import Agents, allgather_text, wait
 
-BETWEEN = 0.01
-"""Seconds between two looks, about: that long, and as much again, a wish to stop may wait."""
-AHEAD = 120.0
-"""Seconds before the end of a Slurm job at which to stop; a quarter of the time left at the start if that is less."""
+if TYPE_CHECKING:
+    from mpi4py.MPI import Comm
+
+LOOK_INTERVAL_S = 0.01
+"""About the time between two looks: that long, and as much again, a request to stop may wait."""
+SLURM_MARGIN_S = 120.0
+"""Time before the end of a Slurm job at which to stop; at most a quarter of the time left."""
+MAX_JOB_DURATION_S = 10 * 366 * 86400.0
+"""The longest that a job may last; Slurm gives one without a limit a year."""
 JOB_END = "SLURM_JOB_END_TIME"
-LONGEST = 10 * 366 * 86400.0
-"""Seconds that a job may last; Slurm gives one without a limit a year."""
-NAMES = [number.name for number in SIGNALS]
+INTERRUPT = signal.SIGINT.name
+SIGNAL_NAMES = [*(number.name for number in SIGNALS), INTERRUPT]
 
 
 class Stopping(Held):
-    """An observer that ends the run on SIGTERM, SIGUSR1, after `max_seconds`, and ahead of a Slurm job's end.
+    """An observer that ends a run on SIGTERM or SIGUSR1, on an interrupt, and by the clock.
 
-    At each look the ranks start to agree, and at the next one they know: no rank waits for another in between. As a context
-    it holds the signals.
+    The clock is `run.max_seconds`, and the end of a Slurm job.
+
+    As a context it catches the signals. The request of one rank reaches all by a non-blocking
+    maximum, begun at one look and read at the next: no rank waits for another in between.
+
+    Parameters
+    ----------
+    agents : Agents
+        The agents of the run.
+    max_seconds : float, optional
+        Seconds from now after which to stop; default: no limit.
     """
 
     def __init__(self, agents: Agents, max_seconds: float | None = None) -> None:
@@ -35,75 +52,118 @@ class Stopping(Held):
         self.agents = agents
         now, end = monotonic(), job_end()
         left = end - time()
-        self.limits = {f"the Slurm job ends at {_clock(end)}": now + left - min(AHEAD, left / 4),
-                       f"run.max_seconds = {max_seconds or 0:.12g}": np.inf if max_seconds is None else now + max_seconds}
+        self.limits = {
+            f"the Slurm job ends at {_clock(end)}": now + left - min(SLURM_MARGIN_S, left / 4),
+            f"run.max_seconds = {max_seconds or 0:.12g}": (
+                np.inf if max_seconds is None else now + max_seconds
+            ),
+        }
+        """The causes by the clock, and when each is due."""
         self.deadline = min(self.limits.values())
-        self._mine, self._all, self._pending = np.zeros(4), np.zeros(4), None
-        self._due, self._stride, self._before, self._clock = 0, 1, 0, monotonic()
+        # What a rank sends: a cause, its number from the last and from the first, and its
+        # seconds for an iteration.
+        self._mine, self._largest = np.zeros(4), np.zeros(4)
+        self._pending: Any = None
+        self._next_look, self._stride = 0, 1
+        self._last_look, self._clock = 0, monotonic()
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        # A request has to be completed; after an error of this rank alone the others do not come.
         if self._pending is not None and (error is None or getattr(error, "agreed", False)):
             wait(self._pending)
         super().__exit__(kind, error, trace)
 
     def next(self, k: int) -> int:
-        return max(k + 1, self._due)
+        return max(k + 1, self._next_look)
 
     def look(self, k: int, state: Any, last: bool) -> str | None:
         if self._pending is not None:
             wait(self._pending)
             self._pending = None
-        *asked_by, seconds = self._all
         if last:
             return None
-        if asked_by[0]:
-            self.reason = self._reason(*map(int, asked_by))
+        cause, from_last, from_first, seconds = self._largest
+        if cause:
+            self.reason = self._reason(int(cause), int(from_last), int(from_first))
             return self.reason
         if seconds > 0:
-            self._stride = max(1, min(2 * self._stride, int(BETWEEN / seconds)))
-        now = monotonic()
-        cause, rank, size = self._cause(now), self.agents.rank, self.agents.size
-        self._mine[:] = cause, cause and size - rank, cause and rank + 1, (now - self._clock) / max(1, k - self._before)
-        self._clock, self._before, self._due = now, k, k + self._stride
-        self._pending = self.agents.start_max(self._mine, self._all)
+            # The slowest rank decides the distance of looks, which at most doubles.
+            self._stride = max(1, min(2 * self._stride, int(LOOK_INTERVAL_S / seconds)))
+        self._begin(k)
         return None
 
-    def _cause(self, now: float) -> int:
-        """Why this rank wants to stop, as a number: 0 for no reason, then the limits and the signals."""
-        if self.asked:
-            return len(self.limits) + 1 + NAMES.index(self.asked)
-        return 1 + [*self.limits.values()].index(self.deadline) if now > self.deadline else 0
+    def _begin(self, k: int) -> None:
+        """Send whether this rank wants to stop, to be read at the next look."""
+        now = monotonic()
+        cause, rank, size = self._cause(now), self.agents.rank, self.agents.size
+        seconds = (now - self._clock) / max(1, k - self._last_look)
+        # The maximum of size - rank is that of the first rank that wants to stop, the maximum of
+        # rank + 1 that of the last.
+        from_last, from_first = (size - rank, rank + 1) if cause else (0, 0)
+        self._mine[:] = (cause, from_last, from_first, seconds)
+        self._clock, self._last_look, self._next_look = now, k, k + self._stride
+        self._pending = self.agents.iallreduce_max(self._mine, self._largest)
 
-    def _reason(self, cause: int, from_last: int, last: int) -> str:
-        """From the ranks' largest cause, and the first and last rank that want to stop, counted from the other end and from 1."""
+    def _cause(self, now: float) -> int:
+        """Why this rank wants to stop, as a number: 0 for no reason, then limits and signals."""
+        if self.asked:
+            return 1 + len(self.limits) + SIGNAL_NAMES.index(self.asked)
+        if now > self.deadline:
+            return 1 + [*self.limits.values()].index(self.deadline)
+        return 0
+
+    def _reason(self, cause: int, from_last: int, from_first: int) -> str:
+        """The reason from the largest cause, and the largest numbers of ranks that want to stop."""
         if cause <= len(self.limits):
             return because([*self.limits][cause - 1])
-        first = self.agents.size - from_last
-        return because(NAMES[cause - len(self.limits) - 1], [first, last - 1] if self.agents.size > 1 else [])
+        first, last = self.agents.size - from_last, from_first - 1
+        name = SIGNAL_NAMES[cause - len(self.limits) - 1]
+        return because(name, [first, last] if self.agents.size > 1 else [])
 
 
-def because(cause: str, ranks: list[int] | None = None) -> str:
-    """The reason to stop: a limit, or a signal and the rank that got it, if it was one alone."""
-    return f"stopped on request: {cause}{f' on rank {ranks[0]}' if ranks and len(set(ranks)) == 1 else ''}"
+def because(cause: str, ranks: Sequence[int] = ()) -> str:
+    """Return the reason to stop as a message.
+
+    Parameters
+    ----------
+    cause : str
+        A limit or the name of a signal.
+    ranks : sequence of int, optional
+        The ranks that got the signal; a single one is named.
+    """
+    where = f" on rank {ranks[0]}" if len(set(ranks)) == 1 else ""
+    return f"interrupted{where}" if cause == INTERRUPT else f"stopped on request: {cause}{where}"
 
 
-def stop_if_asked(comm: Any) -> None:
-    """Raise Stopped on every rank when a signal came to any before there was anything to keep; collective."""
-    said = {rank: text for rank, text in enumerate(texts(comm, asked())) if text}
-    if said:
-        ranks = list(said) if comm is not None and comm.size > 1 else []
-        raise Stopped(f"{because(max(said.values()), ranks)}, before the first iteration; the same command starts again")
+def stop_if_asked(comm: "Comm | None") -> None:
+    """Raise Stopped on all ranks when any has got a signal before the loop; collective.
+
+    Parameters
+    ----------
+    comm : Comm or None
+        The communicator, None for one process.
+    """
+    names = allgather_text(comm, asked())
+    ranks = [rank for rank, name in enumerate(names) if name]
+    if ranks:
+        # The maximum is the name of a signal, since "" is smaller than any.
+        reason = because(max(names), ranks if len(names) > 1 else [])
+        raise Stopped(f"{reason}, before the first iteration; the same command starts again")
 
 
 def job_end() -> float:
-    """When the Slurm job ends, in seconds since 1970; infinity without one, or where what its variable says cannot be."""
+    """Return when the Slurm job ends, in seconds since 1970; infinity where that is not known."""
     text = os.environ.get(JOB_END, "").strip()
     with suppress(ValueError):
-        if text and (now := time()) < float(text) < now + LONGEST:
+        now = time()
+        if text and now < float(text) < now + MAX_JOB_DURATION_S:
             return float(text)
     if text:
-        warnings.warn(f"{JOB_END} = {shown(text[:40])} is no time at which this job can end, so it is ignored: as a limit set "
-                      "run.max_seconds", stacklevel=3)
+        warnings.warn(
+            f"{JOB_END} = {shown(text[:40])} is not a time at which this job can end, so it is "
+            "ignored: as a limit set run.max_seconds",
+            stacklevel=3,
+        )
     return np.inf
 
 

@@ -1,64 +1,96 @@
-"""Checkpoints: a file per rank with the rows of its agents, a history, and last of all a manifest with their digests.
+"""Checkpoints: a file per rank with the rows of its agents, the history, and last the manifest.
 
-    checkpoints/ITERATION/agents-FIRST-LAST.h5    the state's arrays under their own paths, rows FIRST to LAST
-    checkpoints/ITERATION/history.h5              what was evaluated until then
-    checkpoints/ITERATION/manifest.json           iteration, version, config, W, counts, SHA-256 of each file and of itself
+    checkpoints/ITERATION/agents-FIRST-LAST.h5    the state's arrays, rows of agents FIRST to LAST
+    checkpoints/ITERATION/history.h5              the history so far
+    checkpoints/ITERATION/manifest.json           configuration, W, counts, SHA-256 of all files
 
-A checkpoint is complete once it has a manifest, and verified once all digests are those of its files. Only content can be
-damaged: what the operating system refuses to read ends the run, and nothing is removed. Rows belong to agents, not to ranks,
-so any number of ranks can go on from them. docs/checkpoint.md has the format.
+Rows belong to agents, not to ranks, so that any number of ranks can resume from them. Only content
+can be damaged: what the operating system refuses to read ends the run, and nothing is removed.
+docs/checkpoint.md has the format.
 """
 
 import json
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .._pytree import leaves, rebuilt
+from .._text import first_nonempty
+from .._types import Array
 from .._version import __version__
 from ..errors import UserError
-from ..parallel.agents import Agents, agreed
-from ..parallel.background import Background, Stages
+from ..parallel import Agents, Background, Stages, agreed
 from . import files
+from .atomic import fsync_folders, write_text
 from .files import Damaged
+from .hdf5 import atomic_hdf5, open_hdf5, read_arrays, write_arrays
+from .manifest import (
+    FOLDER,
+    FORMAT,
+    MANIFEST,
+    Foreign,
+    file_digest,
+    listed,
+    read_manifest,
+    reading,
+    remove,
+    sealed,
+    verify_file,
+)
+from .snapshot import Snapshot
 
-FOLDER, MANIFEST = "checkpoints", "manifest.json"
-FORMAT = 1
-
-
-class Foreign(UserError):
-    """A checkpoint of another run or version: no damage to be passed over."""
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """Where a run stands: iterations done, the state, what was counted until then and the history."""
-
-    iteration: int
-    state: Any
-    counts: Mapping[str, float]
-    history: Mapping[str, list[float]]
+CHUNK_BYTES = 1 << 20
+"""Of a dataset's chunk at most: larger ones leave HDF5's cache and cost more."""
 
 
 class Checkpoints:
-    """The checkpoints of a run in its folder, the `keep` newest of them; every method is collective.
+    """The checkpoints in a run's folder; every method is collective.
 
-    `topologies` are the fingerprints of W by level, `contents` the digests of the files that `tables` name. `verify` raises
-    UserError where the folder is no longer this run's; `differs` says in what a checkpoint's tables and contents are another run's,
-    "": in nothing. Raises UserError when the disk refuses; older ones are then still there. None is removed before a newer one is
-    committed, and a verified one is not written again.
+    None is removed before a newer one is complete, and a verified one is not written again. Where
+    the operating system refuses to write, the older ones are still there.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's folder.
+    agents : Agents
+    keep : int
+        How many of the newest are kept.
+    topologies : mapping
+        Level -> fingerprint of its W; on rank 0.
+    tables : mapping
+        The run's configuration.
+    contents : mapping
+        Key -> digest of the file that it names.
+    verify : callable
+        Raises UserError where the folder is no longer this run's.
+    differs : callable
+        `differs(tables, contents)` returns in what a checkpoint is another run's; "" in nothing.
+
+    Raises
+    ------
+    UserError
+        From all methods, on all ranks: where the operating system refuses to read or write, or the
+        folder is no longer this run's.
     """
 
-    def __init__(self, folder: Path, agents: Agents, *, keep: int, topologies: Mapping[str, str],
-                 tables: Mapping[str, Any], contents: Mapping[str, str] = {}, verify: Callable[[], None] = lambda: None,
-                 differs: Callable[[Mapping[str, Any], Mapping[str, str]], str] = lambda tables, contents: "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        agents: Agents,
+        *,
+        keep: int,
+        topologies: Mapping[str, str],
+        tables: Mapping[str, Any],
+        contents: Mapping[str, str] = {},
+        verify: Callable[[], None] = lambda: None,
+        differs: Callable[[Mapping[str, Any], Mapping[str, str]], str] = lambda tables, contents: (
+            ""
+        ),
+    ) -> None:
         self.folder, self.agents, self.keep = folder / FOLDER, agents, keep
         self.topologies, self.tables, self.contents = dict(topologies), tables, dict(contents)
         self.verify, self.differs = verify, differs
@@ -66,13 +98,11 @@ class Checkpoints:
         self.verified, self.damaged = set[str](), set[str]()
 
     def begin(self, snapshot: Snapshot) -> None:
-        """Begin to write a checkpoint, once the one before is written; `writing` goes on with it beside the loop.
-
-        The snapshot is no copy: nobody may change its rows, and a method's step does not.
-        """
+        """Begin to write a checkpoint, once the one before is written; `writing` continues it."""
         self.writing.begin(self._stages(snapshot))
 
     def _stages(self, snapshot: Snapshot) -> Stages:
+        """The stages of writing: what is yielded runs beside the loop, the rest in its thread."""
         agents, place = self.agents, self.folder / str(snapshot.iteration)
         if self._is_there(place):
             return
@@ -82,18 +112,21 @@ class Checkpoints:
                 self._in_own_folder(self._clear, place)
         try:
             digest = yield partial(self._in_own_folder, self._write, place / name, snapshot)
-            lines = agents.texts(f"{name} {agents.first} {agents.last - 1} {digest}")
+            lines = agents.allgather_text(f"{name} {agents.first} {agents.last - 1} {digest}")
             yield partial(self._in_own_folder, self._commit, place, snapshot, lines)
         except UserError:
-            if agents.rank == 0:                        # the disk is full: leave what room there was
+            if agents.rank == 0:  # the disk is full: leave what room there was
                 with suppress(UserError):
-                    self._in_own_folder(_remove, place)
+                    self._in_own_folder(remove, place)
             raise
         self.verified.add(place.name)
         self.damaged.discard(place.name)
 
     def _in_own_folder(self, stage: Callable[..., Any], *given: Any) -> Any:
-        """What a stage returns, if the folder is this run's; where it fails since that has gone meanwhile, the error says so."""
+        """What a stage returns, if the folder is this run's.
+
+        Where the stage fails because the folder is gone meanwhile, the error is that of `verify`.
+        """
         self.verify()
         try:
             return stage(*given)
@@ -102,12 +135,12 @@ class Checkpoints:
             raise
 
     def _is_there(self, place: Path) -> bool:
-        """Whether this checkpoint has been written and verified before."""
+        """Whether this checkpoint is there and verified."""
         if place.name in self.verified | self.damaged:
             return place.name in self.verified
         with agreed(self.agents.comm):
             there = self.agents.rank == 0 and files.is_there(place / MANIFEST)
-        if not self.agents.told(place.name if there else ""):
+        if not self.agents.bcast_text(place.name if there else ""):
             return False
         try:
             self._verify(place)
@@ -118,55 +151,96 @@ class Checkpoints:
         return True
 
     def _write(self, path: Path, snapshot: Snapshot) -> str:
-        """The digest of the file of this rank's rows, written."""
-        with files.whole_hdf5(path) as file:
-            file.attrs.update(iteration=snapshot.iteration, first=self.agents.first, last=self.agents.last - 1)
-            for field, rows in leaves(snapshot.state):
-                file.create_dataset(field, data=rows, fletcher32=True, chunks=_chunks(rows.shape, rows.itemsize))
-        return _digest(path)
+        """Write the file of this rank's rows, and return its digest."""
+        with atomic_hdf5(path) as file:
+            first, last = self.agents.first, self.agents.last - 1
+            file.attrs.update(iteration=snapshot.iteration, first=first, last=last)
+            for field, rows in snapshot.arrays().items():
+                chunks = _chunks(rows.shape, rows.itemsize)
+                file.create_dataset(field, data=rows, fletcher32=True, chunks=chunks)
+        return file_digest(path)
 
     def _clear(self, place: Path) -> None:
-        """An empty folder for a new checkpoint; unfinished ones are removed."""
-        for left in (place, *_listed(self.folder)[1]):
-            _remove(left)
+        """Make an empty folder for a new checkpoint; unfinished ones are removed."""
+        _, unfinished = listed(self.folder)
+        for left in (place, *unfinished):
+            remove(left)
         try:
             place.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"{place}: cannot be made ({error.strerror}); make room or choose another run.out") from None
+            raise UserError(
+                f"{place}: cannot be made ({error.strerror}); make room or choose another run.out"
+            ) from None
 
     def _commit(self, place: Path, snapshot: Snapshot, lines: list[str]) -> None:
-        """History and manifest, by rank 0; then what the new checkpoint replaces is removed."""
+        """Write history and manifest, on rank 0; then remove what the new checkpoint replaces."""
         if self.agents.rank > 0:
             return
-        files.write_arrays(place / files.HISTORY, snapshot.history, {}, checksums=False)
-        parts = [{"name": name, "first": int(first), "last": int(last), "sha256": digest}
-                 for name, first, last, digest in (line.split() for line in lines)]
-        manifest = {"format": FORMAT, "iteration": snapshot.iteration, "version": __version__, "config": self.tables,
-                    "W": self.topologies, "contents": self.contents, "counts": dict(snapshot.counts), "agents": parts,
-                    "history": {"name": files.HISTORY, "sha256": _digest(place / files.HISTORY), "columns": [*snapshot.history]}}
-        files.synced(place, self.folder, self.folder.parent)
-        files.write_text(place / MANIFEST, json.dumps({**manifest, "sha256": _seal(manifest)}, indent=1, default=str))
-        files.synced(place)
-        with suppress(UserError):                       # what cannot be listed now stays
+        # Without checksums, since the manifest has the digest of the file.
+        write_arrays(place / files.HISTORY, snapshot.history, {}, checksums=False)
+        parts = [
+            {"name": name, "first": int(first), "last": int(last), "sha256": digest}
+            for name, first, last, digest in (line.split() for line in lines)
+        ]
+        manifest = {
+            "format": FORMAT,
+            "iteration": snapshot.iteration,
+            "version": __version__,
+            "config": self.tables,
+            "W": self.topologies,
+            "contents": self.contents,
+            "counts": dict(snapshot.counts),
+            "best": snapshot.about_best(),
+            "agents": parts,
+            "history": {
+                "name": files.HISTORY,
+                "sha256": file_digest(place / files.HISTORY),
+                "columns": [*snapshot.history],
+            },
+        }
+        # The names of all files are on the disk before the manifest makes them a checkpoint, and
+        # its own name before an older checkpoint is removed.
+        fsync_folders(place, self.folder, self.folder.parent)
+        write_text(place / MANIFEST, sealed(manifest))
+        fsync_folders(place)
+        with suppress(UserError):  # what cannot be listed now stays
             self._prune(place)
 
     def _prune(self, place: Path) -> None:
-        """Remove damaged checkpoints, and older ones than this, which is committed, beyond the number to keep."""
-        others = [path for path in complete(self.folder) if path != place]
-        older = [path for path in others if int(path.name) < int(place.name) and path.name not in self.damaged]
-        for path in [path for path in others if path.name in self.damaged] + older[self.keep - 1:]:
-            _remove(path)
+        """Remove damaged checkpoints, and those beyond the number to keep before this one."""
+        complete, _ = listed(self.folder)
+        others = [path for path in complete if path != place]
+        damaged = [path for path in others if path.name in self.damaged]
+        intact = [path for path in others if path.name not in self.damaged]
+        # Newest first, as `listed` has them; the new one is the first of those that are kept.
+        older = [path for path in intact if int(path.name) < int(place.name)]
+        for path in damaged + older[self.keep - 1 :]:
+            remove(path)
 
     def newest(self, like: Any) -> tuple[Snapshot | None, list[str]]:
-        """(the newest checkpoint that is verified, for a state of the form of `like`; what is wrong with newer ones).
+        """Read the newest checkpoint that can be verified.
 
-        Raises UserError where one cannot be read, or is another run's.
+        Parameters
+        ----------
+        like : NamedTuple
+            A state of the form to read, such as the method's at the start.
+
+        Returns
+        -------
+        snapshot : Snapshot or None
+        wrong : list of str
+            What is wrong with newer checkpoints, a message for each.
+
+        Raises
+        ------
+        UserError
+            Where one cannot be read, or is another run's.
         """
         agents, wrong, found, unfinished = self.agents, list[str](), list[Path](), list[Path]()
         with agreed(agents.comm):
             if agents.rank == 0:
-                found, unfinished = _listed(self.folder)
-        for name in agents.told(" ".join(path.name for path in found)).split():
+                found, unfinished = listed(self.folder)
+        for name in agents.bcast_text(" ".join(path.name for path in found)).split():
             try:
                 snapshot = self._read(self.folder / name, like)
             except Damaged as damage:
@@ -178,177 +252,95 @@ class Checkpoints:
         return None, wrong + [f"{path}: not complete, it has no {MANIFEST}" for path in unfinished]
 
     def _read(self, place: Path, like: Any) -> Snapshot:
-        """A checkpoint, verified; each rank reads the rows of its agents."""
+        """Verify and read a checkpoint; each rank reads the rows of its agents."""
         manifest = self._verify(place)
         with self._together(place):
-            state = self._state(place, manifest["agents"], like)
-        return Snapshot(manifest["iteration"], state, manifest["counts"], manifest["history"])
+            rows = self._rows(place, manifest["agents"], Snapshot.like(like, manifest))
+        return Snapshot.of(manifest, like, rows)
 
     def _verify(self, place: Path) -> dict[str, Any]:
-        """What all ranks need of a manifest, once every file is verified: each rank file by one rank, the rest by rank 0."""
+        """Verify every file, each rank file on one rank, and return the manifest to all ranks."""
         agents, text = self.agents, ""
         with self._together(place):
             if agents.rank == 0:
                 text = json.dumps(self._checked(place))
-        manifest: dict[str, Any] = json.loads(agents.told(text))
+        manifest: dict[str, Any] = json.loads(agents.bcast_text(text))
         with self._together(place):
             for part in manifest["agents"]:
+                # On the rank that hosts the first agent of the file, whoever has written it.
                 if agents.first <= part["first"] < agents.last:
-                    _verify(place / part["name"], part["sha256"])
+                    verify_file(place / part["name"], part["sha256"])
         return manifest
 
     @contextmanager
     def _together(self, place: Path) -> Iterator[None]:
-        """What any rank finds wrong in the block is raised on all: Damaged if that is the worst, else another UserError."""
+        """Raise on all ranks what any finds wrong in the block; Damaged if nothing is worse."""
         damage = ""
         with agreed(self.agents.comm):
             try:
-                with _reading(place):
+                with reading(place):
                     yield
             except Damaged as error:
                 damage = str(error)
             except Foreign as error:
-                raise UserError(f"{place}: {error}; choose another run.out, or --resume never to set it aside") from None
-        if first := next(filter(None, self.agents.texts(damage)), ""):
+                raise UserError(
+                    f"{place}: {error}; choose another run.out, or --resume never to move it aside"
+                ) from None
+        first = first_nonempty(self.agents.allgather_text(damage))
+        if first:
             raise Damaged(first)
 
     def _checked(self, place: Path) -> dict[str, Any]:
-        """What all ranks need of a manifest of this run, with the history."""
-        manifest = _manifest(place)
-        if words := self.differs(manifest["config"], manifest.get("contents", {})):
-            raise Foreign(f"of another run, {words}")
+        """What all ranks need of the manifest, with the history; Foreign if it is another run's."""
+        manifest = read_manifest(place)
+        difference = self.differs(manifest["config"], manifest.get("contents", {}))
+        if difference:
+            raise Foreign(f"of another run, {difference}")
         if manifest["W"] != self.topologies:
             raise Foreign("written with other mixing matrices")
         about = manifest["history"]
-        _verify(place / about["name"], about["sha256"])
-        history, _ = files.read_arrays(place / about["name"])
-        return {**{key: manifest[key] for key in ("iteration", "counts", "agents")},
-                "history": {name: history[name].tolist() for name in about["columns"]}}
+        verify_file(place / about["name"], about["sha256"])
+        history, _ = read_arrays(place / about["name"])
+        return {
+            **{key: manifest.get(key) for key in ("iteration", "counts", "agents", "best")},
+            "history": {name: history[name].tolist() for name in about["columns"]},
+        }
 
-    def _state(self, place: Path, parts: Iterable[Mapping[str, Any]], like: Any) -> Any:
-        """This rank's rows of a state of the form of `like`."""
+    def _rows(
+        self, place: Path, parts: Iterable[Mapping[str, Any]], like: Mapping[str, Array]
+    ) -> dict[str, Array]:
+        """Return this rank's rows from the files that have them: arrays as in `like`, by path."""
         agents = self.agents
-        rows = {path: np.empty(array.shape, array.dtype) for path, array in leaves(like)}
+        rows = {path: np.empty(array.shape, array.dtype) for path, array in like.items()}
         seen = np.zeros(agents.m, bool)
         for part in parts:
-            a, b = max(part["first"], agents.first), min(part["last"] + 1, agents.last)
-            if a >= b:
+            first = max(part["first"], agents.first)
+            end = min(part["last"] + 1, agents.last)
+            if first >= end:
                 continue
-            here, there = slice(a - agents.first, b - agents.first), slice(a - part["first"], b - part["first"])
-            with files.stored_hdf5(place / part["name"]) as stored:
+            here = slice(first - agents.first, end - agents.first)
+            there = slice(first - part["first"], end - part["first"])
+            with open_hdf5(place / part["name"]) as stored:
                 for path, target in rows.items():
-                    if path not in stored or stored[path].dtype != target.dtype or stored[path].shape[1:] != target.shape[1:]:
-                        raise Foreign(f"{part['name']} holds no {path} of this run's shape and type")
+                    if not _fits(stored, path, target):
+                        raise Foreign(
+                            f"{part['name']} holds no {path} of this run's shape and type"
+                        )
                     target[here] = stored[path][there]
             seen[here] = True
         if not seen.all():
             raise Damaged(f"agent {agents.first + int((~seen).argmax())} is in no file")
-        return rebuilt(like, rows)
+        return rows
 
 
-def newest_rows(run: Path, names: Iterable[str]) -> tuple[int, dict[str, np.ndarray]]:
-    """(iteration, {name: all agents' rows}) of the newest checkpoint of a run's folder that is verified; (-1, {}) where it has none.
-
-    Raises UserError where one cannot be read, or, in the words of the newest, where all are damaged.
-    """
-    wrong, seen = "", set[Path]()
-    while places := [path for path in complete(run / FOLDER) if path not in seen]:    # it may be running, and remove some meanwhile
-        seen.add(place := places[0])
-        try:
-            with _reading(place):
-                manifest, rows = _manifest(place), dict[str, list[np.ndarray]]()
-                for part in manifest["agents"]:
-                    _verify(place / part["name"], part["sha256"])
-                    for name, found in files.read_arrays(place / part["name"])[0].items():
-                        rows.setdefault(name, []).append(found)
-                return manifest["iteration"], {name: np.concatenate(parts) for name, parts in rows.items() if name in names}
-        except Damaged as error:
-            wrong = wrong or str(error)
-        except Foreign as error:
-            wrong = wrong or f"{place}: {error}"
-    if wrong:
-        raise UserError(f"{wrong}; no checkpoint of this run is whole, mpidbo show {run} --history prints what was evaluated")
-    return -1, {}
+def _fits(stored: Any, path: str, target: Any) -> bool:
+    """Whether a file has an array of that type, with rows of that shape."""
+    if path not in stored:
+        return False
+    found = stored[path]
+    return bool(found.dtype == target.dtype and found.shape[1:] == target.shape[1:])
 
 
-def complete(folder: Path) -> list[Path]:
-    """The checkpoints that have a manifest, newest first; their content is not verified. Raises UserError."""
-    return _listed(folder)[0]
-
-
-def newest_complete(run: Path) -> int | None:
-    """The iteration of the newest checkpoint of a run's folder that has a manifest; None too where it cannot be read."""
-    with suppress(UserError):
-        return next((int(path.name) for path in complete(run / FOLDER)), None)
-    return None
-
-
-def _listed(folder: Path) -> tuple[list[Path], list[Path]]:
-    """(the checkpoints that have a manifest, newest first; the unfinished ones). Raises UserError."""
-    try:
-        places = [path for path in folder.iterdir() if path.name.isascii() and path.name.isdigit()]
-    except FileNotFoundError as error:
-        if folder.is_symlink():
-            raise files.unreadable(folder, error, "it is a link that leads nowhere") from None
-        return [], []
-    except OSError as error:
-        raise files.unreadable(folder, error, "it must be a folder, move it away") from None
-    found = {path: files.is_there(path / MANIFEST) for path in sorted(places, key=lambda path: -int(path.name))}
-    return [path for path in found if found[path]], [path for path in found if not found[path]]
-
-
-@contextmanager
-def _reading(place: Path) -> Iterator[None]:
-    """Damaged, in a sentence that begins with the checkpoint's folder, where its content is at fault."""
-    try:
-        yield
-    except Damaged as error:
-        raise Damaged(f"{place}: {error}") from None
-    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Damaged(f"{place}: damaged ({error})") from None
-
-
-def _manifest(place: Path) -> dict[str, Any]:
-    """The entries of a manifest that is whole, and of this version's format. Raises UserError."""
-    manifest = json.loads(files.read_text(place / MANIFEST))
-    if manifest.pop("sha256") != _seal(manifest) or manifest["iteration"] != int(place.name):
-        raise Damaged(f"{MANIFEST} is damaged")
-    if manifest["format"] != FORMAT:
-        raise Foreign(f"format {manifest['format']} is not this version's, {FORMAT}")
-    return dict(manifest)
-
-
-def _verify(file: Path, digest: str) -> None:
-    if _digest(file) != digest:
-        raise Damaged(f"{file.name} is damaged")
-
-
-def _remove(place: Path) -> None:
-    """Its manifest first: from then on it is no checkpoint, however far the rest gets."""
-    with suppress(OSError):
-        (place / MANIFEST).unlink(missing_ok=True)
-        shutil.rmtree(place, ignore_errors=True)
-
-
-def _seal(manifest: Mapping[str, Any]) -> str:
-    """The SHA-256 of a manifest's other entries, as compact JSON with sorted keys."""
-    return sha256(json.dumps(manifest, sort_keys=True, separators=(",", ":"), default=str).encode()).hexdigest()
-
-
-def _digest(file: Path) -> str:
-    """The SHA-256 of a file. Raises Damaged where it is missing, Unreadable where the operating system refuses."""
-    state = sha256()
-    try:
-        with file.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                state.update(block)
-    except FileNotFoundError:
-        raise Damaged(f"{file.name} is missing") from None
-    except OSError as error:
-        raise files.unreadable(file, error) from None
-    return state.hexdigest()
-
-
-def _chunks(shape: tuple[int, ...], size: int) -> tuple[int, ...]:
-    """One row, up to 1 MiB of it: a restart on other ranks reads single rows, and larger ones leave HDF5's cache and cost more."""
-    return (1, min(shape[1], (1 << 20) // size))
+def _chunks(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+    """One row or a part of it: a restart on another number of ranks reads single rows."""
+    return (1, min(shape[1], CHUNK_BYTES // itemsize))

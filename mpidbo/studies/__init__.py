@@ -1,7 +1,5 @@
 """Studies: methods, strategies, topologies and seeds compared, each with steps of its own."""
 
-from .report import report
-from .run import execute
-from .study import Study, checked, load
+import lazy_loader
 
-__all__ = ["Study", "checked", "execute", "load", "report"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

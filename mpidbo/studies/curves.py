@@ -1,83 +1,137 @@
-"""The runs of a study, as far as they are there: the metric and the costs of every seed."""
+"""The runs of a study made so far: the metric and the costs of every seed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 
-from ..storage import files
-from ..storage import load as archive
+from .._types import Array, Float
+from ..storage import COSTS as HISTORY_COSTS
+from ..storage import files, read_run
 from .study import Group, Study
 
-COSTS = ("iterations", "floats", "rounds", "oracle calls")
-Array = Any
+COSTS = ("iterations", "floats", "bytes", "rounds", "oracle calls")
+
+History: TypeAlias = Mapping[str, Array]
+"""Column -> its values (evaluations,)."""
 
 
 @dataclass(frozen=True)
 class Curves:
-    """The runs of a group that are there.
+    """The runs of a group made so far.
 
-    `values` (seeds, evaluations) is the metric of every run that finished or diverged. A run that
-    a stop rule ended keeps its last value from there on; one that diverged is NaN from there on.
-    `costs` has (evaluations,) for each cost; `spent` what each finished run cost in all.
+    Parameters
+    ----------
+    group : Group
+        The group.
+    values : array of shape (seeds, evaluations)
+        The metric of every run that finished or diverged. A run that a stop rule ended keeps its
+        last value from there on; one that diverged is NaN from there on.
+    costs : Mapping
+        Cost -> its values at the evaluations.
+    spent : Mapping
+        Cost -> what each finished run cost in total.
+    ends : array of shape (finished seeds,)
+        The metric at the end of each finished run.
+    diverged, missing : int
+        How many runs have diverged, and how many are not finished.
     """
 
     group: Group
-    values: Array
-    costs: Mapping[str, Array]
-    spent: Mapping[str, Array]
-    ends: Array
-    """(finished seeds,): the metric at the end of each run that finished."""
+    values: Float[Array, "seeds evaluations"]
+    costs: Mapping[str, Float[Array, " evaluations"]]
+    spent: Mapping[str, Float[Array, " finished"]]
+    ends: Float[Array, " finished"]
     diverged: int
     missing: int
 
-    def worst_filled(self, higher: bool) -> Array:
+    def worst_filled(self, higher: bool) -> Float[Array, "seeds evaluations"]:
         """`values` with the worst possible number where a run has diverged."""
         return np.where(np.isnan(self.values), -np.inf if higher else np.inf, self.values)
 
 
 def curves(study: Study, group: Group) -> Curves:
-    """A group's runs as far as they are there."""
-    finished, cut = [], []
-    for seed in study.seeds:
-        folder = group.folder / f"seed-{seed}"
-        if (folder / files.DONE).is_file():
-            finished.append(archive.read(folder).history)
-        elif (folder / files.DIVERGED).is_file():
-            cut.append(_history(folder))
-    missing = len(study.seeds) - len(finished) - len(cut)
+    """Read the runs of a group made so far.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    group : Group
+        One of its groups.
+
+    Returns
+    -------
+    Curves
+    """
+    finished, diverged = _histories(study, group)
     ends = np.array([history[study.metric][-1] for history in finished], float)
-    spent = {cost: np.array([_costs(history)[cost][-1] for history in finished]) for cost in COSTS}
-    there = [history for history in (*finished, *cut) if len(history.get("iteration", ()))]
-    if not there:
-        return Curves(group, np.empty((0, 0)), {}, spent, ends, len(cut), missing)
-    longest = max(there, key=lambda history: len(history["iteration"]))
-    rows = len(longest["iteration"])
-    values = np.full((len(finished) + len(cut), rows), np.nan)
-    for row, history in zip(values, (*finished, *cut), strict=True):
-        known = np.asarray(history.get(study.metric, ()), float)
-        row[:len(known)] = known
+    spent = {cost: np.array([_costs(run)[cost][-1] for run in finished]) for cost in COSTS}
+    values, costs = np.empty((0, 0)), {}
+    evaluated = [run for run in (*finished, *diverged) if len(run.get("iteration", ()))]
+    if evaluated:
+        longest = max(evaluated, key=lambda run: len(run["iteration"]))
+        values = _values(study.metric, finished, diverged, len(longest["iteration"]))
+        costs = _costs(longest)
+    missing = len(study.seeds) - len(finished) - len(diverged)
+    return Curves(group, values, costs, spent, ends, len(diverged), missing)
+
+
+def _histories(study: Study, group: Group) -> tuple[list[History], list[History]]:
+    """The histories of the runs that finished, and of those that diverged."""
+    finished: list[History] = []
+    diverged: list[History] = []
+    for seed in study.seeds:
+        folder = group.folder_of(seed)
+        if (folder / files.DONE).is_file():
+            finished.append(read_run(folder).columns)
+        elif (folder / files.DIVERGED).is_file():
+            diverged.append(_history_if_any(folder))
+    return finished, diverged
+
+
+def _history_if_any(folder: Path) -> History:
+    return read_run(folder).columns if (folder / files.HISTORY).is_file() else {}
+
+
+def _values(
+    metric: str, finished: Sequence[History], diverged: Sequence[History], evaluations: int
+) -> Float[Array, "seeds evaluations"]:
+    """The metric of all runs, as `Curves.values` has it."""
+    values = np.full((len(finished) + len(diverged), evaluations), np.nan)
+    for row, history in zip(values, (*finished, *diverged), strict=True):
+        column = np.asarray(history.get(metric, ()), float)
+        row[: len(column)] = column
     for row, history in zip(values, finished, strict=False):
-        row[len(history["iteration"]):] = row[len(history["iteration"]) - 1]
-    return Curves(group, values, _costs(longest), spent, ends, len(cut), missing)
+        length = len(history["iteration"])
+        row[length:] = row[length - 1]
+    return values
 
 
-def _history(folder: Path) -> Mapping[str, Array]:
-    """What a run that diverged had evaluated; {} where it has no history."""
-    return archive.read(folder).history if (folder / files.HISTORY).is_file() else {}
+def _costs(history: History) -> dict[str, Float[Array, " evaluations"]]:
+    return {cost: HISTORY_COSTS[cost].of(history) for cost in COSTS}
 
 
-def _costs(history: Mapping[str, Array]) -> dict[str, Array]:
-    calls = np.sum([values for name, values in history.items() if name.startswith("calls_")], axis=0)
-    found = {"iterations": history["iteration"], "floats": history["floats"],
-             "rounds": history["rounds"], "oracle calls": calls}
-    return {name: np.asarray(values, float) for name, values in found.items()}
+def reached(values: Float[Array, " evaluations"], target: float, higher: bool) -> int | None:
+    """The first evaluation from which the values stay as good as the target.
 
+    Parameters
+    ----------
+    values : array of shape (evaluations,)
+        The metric of a run.
+    target : float
+        The target.
+    higher : bool
+        Whether a higher metric is better.
 
-def reached(values: Array, target: float, higher: bool) -> int | None:
-    """The first evaluation whose value is as good as the target and stays so to the end; None if there is none."""
-    worse = np.flatnonzero(~(values >= target if higher else values <= target))
+    Returns
+    -------
+    int or None
+        None where there is none.
+    """
+    good = values >= target if higher else values <= target
+    worse = np.flatnonzero(~good)  # NaN is worse too
     first = int(worse[-1]) + 1 if worse.size else 0
     return first if first < len(values) else None

@@ -1,93 +1,128 @@
-"""The figure of a study: a row for each topology, a column for each cost, a band over seeds for each method."""
+"""The figure of a study: a row for each topology, a column for each cost."""
 
 from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import Any
-from warnings import catch_warnings, simplefilter
 
 import numpy as np
 
 from .._text import plural
-from ..reports.curves import COLORS, FEW, LABELS, logarithmic, matplotlib, save
-from .curves import COSTS, Curves
+from ..reports import (
+    COLORS,
+    axis_label,
+    draw_band,
+    is_logarithmic,
+    legend_below,
+    line,
+    marker,
+    new_figure,
+    save,
+    style_axes,
+    widths,
+)
+from .curves import Curves
 from .study import Study
+
+COSTS = ("iterations", "bytes", "rounds", "oracle calls")
+"""The x axes; uncompressed floats are in proportion to bytes."""
+BAND_ALPHA = 0.18
+MAX_LEGEND_COLUMNS = 5
 
 
 def draw(study: Study, found: Sequence[Curves], path: Path) -> None:
-    """The median over seeds, in a band from the least to the largest, into a file.
+    """Draw the median over seeds, in a band from the smallest to the largest, into a file.
 
-    A seed that diverged counts as the worst possible number from there on: the median ends where
-    half of the seeds have diverged. Its last value has a cross. Raises UserError.
+    A seed that diverged counts as the worst possible number from there on, so that the median ends
+    where half of the seeds have diverged. Its last value has a cross.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    found : sequence of Curves
+        The runs of each of its groups.
+    path : Path
+        The file; its suffix is its format.
+
+    Raises
+    ------
+    UserError
+        matplotlib is not installed, or the file cannot be written.
     """
     topologies = list(dict.fromkeys(group.topology for group in study.groups))
     methods = list(dict.fromkeys(group.method for group in study.groups))
-    figure = matplotlib("figure").Figure(figsize=(3.2 * len(COSTS) + 0.6, 2.7 * len(topologies) + 0.9), layout="constrained")
-    axes = figure.subplots(len(topologies), len(COSTS), squeeze=False, sharey="row")
     colors = dict(zip(methods, cycle(COLORS), strict=False))
-    for ax, cost in zip(axes[-1], COSTS, strict=True):
-        ax.set_xlabel(cost if cost in ("iterations", "rounds") else f"{cost}, all agents")
+    figure = new_figure(3.2 * len(COSTS) + 0.6, 2.7 * len(topologies) + 0.9)
+    axes = figure.subplots(len(topologies), len(COSTS), squeeze=False, sharey="row")
     for row, topology in zip(axes, topologies, strict=True):
         here = [part for part in found if part.group.topology == topology and part.values.size]
         for ax, cost in zip(row, COSTS, strict=True):
-            for i, part in enumerate(here):             # later lines are thinner, so that lines that coincide are all seen
-                _band(ax, part.costs[cost], part, study.higher, colors[part.group.method],
-                      2.6 - 1.4 * i / max(1, len(here) - 1))
-            if logarithmic([part.values.ravel() for part in here]):
-                ax.set_yscale("log", nonpositive="mask")
-            elif here:
-                ax.set_ylim(*_range([part.values for part in here]))
-            _frame(ax)
-        row[0].set_ylabel(f"{LABELS.get(study.metric, study.metric)}\n{topology}" if len(topologies) > 1 else
-                          LABELS.get(study.metric, study.metric))
-    lines = [matplotlib("lines").Line2D([], [], color=colors[method]) for method in methods]
-    names = [_label(method, found, len(study.seeds)) for method in methods]
-    figure.legend(lines, names, loc="outside lower center", ncols=min(len(methods), 5), frameon=False)
-    crosses = "; a cross where a seed diverged" if any(part.diverged for part in found) else ""
-    figure.suptitle(f"{study.name}: median and range over {plural(len(study.seeds), 'seed')}{crosses}",
-                    fontsize="medium")
+            _panel(ax, here, cost, study.higher, colors)
+        ylabel = axis_label(study.metric)
+        row[0].set_ylabel(f"{ylabel}\n{topology}" if len(topologies) > 1 else ylabel)
+    for ax, cost in zip(axes[-1], COSTS, strict=True):
+        ax.set_xlabel(cost if cost in ("iterations", "rounds") else f"{cost}, all agents")
+    lines = [line(color=colors[method]) for method in methods]
+    names = [_legend(method, found, len(study.seeds)) for method in methods]
+    legend_below(figure, lines, names, min(len(methods), MAX_LEGEND_COLUMNS))
+    title = f"{study.name}: median and range over {plural(len(study.seeds), 'seed')}"
+    if any(part.diverged for part in found):
+        title += "; a cross where a seed diverged"
+    figure.suptitle(title, fontsize="medium")
     save(figure, path)
 
 
-def _label(method: str, found: Sequence[Curves], seeds: int) -> str:
+def _legend(method: str, found: Sequence[Curves], seeds: int) -> str:
     """The method, and how many of its runs diverged or are missing."""
     here = [part for part in found if part.group.method == method]
-    notes = [f"{count} of {seeds * len(here)} runs {what}"
-             for count, what in ((sum(part.diverged for part in here), "diverged"),
-                                 (sum(part.missing for part in here), "missing")) if count]
+    counts = {
+        "diverged": sum(part.diverged for part in here),
+        "missing": sum(part.missing for part in here),
+    }
+    runs = seeds * len(here)
+    notes = [f"{count} of {runs} runs {what}" for what, count in counts.items() if count]
     return f"{method} ({', '.join(notes)})" if notes else method
 
 
-def _range(found: Sequence[Any]) -> tuple[float, float]:
-    """Where the curves are once the first tenth, often a steep start, is over."""
-    values = np.concatenate([part[:, -(-part.shape[1] // 10):].ravel() for part in found] + [part[:, -1] for part in found])
-    values = values[np.isfinite(values)]
-    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
+def _panel(
+    ax: Any, parts: Sequence[Curves], cost: str, higher: bool, colors: dict[str, str]
+) -> None:
+    """The curves of all methods on one topology against one cost."""
+    for part, width in zip(parts, widths(len(parts)), strict=True):
+        _curve(ax, part, cost, higher, colors[part.group.method], width)
+    if is_logarithmic([part.values.ravel() for part in parts]):
+        ax.set_yscale("log", nonpositive="mask")
+    elif parts:
+        ax.set_ylim(*_limits([part.values for part in parts]))
+    style_axes(ax, ticks=4)
+
+
+def _curve(ax: Any, part: Curves, cost: str, higher: bool, color: str, width: float) -> None:
+    """The median over the seeds of one method in its band, and crosses where seeds diverged."""
+    x, values = part.costs[cost], part.values
+    median = np.median(part.worst_filled(higher), axis=0)
+    symbol = marker(values.shape[1])
+    draw_band(ax, x, values, color, width, alpha=BAND_ALPHA, median=median, marker=symbol)
+    if part.diverged:  # the median ends, the curves of the other seeds do not
+        ax.plot(x, values.T, color=color, linewidth=0.6, alpha=0.5)
+    diverged = values[len(part.ends) :]  # after the rows of the runs that finished
+    for row in diverged:
+        finite = np.flatnonzero(np.isfinite(row))
+        if finite.size:
+            last = finite[-1]
+            ax.plot(x[last], row[last], color=color, marker="x", markersize=7, markeredgewidth=2)
+
+
+def _limits(found: Sequence[Any]) -> tuple[float, float]:
+    """Limits of the y axis: the range of the curves after the first tenth, often a steep start."""
+    # From a tenth on, rounded up; the last evaluation counts also where that leaves nothing.
+    parts = [values[:, -(-values.shape[1] // 10) :].ravel() for values in found]
+    parts += [values[:, -1] for values in found]
+    numbers = np.concatenate(parts)
+    numbers = numbers[np.isfinite(numbers)]
+    low, high = 0.0, 1.0
+    if numbers.size:
+        low, high = float(numbers.min()), float(numbers.max())
     room = 0.06 * (high - low) or 0.5
     return low - room, high + room
-
-
-def _band(ax: Any, x: Any, part: Curves, higher: bool, color: str, width: float) -> None:
-    values, few = part.values, "o" if part.values.shape[1] <= FEW else ""
-    with catch_warnings(), np.errstate(all="ignore"):
-        simplefilter("ignore", RuntimeWarning)               # a column without any finite value
-        ax.fill_between(x, np.nanmin(values, axis=0), np.nanmax(values, axis=0), color=color, alpha=0.18, linewidth=0)
-    median = np.median(part.worst_filled(higher), axis=0)
-    ax.plot(x, np.where(np.isfinite(median), median, np.nan), color=color, linewidth=width, marker=few, markersize=3)
-    if part.diverged:                                        # the median ends; the other seeds go on
-        ax.plot(x, values.T, color=color, linewidth=0.6, alpha=0.5)
-    for row in values[len(part.ends):]:                      # the seeds that diverged
-        last = np.flatnonzero(np.isfinite(row))
-        if last.size:
-            ax.plot(x[last[-1]], row[last[-1]], color=color, marker="x", markersize=7, markeredgewidth=2)
-
-
-def _frame(ax: Any) -> None:
-    ticker = matplotlib("ticker")
-    ax.xaxis.set_major_locator(ticker.MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
-    if ax.dataLim.x1 >= 1e4:
-        ax.xaxis.set_major_formatter(ticker.EngFormatter(sep=" "))
-    ax.margins(x=0.02)
-    ax.grid(True, color="0.9", linewidth=0.6)
-    ax.set_axisbelow(True)
-    ax.spines[["top", "right"]].set_visible(False)

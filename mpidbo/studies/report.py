@@ -1,106 +1,150 @@
-"""What a study found: a table and a figure, from the folders of its runs."""
+"""The report of a study, a table and a figure, from the folders of its runs."""
 
 import csv
 import io
 from collections.abc import Mapping, Sequence
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 
 from .._text import quantity
 from ..errors import UserError
-from ..storage import files
+from ..storage import write_text
 from .curves import COSTS, Curves, curves, reached
 from .figure import draw
-from .study import Group, Study, stored
-from .tuning import TUNED
+from .study import Group, Study
+from .tuning import stored_tuning
 
-Cell = str | float | int | None
+Cell: TypeAlias = str | float | int | None
 
 
-def report(study: Study, suffix: str = "png") -> list[Path]:
-    """table.csv, table.md and curves.png in the study's folder, from the runs that are there.
+def write_report(study: Study, suffix: str = "png") -> list[Path]:
+    """Write table.csv, table.md and the figure into the study's folder, from the runs made so far.
 
-    Raises UserError when there is none.
+    Parameters
+    ----------
+    study : Study
+        The study.
+    suffix : str, default "png"
+        Format of the figure.
+
+    Returns
+    -------
+    list of Path
+        The files; no figure where no run has a history.
+
+    Raises
+    ------
+    UserError
+        No run has finished yet.
     """
     found = [curves(study, group) for group in study.groups]
     if not any(part.values.size or part.diverged for part in found):
-        raise UserError(f"{study.out}: no run of this study has finished yet; run it first, without --report")
+        raise UserError(
+            f"{study.out}: no run of this study has finished yet; run it first, without --report"
+        )
     rows = table(study, found)
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
-    paths = [study.out / name for name in ("table.csv", "table.md", f"curves.{suffix}")]
-    files.write_text(paths[0], text.getvalue())
-    files.write_text(paths[1], markdown(rows))
-    if not any(part.values.size for part in found):
-        return paths[:2]
-    draw(study, found, paths[2])
+    paths = [study.out / "table.csv", study.out / "table.md"]
+    write_text(paths[0], text.getvalue())
+    write_text(paths[1], markdown(rows))
+    if any(part.values.size for part in found):
+        figure = study.out / f"curves.{suffix}"
+        draw(study, found, figure)
+        paths.append(figure)
     return paths
 
 
 def table(study: Study, found: Sequence[Curves]) -> list[list[Cell]]:
-    """Header and a row for each group, best first on each topology; None where there is no number."""
-    goal = [f"{cost} to {study.target:g}" for cost in COSTS] if study.target is not None else []
-    rows: list[list[Cell]] = [["topology", "method", study.metric, "spread", "seeds", "diverged", "missing",
-                               *COSTS, *goal, "tuned"]]
+    """The header and a row for each group, best first on each topology.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    found : sequence of Curves
+        The runs of each of its groups.
+
+    Returns
+    -------
+    list of list
+        Strings and numbers; None where there is no number.
+    """
+    header: list[Cell] = ["topology", "method", study.metric]
+    header += ["spread", "seeds", "diverged", "missing", *COSTS]
+    if study.target is not None:
+        header += [f"{cost} to {study.target:g}" for cost in COSTS]
+    header.append("tuned")
+    rows = [header]
     for topology in dict.fromkeys(group.topology for group in study.groups):
         here = [part for part in found if part.group.topology == topology]
-        for part in sorted(here, key=lambda part: _rank(part, study.higher)):
-            ends, any_end = part.ends, bool(len(part.ends))
-            rows.append([
-                topology, part.group.method,
-                float(np.mean(ends)) if any_end else None,
-                (float(np.std(ends, ddof=1)) if len(ends) > 1 else 0.0) if any_end else None,
-                len(ends), part.diverged, part.missing,
-                *(float(np.mean(part.spent[cost])) if any_end else None for cost in COSTS),
-                *(_reached(study, part) if goal else []),
-                _steps(part.group)])
+        here.sort(key=lambda part: _rank(part, study.higher))
+        rows += [_row(study, part) for part in here]
     return rows
 
 
+def _row(study: Study, part: Curves) -> list[Cell]:
+    """The row of a group."""
+    mean = spread = None
+    costs: list[Cell] = [None] * len(COSTS)
+    if len(part.ends):
+        mean = float(np.mean(part.ends))
+        spread = float(np.std(part.ends, ddof=1)) if len(part.ends) > 1 else 0.0
+        costs = [float(np.mean(part.spent[cost])) for cost in COSTS]
+    row: list[Cell] = [part.group.topology, part.group.method, mean, spread]
+    row += [len(part.ends), part.diverged, part.missing, *costs]
+    if study.target is not None:
+        row += _costs_to_target(part, study.target, study.higher)
+    row.append(_steps(part.group))
+    return row
+
+
 def _rank(part: Curves, higher: bool) -> tuple[int, float]:
-    """Groups with diverged runs come last, the fewer of them the earlier."""
+    """Order of rows: groups without diverged runs first, and of those the best first."""
     if not len(part.ends):
         return part.diverged + 1, inf
     mean = float(np.mean(part.ends))
     return part.diverged, -mean if higher else mean
 
 
-def _reached(study: Study, part: Curves) -> list[float | None]:
-    """The median over seeds of each cost when the target was reached; None unless every seed reached it."""
-    assert study.target is not None
-    at = [reached(values, study.target, study.higher) for values in part.worst_filled(study.higher)]
+def _costs_to_target(part: Curves, target: float, higher: bool) -> list[float | None]:
+    """The median over seeds of each cost at the target; None unless every seed reached it."""
+    at = [reached(values, target, higher) for values in part.worst_filled(higher)]
     if not at or None in at or part.diverged:
         return [None] * len(COSTS)
     return [float(np.median([part.costs[cost][i] for i in at])) for cost in COSTS]
 
 
 def _steps(group: Group) -> str:
-    found = stored(group.folder / TUNED)
+    """The tuned step sizes of a group, with a mark at those at an edge of their choices."""
+    found = stored_tuning(group)
     at_edge = {key for _, key, _ in found.get("edges", [])}
-    return " ".join(f"{key}={_start(value)}{' (edge)' if key in at_edge else ''}"
-                    for section in found.get("winner", {}).values() for key, value in section.items())
-
-
-def _start(value: Any) -> Any:
-    return value["start"] if isinstance(value, Mapping) and "start" in value else value
+    words = []
+    for section in found.get("winner", {}).values():
+        for key, value in section.items():
+            if isinstance(value, Mapping) and "start" in value:
+                value = value["start"]
+            words.append(f"{key}={value} (edge)" if key in at_edge else f"{key}={value}")
+    return " ".join(words)
 
 
 def markdown(rows: Sequence[Sequence[Cell]]) -> str:
     """A table of Markdown, with numbers of a few digits."""
-    head, *body = rows
-    lines = [head, ["---"] * len(head),
-             *([_cell(value, str(name)) for value, name in zip(row, head, strict=True)] for row in body)]
-    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
+    header, *body = rows
+    names = [str(name) for name in header]
+    lines = [names, ["---"] * len(names)]
+    lines += [[_cell(value, name) for value, name in zip(row, names, strict=True)] for row in body]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _cell(value: Cell, name: str) -> str:
+def _cell(value: Cell, column: str) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
         return value
-    if name.partition(" to ")[0] in COSTS:
+    if column.partition(" to ")[0] in COSTS:
         return quantity(value)
-    return f"{value:.2g}" if name == "spread" else f"{value:.4g}"
+    return f"{value:.2g}" if column == "spread" else f"{value:.4g}"

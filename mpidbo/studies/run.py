@@ -1,136 +1,210 @@
-"""The runs of a study, one after the other; what has finished is not repeated, what was cut goes on."""
+"""The runs of a study, one after the other."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from math import nan
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._signals import Held
-from ..config import validate as configuration
-from ..config.validate import Run
-from ..errors import Diverged, UserError, did_you_mean
-from ..parallel.agents import agreed, texts
-from ..solver.plan import Plan
-from ..solver.ranks import compare, identity, limit
-from ..solver.recorder import Folder, adopted, finished
-from ..solver.stopping import because
-from ..solver.watchdog import Watch
-from ..storage import files
-from ..storage.runfolder import defaulted
-from .study import Group, Study
-from .tuning import tuned
+from ..config import Config, Run
+from ..config import check as check_config
+from ..errors import Diverged, Stopped, UserError
+from ..parallel import agreed, allgather_text, is_root
+from ..problems import similar_metric
+from ..solver import agreed_config, because, run_config
+from ..storage import files, read_arrays, with_stored_values
+from .study import Group, Study, StudyRun, Tables
+from .tuning import tune_group
+
+if TYPE_CHECKING:
+    from mpi4py.MPI import Comm
 
 
-def execute(study: Study, work: Sequence[tuple[Group, int]], comm: Any,
-            told: Callable[[str], None]) -> bool:
-    """Tune the groups of these runs and do the runs; False if a signal or the clock stopped it.
+def run_study(
+    study: Study, work: Sequence[StudyRun], comm: "Comm | None", log: Callable[[str], None]
+) -> bool:
+    """Tune the groups of these runs and make the runs. Collective.
 
-    Collective. Raises UserError.
+    What has finished is not repeated, and what was stopped is resumed.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    work : sequence of StudyRun
+        Runs of it, such as `study.work` or `study.part("0/4")`.
+    comm : Comm, optional
+        The ranks, all of which take part in each run.
+    log : callable
+        Takes a line for each finished run.
+
+    Returns
+    -------
+    bool
+        False if a signal or the time limit stopped it.
+
+    Raises
+    ------
+    UserError
+        A run cannot be made.
     """
     seeds: dict[int, list[int]] = {}
     for group, seed in work:
         seeds.setdefault(study.groups.index(group), []).append(seed)
     with Held() as held:
-        done = all(_group(study, study.groups[i], chosen, comm, told, held)
-                   for i, chosen in seeds.items())
-        if not done:
-            told(f"{held.reason}; the same command goes on")
-        return done
+        for i, chosen in seeds.items():
+            if not _run_group(study, study.groups[i], chosen, comm, log, held):
+                log(f"{held.reason}; the same command resumes it")
+                return False
+        return True
 
 
-def _group(study: Study, group: Group, seeds: Sequence[int], comm: Any,
-           told: Callable[[str], None], held: Held) -> bool:
-    # Parts that share a group tune it each for itself, to the same result; the first is taken.
+def _run_group(
+    study: Study,
+    group: Group,
+    seeds: Sequence[int],
+    comm: "Comm | None",
+    log: Callable[[str], None],
+    held: Held,
+) -> bool:
+    """Tune a group and make its runs of these seeds; False if it was stopped. Collective."""
+    # Parts of a study that share a group tune it independently, to the same result.
     trials = "tune" if len(seeds) == len(study.seeds) else f"tune-for-seed-{seeds[0]}"
 
-    def trial(tables: Mapping[str, Any], number: str) -> float | None:
+    def trial(tables: Tables, number: str) -> float | None:
         return run(tables, group.folder / trials / number, study.metric, comm, held, share=0.25)
 
-    if study.tune is None:
-        tables, edges = group.tables, list[str]()
-    else:
-        found = tuned(study, group, trial, comm)
-        if found is None:
+    tables = group.tables
+    if study.tune is not None:
+        tuned = tune_group(study, group, trial, comm)
+        if tuned is None:
             return False
-        tables, edges = found
-    for edge in edges:
-        told(f"{group.method} on {group.topology}: {edge}")
+        tables = tuned.tables
+        for warning in tuned.warnings:
+            log(f"{group.label}: {warning}")
     steps = "  ".join(f"{key} = {value}" for key, value in tables.get("steps", {}).items())
     for seed in seeds:
-        of_seed = {**tables, "run": {**tables.get("run", {}), "seed": seed}}
-        value = run(of_seed, group.folder / f"seed-{seed}", study.metric, comm, held)
+        with_seed = {**tables, "run": {**tables.get("run", {}), "seed": seed}}
+        out = group.folder_of(seed)
+        value = run(with_seed, out, study.metric, comm, held)
         if value is None:
             return False
-        diverged = (group.folder / f"seed-{seed}" / files.DIVERGED).is_file()
-        said = "diverged" if diverged else f"{study.metric} {value:.4g}"
-        told(f"{group.method} on {group.topology}, seed {seed}: {said}"
-             + (f"  ({steps})" if steps else ""))
+        diverged = (out / files.DIVERGED).is_file()
+        result = "diverged" if diverged else f"{study.metric} {value:.4g}"
+        line = f"{group.label}, seed {seed}: {result}"
+        log(f"{line}  ({steps})" if steps else line)
     return True
 
 
-def run(tables: Mapping[str, Any], out: Path, metric: str, comm: Any, held: Held, share: float = 0) -> float | None:
-    """The metric at the end of one run in its folder: NaN if it diverged, None if it was stopped; a finished one is read. Collective.
+def run(
+    tables: Tables,
+    out: Path,
+    metric: str,
+    comm: "Comm | None",
+    held: Held,
+    share: float = 0,
+) -> float | None:
+    """Make one run in its folder, or read it if it has finished. Collective.
 
-    With a `share`, averaged over that share of the regular evaluations, the last ones; a run that has gone further counts as far as asked.
+    Parameters
+    ----------
+    tables : Mapping
+        Configuration of the run.
+    out : Path
+        Its folder.
+    metric : str
+        Column of the history.
+    comm : Comm, optional
+        The ranks.
+    held : Held
+        Signals that arrive between runs.
+    share : float, default 0
+        Average over that share of the regular evaluations, the last ones; of a run with more
+        iterations than configured, those up to that number. 0: only the last evaluation.
+
+    Returns
+    -------
+    float or None
+        The metric at the end: NaN if the run diverged, None if it was stopped.
     """
-    with Watch(comm, limit(lambda: tables), "run of a study"):
-        return _run(tables, out, metric, comm, held, share)
 
-
-def _run(tables: Mapping[str, Any], out: Path, metric: str, comm: Any, held: Held, share: float) -> float | None:
-    with agreed(comm):
-        config = configuration.check(adopted(tables, out))
-        config = replace(config, run=replace(config.run, out=str(out)))
-    compare(comm, "run of a study", lambda: identity(config), "start every rank with the same command line and the same files")
-
-    def stored() -> float:
-        return _end(files.read_arrays(out / files.HISTORY)[0], metric, config.run, out, share)
-
-    if finished(out, config, comm):
-        return None if _is_stopped(held, comm) else _of_rank_0(stored, comm)
-    with (Plan(config, comm) as plan,
-          Folder(out, plan.config.tables(), plan.agents, "auto", lambda words: print(f"{out}: {words}", file=sys.stderr),
-                 defaulted(config, plan.config)) as folder):
-        marker = out / files.DIVERGED
+    def interrupt() -> None:
         if _is_stopped(held, comm):
-            return None
-        if folder.finished:
-            return _of_rank_0(stored, comm)
-        if _of_rank_0(lambda: float(marker.is_file()), comm):
-            return nan
+            raise Stopped(held.reason)
+
+    checked = agreed_config(comm, "run of a study", lambda: tables, partial(_checked, out))
+    with checked as config:
         try:
-            result = plan.run(folder=folder, gather=False)
+            result = run_config(
+                config,
+                comm,
+                repeat_diverged=False,
+                interrupt=interrupt,
+                notify=partial(_notify, out),
+            )
         except Diverged:
             return nan
-        held.reason = result.reason if result.stopped else ""
-        return None if result.stopped else _end(result.history, metric, config.run, out, share)
+        except Stopped:
+            if not held.reason:  # the signal came while the folder was claimed
+                raise
+            return None
+        if result is None:  # it has finished before
+            if _is_stopped(held, comm):
+                return None
+            return _of_rank_0(
+                lambda: _end(_stored_history(out), metric, config.run, out, share), comm
+            )
+        if result.stopped:
+            held.reason = result.reason
+            return None
+        return _end(result.history, metric, config.run, out, share)
 
 
-def _is_stopped(held: Held, comm: Any) -> bool:
+def _checked(out: Path, tables: Mapping[str, Any]) -> Config:
+    """The configuration with its folder, and with what an earlier start there has fixed."""
+    config = check_config(with_stored_values(tables, out))
+    return replace(config, run=replace(config.run, out=str(out)))
+
+
+def _notify(out: Path, message: str) -> None:
+    print(f"{out}: {message}", file=sys.stderr)
+
+
+def _stored_history(out: Path) -> Mapping[str, Any]:
+    return read_arrays(out / files.HISTORY)[0]
+
+
+def _is_stopped(held: Held, comm: "Comm | None") -> bool:
     """Whether a signal has come to any rank, between two runs; collective."""
-    asked = {rank: name for rank, name in enumerate(texts(comm, held.asked)) if name}
-    if asked:
-        held.reason = because(max(asked.values()), list(asked) if comm is not None and comm.size > 1 else [])
-    return bool(asked)
+    names = allgather_text(comm, held.asked)
+    ranks = [rank for rank, name in enumerate(names) if name]
+    if ranks:
+        held.reason = because(max(names), ranks if len(names) > 1 else [])
+    return bool(ranks)
 
 
-def _of_rank_0(number: Callable[[], float], comm: Any) -> float:
+def _of_rank_0(number: Callable[[], float], comm: "Comm | None") -> float:
     """A number that rank 0 reads, on every rank."""
     found = ""
     with agreed(comm):
-        if comm is None or comm.rank == 0:
-            found = repr(float(number()))
-    return float(texts(comm, found)[0])
+        if is_root(comm):
+            found = repr(float(number()))  # with all digits
+    return float(allgather_text(comm, found)[0])
 
 
 def _end(history: Mapping[str, Any], metric: str, asked: Run, out: Path, share: float) -> float:
+    """The metric at the end of a history, as `run` returns it. Raises UserError if it has none."""
     if metric not in history:
-        raise UserError(f"study.metric: {out} has no metric {metric}; {did_you_mean(metric, history)}")
+        raise UserError(
+            f"study.metric: {out} has no metric {metric}; {similar_metric(metric, history)}"
+        )
     values, at = np.asarray(history[metric], float), np.asarray(history["iteration"])
     if share:
         values = values[(at <= asked.iterations) & (at % asked.evaluate_every == 0)]
-    return float(np.mean(values[-max(1, round(share * len(values))):]))
+    last = max(1, round(share * len(values)))
+    return float(np.mean(values[-last:]))

@@ -1,51 +1,160 @@
-"""A study: what is compared with what, and where its runs stand.
+"""A study: which methods, topologies and seeds it compares, and the folders of its runs.
 
     [study]
-    methods = ["sparkle-ed", "d-soba", { name = "sun-dsbo", mu = 0.05, label = "SUN", steps = { alpha = 0.3 } }]
-    strategies = ["ed", "gt"]                # optional: every method with each of them
+    methods = ["sparkle-ed", { name = "sun-dsbo", mu = 0.05, label = "SUN" }]
+    strategies = ["ed", "gt"]       # optional: every method with each of them
     topologies = ["ring", { name = "erdos-renyi", p = 0.3 }]
-    seeds = [0, 1, 2]                        # or their number
+    seeds = [0, 1, 2]               # or how many
     metric = "distance"
-    better = "lower"                         # default: "higher" for an accuracy or auc
-    target = 1e-3                            # optional: costs are told until the metric is there
+    better = "lower"                # default: "higher" for an accuracy or auc
+    target = 1e-3                   # optional: report the costs until the metric is there
     out = "runs/study"
-    [tune]                                   # optional: see tune.py
-    [problem] [method] [steps] [topology] [run] [checkpoint]     # what all runs have in common, as in any configuration
+
+    [tune]                          # optional: see tuning.py
+
+`[problem]`, `[method]`, `[steps]`, `[topology]`, `[run]` and `[checkpoint]` hold what all runs have
+in common, as in any configuration.
 """
 
 import re
-import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
-from ..config import validate as configuration
-from ..config.toml import load as load_tables
-from ..config.toml import merged, with_absolute_paths
-from ..errors import UserError, did_you_mean, is_one_of, shown
-from ..storage import files
+from .._fields import Doc, Form, Range, check_table, from_table
+from ..config import MetricName, StrategyName, full_name, merged, plain, with_absolute_paths
+from ..config import check as check_config
+from ..config import load as load_tables
+from ..errors import UserError, shown
+from ..network import with_known_names
 
-SEEDS = 10_000
-"""The largest number of seeds."""
-KEYS = ("methods", "strategies", "topologies", "seeds", "metric", "better", "target", "out")
-DEFAULTS: dict[str, Any] = {"how": "grid", "budget": 10000, "iterations": 1000, "seed": 1000, "steps": {}, "method": {}}
-"""The keys of [tune]."""
+MAX_SEEDS = 10_000
+MIN_HALVING_ITERATIONS = 9
+"""The first trials of halving take a ninth of the iterations of a full one."""
+
+Tables: TypeAlias = Mapping[str, Any]
+"""A configuration: section -> its keys and values."""
+
+
+def _is_nonempty_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 0
+
+
+Entries: TypeAlias = Annotated[
+    list[Any], Form(_is_nonempty_list, "a list of names or of tables with a name")
+]
+
+
+@dataclass(frozen=True)
+class StudyTable:
+    """Keys of `[study]`."""
+
+    methods: Annotated[Entries | None, Doc("methods to compare, by name or as tables")] = None
+    strategies: Annotated[
+        Annotated[list[StrategyName], Form(_is_nonempty_list, 'a list, such as ["ed", "gt"]')]
+        | None,
+        Doc("strategies that every method is taken with"),
+    ] = None
+    topologies: Annotated[Entries | None, Doc("topologies, by name or as tables")] = None
+    seeds: Annotated[Any, Doc("a list of seeds, or how many")] = 3
+    metric: Annotated[MetricName, Doc("the column of the history that is compared")] = "upper_loss"
+    better: Annotated[
+        Literal["lower", "higher"] | None, Doc("whether a lower or a higher metric is better")
+    ] = None
+    target: Annotated[
+        Annotated[float, Range(-inf, inf)] | None, Doc("report the costs until the metric is there")
+    ] = None
+    out: Annotated[
+        Annotated[
+            str, Form(lambda value: str(value).strip() != "", 'a folder, such as "runs/study"')
+        ]
+        | None,
+        Doc("the study's folder, relative to the file"),
+    ] = None
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Keys of `[tune]`."""
+
+    how: Literal["grid", "halving"] = "grid"
+    budget: Annotated[
+        int, Range(1), Doc("iterations of all trials of one method on one topology")
+    ] = 10000
+    iterations: Annotated[int, Range(1), Doc("iterations of a full trial")] = 1000
+    seed: Annotated[int, Range(0), Doc("seed of the trials")] = 1000
+    steps: Annotated[Mapping[str, Any], Doc("choices of step sizes")] = field(default_factory=dict)
+    method: Annotated[Mapping[str, Any], Doc("choices of the methods' own constants")] = field(
+        default_factory=dict
+    )
+
+
+class StudyRun(NamedTuple):
+    """One run of a study."""
+
+    group: "Group"
+    seed: int
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return self.group.folder_of(self.seed)
 
 
 @dataclass(frozen=True)
 class Group:
-    """One method on one topology: its configuration but for the seed, and its folder."""
+    """The runs of one method on one topology, which differ by their seeds.
+
+    Parameters
+    ----------
+    method, topology : str
+        Labels in tables and figures.
+    tables : Mapping
+        The configuration of the runs, without the seed.
+    folder : Path
+        Folder of the runs.
+    """
 
     method: str
     topology: str
-    tables: Mapping[str, Any]
+    tables: Tables
     folder: Path
+
+    @property
+    def label(self) -> str:
+        """Method and topology, for messages."""
+        return f"{self.method} on {self.topology}"
+
+    def folder_of(self, seed: int) -> Path:
+        """The folder of the run of a seed."""
+        return self.folder / f"seed-{seed}"
 
 
 @dataclass(frozen=True)
 class Study:
-    """Groups times seeds; `higher`: whether more of the metric is better; `tune`: the checked table, or None."""
+    """What is compared with what.
+
+    Parameters
+    ----------
+    name : str
+        Title of the figure.
+    groups : tuple of Group
+        Every method on every topology.
+    seeds : tuple of int
+        Seeds of each group's runs.
+    metric : str
+        Column of the history that is compared.
+    higher : bool
+        Whether a higher metric is better.
+    target : float, optional
+        Value of the metric whose costs are reported.
+    out : Path
+        Folder of the study.
+    tune : Tuning, optional
+        How the step sizes of each group are chosen; None: as they are configured.
+    """
 
     name: str
     groups: tuple[Group, ...]
@@ -54,154 +163,237 @@ class Study:
     higher: bool
     target: float | None
     out: Path
-    tune: Mapping[str, Any] | None
+    tune: Tuning | None
 
     def tables(self) -> dict[str, Any]:
-        """All of it as plain tables."""
-        own = ("name", "seeds", "metric", "higher", "target", "out", "tune")
-        return {"study": configuration.plain({name: getattr(self, name) for name in own}),
-                **{f"{group.method} on {group.topology}": configuration.plain(group.tables) for group in self.groups}}
+        """The whole study as plain tables, to compare what ranks were given."""
+        own = {
+            "name": self.name,
+            "seeds": self.seeds,
+            "metric": self.metric,
+            "higher": self.higher,
+            "target": self.target,
+            "out": self.out,
+            "tune": None if self.tune is None else asdict(self.tune),
+        }
+        groups = {group.label: plain(group.tables) for group in self.groups}
+        return {"study": plain(own), **groups}
 
     @property
-    def work(self) -> tuple[tuple[Group, int], ...]:
-        """Every run: a group and a seed."""
-        return tuple((group, seed) for group in self.groups for seed in self.seeds)
+    def work(self) -> tuple[StudyRun, ...]:
+        """Every run, group by group."""
+        return tuple(StudyRun(group, seed) for group in self.groups for seed in self.seeds)
 
-    def part(self, text: str) -> tuple[tuple[Group, int], ...]:
-        """The runs of part "I/N", I from 0: every N-th. Raises UserError."""
+    def part(self, text: str) -> tuple[StudyRun, ...]:
+        """Every N-th run from the I-th on.
+
+        Parameters
+        ----------
+        text : str
+            "I/N", with I from 0.
+
+        Raises
+        ------
+        UserError
+            The string has another form, or I is not below N.
+        """
         found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
-        if not found or not int(found[1]) < int(found[2]):
-            raise UserError(f"--part {shown(text)}: not of the form I/N with I from 0 to N - 1; "
-                            "write for example --part 0/4")
-        return self.work[int(found[1])::int(found[2])]
+        if not found or int(found[1]) >= int(found[2]):
+            raise UserError(
+                f"--part {shown(text)}: not of the form I/N with I from 0 to N - 1; "
+                "write for example --part 0/4"
+            )
+        return self.work[int(found[1]) :: int(found[2])]
 
 
-def load(path: Path, overrides: list[str], out: Path | None = None) -> Study:
-    """The study of a TOML file. Raises UserError."""
-    given = load_tables(path, overrides)
-    if "study" not in given:
-        raise UserError(f"{path}: has no section [study]; give it one with methods = [...], see docs/studies.md")
-    return checked(given, path.stem, path.parent, out)
+def load_study(path: Path, overrides: list[str], out: Path | None = None) -> Study:
+    """Read a study from a TOML file.
+
+    Parameters
+    ----------
+    path : Path
+        The file, with a section `[study]`.
+    overrides : list of str
+        Changes of keys, such as "steps.alpha=0.1".
+    out : Path, optional
+        The study's folder, in place of `study.out`.
+
+    Returns
+    -------
+    Study
+
+    Raises
+    ------
+    UserError
+        The file cannot be read, or a key or value is wrong.
+    """
+    tables = load_tables(path, overrides)
+    if "study" not in tables:
+        one = f"; for one run write mpidbo run {path}" if "problem" in tables else ""
+        raise UserError(f"{path}: needs a section [study], see docs/studies.md{one}")
+    return study_of(tables, path.stem, path.parent, out)
 
 
-def checked(given: Mapping[str, Any], name: str, folder: Path = Path(), out: Path | None = None) -> Study:
-    """A study from its tables; every group's configuration is checked. Raises UserError."""
-    base = {key: value for key, value in given.items() if key not in ("study", "tune")}
-    study = _table(given["study"], "study", KEYS)
-    metric = study.get("metric", "upper_loss")
-    for key, value in (("metric", metric), ("out", study.get("out", ""))):
-        if not isinstance(value, str):
-            raise UserError(f'study.{key}: {shown(value)} is not a text; give one, such as "upper_loss" or "runs/study"')
-    better = study.get("better", "higher" if metric.endswith(("accuracy", "auc")) else "lower")
-    if not is_one_of(better, ("lower", "higher")):
-        raise UserError(f'study.better: {shown(better)} is neither "lower" nor "higher"; write one of them')
-    target = study.get("target")
-    if target is not None and not (type(target) in (int, float) and target == target):
-        raise UserError(f"study.target: {shown(target)} is not a number; give one such as 1e-3")
-    if not str(study.get("out", "runs")).strip():
-        raise UserError('study.out: "" names no folder; give one, such as out = "runs/study", or leave it out')
-    place = out or (folder / study["out"] if "out" in study else Path("runs", name))
-    groups = tuple(_groups(study, base, folder, place.resolve()))
-    taken = [group.folder for group in groups]
-    for group in groups:
-        if taken.count(group.folder) > 1:
-            raise UserError(f'study: {group.method} on {group.topology} stands there twice; give one of them a label = "..."')
-    return Study(name, groups, _seeds(study.get("seeds", 3)), metric, better == "higher", target, place.resolve(),
-                 _tuning(given["tune"]) if "tune" in given else None)
+def study_of(tables: Tables, name: str, folder: Path = Path(), out: Path | None = None) -> Study:
+    """Make a study of its tables, and check the configuration of every group.
+
+    Parameters
+    ----------
+    tables : Mapping
+        Section -> its keys and values, with a section "study".
+    name : str
+        Name of the study; its default folder is `runs/NAME`.
+    folder : Path, default the working folder
+        Folder that relative paths in the tables start from.
+    out : Path, optional
+        The study's folder, in place of `study.out`.
+
+    Returns
+    -------
+    Study
+
+    Raises
+    ------
+    UserError
+        A key or value is wrong.
+    """
+    table = from_table(StudyTable, tables["study"], "study")
+    base = {key: value for key, value in tables.items() if key not in ("study", "tune")}
+    if out is None:
+        out = Path("runs", name) if table.out is None else folder / table.out
+    out = out.resolve()
+    groups = tuple(_groups(table, base, folder, out))
+    _check_folders(groups)
+    better = table.better
+    if better is None:
+        better = "higher" if table.metric.endswith(("accuracy", "auc")) else "lower"
+    return Study(
+        name=name,
+        groups=groups,
+        seeds=_seeds(table.seeds),
+        metric=table.metric,
+        higher=better == "higher",
+        target=table.target,
+        out=out,
+        tune=_tuning(tables["tune"]) if "tune" in tables else None,
+    )
 
 
-def _groups(study: Mapping[str, Any], base: Mapping[str, Any], folder: Path, out: Path) -> Iterator[Group]:
-    topologies = list(_named(study, "topologies", base.get("topology", "ring")))
-    for entry, method_label in _methods(study, base):
+def _groups(study: StudyTable, base: Tables, folder: Path, out: Path) -> Iterator[Group]:
+    """Every method on every topology, each with a checked configuration."""
+    topologies = list(_topologies(study, base))
+    for method, method_label in _methods(study, base):
+        own_steps = method.pop("steps", {})  # a table of the study, not of [method]
+        check_table(own_steps, "study.methods: steps")
         for topology, topology_label in topologies:
-            method = dict(entry)
-            own = with_absolute_paths({"topology": topology}, folder) if topology else {}
-            steps = merged(base.get("steps", {}), _table(method.pop("steps", {}), "study.methods: steps", None))
-            tables = {**base, "method": merged(base.get("method", {}), method), "steps": steps, **own}
-            _check(tables, f"study: {method_label} on {topology_label}")
-            yield Group(method_label, topology_label, tables, out / _slug(method_label) / _slug(topology_label))
+            tables = {
+                **base,
+                "method": merged(base.get("method", {}), method),
+                "steps": merged(base.get("steps", {}), own_steps),
+            }
+            if topology:
+                tables |= with_absolute_paths({"topology": topology}, folder)
+            place = out / _file_name(method_label) / _file_name(topology_label)
+            group = Group(method_label, topology_label, tables, place)
+            try:
+                check_config(tables)
+            except UserError as error:
+                raise UserError(f"study: {group.label}: {error}") from None
+            yield group
 
 
-def _methods(study: Mapping[str, Any], base: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
-    strategies = study.get("strategies")
-    if strategies is not None and not (isinstance(strategies, list) and strategies and all(isinstance(s, str) for s in strategies)):
-        raise UserError(f'study.strategies: {shown(strategies)} is not a list of names; write one such as ["ed", "gt"]')
-    for table, label in _named(study, "methods", base.get("method", "sparkle")):
-        for strategy in strategies or [""]:
-            yield ({**table, "name": f"{table['name']}-{strategy}"}, f"{label}-{strategy}") if strategy else (table, label)
+def _topologies(study: StudyTable, base: Tables) -> Iterator[tuple[dict[str, Any], str]]:
+    """(table, label) of each topology."""
+    entries = study.topologies or [base.get("topology", "ring")]
+    tables = (entry if isinstance(entry, Mapping) else {"name": entry} for entry in entries)
+    return (_entry(with_known_names(table), "topologies") for table in tables)
 
 
-def _named(study: Mapping[str, Any], key: str, default: Any) -> Iterator[tuple[dict[str, Any], str]]:
-    """(table, label) of each entry of a list of names or tables; in a table `label` is the study's."""
-    entries = study.get(key, [default])
-    if not isinstance(entries, list) or not entries:
-        raise UserError(f"study.{key}: {shown(entries)} is not a list; write one of names or of tables with a name")
-    for entry in entries:
-        table = dict(entry) if isinstance(entry, Mapping) else {"name": entry}
-        label = table.pop("label", None) or table.get("name", Path(str(table.get("file", key))).stem)
-        if not isinstance(label, str):
-            raise UserError(f"study.{key}: {shown(label)} is no name; write one, or a table with a name")
-        yield table, label
+def _methods(study: StudyTable, base: Tables) -> Iterator[tuple[dict[str, Any], str]]:
+    """(table, label) of each method, with each of the strategies if there are any."""
+    for entry in study.methods or [base.get("method", "sparkle")]:
+        table, label = _entry(entry, "methods")
+        if study.strategies is None:
+            yield table, label
+        else:
+            name = table.get("name", "sparkle")
+            for strategy in study.strategies:
+                yield {**table, "name": f"{name}-{strategy}"}, f"{label}-{strategy}"
 
 
-def _check(tables: Mapping[str, Any], where: str) -> None:
-    try:
-        configuration.check(tables)
-    except UserError as error:
-        raise UserError(f"{where}: {error}") from None
+def _entry(entry: Any, key: str) -> tuple[dict[str, Any], str]:
+    """(table, label) of a name or a table, whose key `label` belongs to the study."""
+    table = dict(entry) if isinstance(entry, Mapping) else {"name": entry}
+    label = table.pop("label", None) or full_name(table.get("name"))
+    label = label or Path(str(table.get("file", key))).stem
+    if not isinstance(label, str):
+        raise UserError(
+            f"study.{key}: {shown(label)} is not a name; write one, or a table with a name"
+        )
+    return table, label
+
+
+def _check_folders(groups: Sequence[Group]) -> None:
+    """Raise UserError where two groups have the same labels."""
+    seen = set()
+    for group in groups:
+        if group.folder in seen:
+            raise UserError(
+                f'study: {group.label} is listed twice; give one of them a label = "..."'
+            )
+        seen.add(group.folder)
 
 
 def _seeds(value: Any) -> tuple[int, ...]:
-    seeds = list(range(min(value, SEEDS + 1))) if type(value) is int else value
-    if isinstance(seeds, list) and len(seeds) > SEEDS:
-        raise UserError(f"study.seeds: {shown(value)} are more than {SEEDS} seeds; give fewer")
-    if not isinstance(seeds, list) or not seeds or any(type(seed) is not int or seed < 0 for seed in seeds) or len(set(seeds)) < len(seeds):
-        raise UserError(f"study.seeds: {shown(value)} is neither a number of seeds nor a list of different ones; write for example 5")
+    """The seeds of `study.seeds`, a list or a number. Raises UserError."""
+    seeds = value
+    if type(value) is int:
+        seeds = list(range(min(value, MAX_SEEDS + 1)))  # one too many is enough to be refused
+    if isinstance(seeds, list) and len(seeds) > MAX_SEEDS:
+        raise UserError(f"study.seeds: {shown(value)} are more than {MAX_SEEDS} seeds; give fewer")
+    if not _are_seeds(seeds):
+        raise UserError(
+            f"study.seeds: {shown(value)} is neither a number of seeds nor a list of different "
+            "ones; write for example 5"
+        )
     return tuple(seeds)
 
 
-def _tuning(value: Any) -> dict[str, Any]:
-    table = DEFAULTS | _table(value, "tune", tuple(DEFAULTS))
-    if table["how"] not in ("grid", "halving"):
-        raise UserError(f'tune.how: {shown(table["how"])} is neither "grid" nor "halving"; write one of them')
-    for key, least in (("budget", 1), ("iterations", 9 if table["how"] == "halving" else 1), ("seed", 0)):
-        if type(table[key]) is not int or table[key] < least:
-            raise UserError(f"tune.{key}: {shown(table[key])} is not a whole number of at least {least}; give one")
-    if table["budget"] < table["iterations"]:
-        raise UserError(f"tune.budget: {table['budget']} iterations are not enough for one trial of {table['iterations']}; give more")
-    if not table["steps"] and not table["method"]:
-        raise UserError("tune.steps: nothing to choose from; write for example steps.alpha = [0.001, 0.01, 0.1]")
-    for section in ("steps", "method"):
-        for key, choices in _table(table[section], f"tune.{section}", None).items():
+def _are_seeds(value: Any) -> bool:
+    if not isinstance(value, list) or not value:
+        return False
+    if any(type(seed) is not int or seed < 0 for seed in value):
+        return False
+    return len(set(value)) == len(value)
+
+
+def _tuning(value: Any) -> Tuning:
+    """The keys of `[tune]`. Raises UserError."""
+    tune = from_table(Tuning, value, "tune")
+    if tune.how == "halving" and tune.iterations < MIN_HALVING_ITERATIONS:
+        raise UserError(
+            f"tune.iterations: {tune.iterations} is out of range; "
+            f"halving needs at least {MIN_HALVING_ITERATIONS}"
+        )
+    if tune.budget < tune.iterations:
+        raise UserError(
+            f"tune.budget: {tune.budget} iterations are not enough for one trial of "
+            f"{tune.iterations}; give more"
+        )
+    if not tune.steps and not tune.method:
+        raise UserError(
+            "tune.steps: nothing to choose from; write for example steps.alpha = [0.001, 0.01, 0.1]"
+        )
+    for section, table in (("steps", tune.steps), ("method", tune.method)):
+        for key, choices in table.items():
             if not isinstance(choices, list) or not choices:
-                raise UserError(f"tune.{section}.{key}: {shown(choices)} is not a list of choices; write one such as [0.001, 0.01, 0.1]")
-    return table
+                raise UserError(
+                    f"tune.{section}.{key}: {shown(choices)} is not a list of choices; "
+                    "write one such as [0.001, 0.01, 0.1]"
+                )
+    return tune
 
 
-def _table(value: Any, where: str, keys: tuple[str, ...] | None) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        raise UserError(f"{where}: {shown(value)} is not a table; write [{where}] and its keys below it")
-    for key in value:
-        if keys is not None and key not in keys:
-            raise UserError(f"{where}.{key}: unknown key; {did_you_mean(key, keys)}")
-    return dict(value)
-
-
-def _slug(label: str) -> str:
+def _file_name(label: str) -> str:
+    """A label as the name of a folder."""
     return re.sub(r"[^\w.+=-]+", "-", label).strip("-") or "unnamed"
-
-
-def stored(path: Path) -> dict[str, Any]:
-    """The tables of a TOML file that a study wrote; {} where there is none or it is damaged. Raises UserError where it cannot be read."""
-    try:
-        return parsed(files.read_text(path))
-    except files.Damaged:
-        return {}
-
-
-def parsed(text: str) -> dict[str, Any]:
-    """The tables of such a text; {} if it is damaged."""
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
-        return {}

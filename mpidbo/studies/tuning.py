@@ -1,117 +1,177 @@
-"""Steps chosen for one method on one topology, on a budget of iterations that is the same for all.
+"""Step sizes chosen for one method on one topology, on the same budget of iterations for all.
 
     [tune]
-    how = "halving"             # or "grid"
-    budget = 20000              # iterations of all trials of a method on a topology together
-    iterations = 1000           # of a full trial
-    seed = 1000                 # of the trials; not one of the study's
-    steps.alpha = [1e-3, 1e-2, 1e-1]        # choices; a method takes those whose step or key it has
+    how = "halving"                     # or "grid"
+    budget = 20000                      # iterations of all trials of one method on one topology
+    iterations = 1000                   # of a full trial
+    seed = 1000                         # of the trials; not one of the study's
+    steps.alpha = [1e-3, 1e-2, 1e-1]    # choices, for the methods that have such a key
     method.mu = [0.1, 0.01]
 
-grid: as many points of the product as full trials fit the budget, drawn without repetition where there are more. halving: three
-times as many are tried for a ninth of the iterations, the best third goes on to a third of them, the best third of those to the end.
-The winner is the trial whose metric is best, averaged over the last quarter of its evaluations (a chance value at the end must not win);
-it is stored in tuned.toml beside its trials. A winner at an edge of its choices is reported: a better one may be beyond.
+grid: as many points of the product as full trials fit the budget, drawn without repetition where
+there are more. halving: three times as many points for a ninth of the iterations; the best third of
+them for a third, and the best third of those to the end.
+
+The winner is the trial with the best metric, averaged over the last quarter of its evaluations, so
+that a single lucky evaluation does not decide. It is stored in tuned.toml beside its trials. A
+winner at an edge of its choices is reported: a better one may be beyond.
 """
 
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from itertools import product
 from math import inf, isfinite
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import tomli_w
 
-from ..config import validate as configuration
-from ..config.toml import merged
-from ..errors import UserError
-from ..parallel.agents import agreed, texts
-from ..storage.files import write_text
-from .study import Group, Study, parsed
+from ..config import check as check_config
+from ..config import merged, plain
+from ..errors import UserError, known_as
+from ..parallel import agreed, allgather_text, is_root
+from ..storage import files, read_text, write_text
+from .study import Group, Study, Tables, Tuning
 
-Tables = Mapping[str, Any]
-Trial = Callable[[Tables, str], float | None]
-"""Runs tables in a folder of that name, to the metric near the end: NaN if it diverged, None if it was stopped."""
+if TYPE_CHECKING:
+    from mpi4py.MPI import Comm
+
+Trial: TypeAlias = Callable[[Tables, str], float | None]
+"""Runs a configuration in a folder of that name and returns the metric near the end: NaN if the run
+diverged, None if it was stopped."""
 
 TUNED = "tuned.toml"
 ETA = 3
+"""Of halving: the best 1/ETA of the points are kept, and run ETA times as long."""
 EVALUATIONS = 36
 """Of a full trial."""
 
 
-def tuned(study: Study, group: Group, trial: Trial, comm: Any) -> tuple[Tables, list[str]] | None:
-    """The group's tables with the steps that its trials found best, and what is to be said of them.
+class Tuned(NamedTuple):
+    """A group's configuration with the best step sizes, and warnings about them."""
 
-    None if the trials were stopped. Collective. Raises UserError.
+    tables: Tables
+    warnings: list[str]
+
+
+def tune_group(study: Study, group: Group, trial: Trial, comm: "Comm | None") -> Tuned | None:
+    """Choose the step sizes of a group, by trials or from its tuned.toml. Collective.
+
+    Parameters
+    ----------
+    study : Study
+        A study with `[tune]`.
+    group : Group
+        One of its groups.
+    trial : callable
+        Runs a trial; see Trial.
+    comm : Comm, optional
+        The ranks.
+
+    Returns
+    -------
+    Tuned or None
+        None if the trials were stopped.
+
+    Raises
+    ------
+    UserError
+        tuned.toml cannot be read, or was written for another `[tune]` or configuration.
     """
     assert study.tune is not None
-    tune, path = study.tune, group.folder / TUNED
-    asked = _plain({"tune": dict(tune), "metric": study.metric, "config": group.tables})
+    points = candidates(study.tune, group)
+    found = _stored_winner(study, group, comm) or _search(study, group, points, trial, comm)
+    if found is None:
+        return None
+    winner = found["winner"]
+    warnings = [
+        f"{key} = {_size(winner[section][key]):g} is the {side} of its choices, "
+        f"so a better one may be beyond; extend tune.{section}.{key}"
+        for section, key, side in edges(points, winner)
+    ]
+    return Tuned(merged(group.tables, winner), warnings)
 
-    def finished() -> Tables:
-        """What is stored, by this process or by another part of the study; the same on every rank."""
-        text = ""
-        with agreed(comm):
-            if comm is None or comm.rank == 0:
-                text = _text(path)
-        found = parsed(texts(comm, text)[0])
-        if found and found.get("asked") != asked:
-            raise UserError(f"{path}: was tuned for another [tune] or configuration; "
-                            "choose another study.out, or remove that file")
-        return found
 
-    points = candidates(tune, group)
-    scores = dict.fromkeys(range(len(points)), inf)
+def _search(
+    study: Study, group: Group, points: Sequence[Tables], trial: Trial, comm: "Comm | None"
+) -> Tables | None:
+    """Try the points and store the winner; None if the trials were stopped. Collective."""
+    tune = study.tune
+    assert tune is not None
+    scores = dict.fromkeys(range(len(points)), inf)  # lower is better
     alive = list(scores)
-    found = finished()
     for length in lengths(tune):
         for i in alive:
-            if not found:
-                found = finished()
+            # another part of the study may have finished the same trials meanwhile
+            found = _stored_winner(study, group, comm)
             if found:
-                break
-            tables = merged(group.tables, points[i])
-            run = {"iterations": length, "evaluate_every": max(1, tune["iterations"] // EVALUATIONS),
-                   "seed": tune["seed"]}
-            score = trial({**tables, "run": {**tables.get("run", {}), **run}}, f"{i:03d}")
-            if score is None:
+                return found
+            value = trial(_trial_tables(tune, group, points[i], length), f"{i:03d}")
+            if value is None:
                 return None
-            scores[i] = (-score if study.higher else score) if isfinite(score) else inf
-        alive = sorted(alive, key=lambda i: (scores[i], i))
-        alive = alive[:max(1, len(alive) // ETA)] if length < tune["iterations"] else alive
-    if not found:
-        winner = points[alive[0]]                  # where all have diverged, the study's runs will show it
-        trials = [{**points[i], "score": -scores[i] if study.higher else scores[i]} for i in scores]
-        found = {"winner": winner, "asked": asked, "trials": trials, "edges": edges(points, winner)}
-        with agreed(comm):
-            if comm is None or comm.rank == 0:
-                write_text(path, tomli_w.dumps(found))
-    at_edge = [f"{key} = {_size(found['winner'][section][key]):g} is the {side} of its choices, "
-               f"so a better one may be beyond; extend tune.{section}.{key}"
-               for section, key, side in edges(points, found["winner"])]
-    return merged(group.tables, found["winner"]), at_edge
-
-
-def edges(points: Sequence[Tables], winner: Tables) -> list[list[str]]:
-    """[section, key, "largest" or "smallest"] of each number of the winner at an end of what was tried."""
-    found = []
-    for section, table in winner.items():
-        for key, value in table.items():
-            tried = sorted({size for point in points if (size := _size(point[section][key])) is not None})
-            if len(tried) > 1 and _size(value) in (tried[0], tried[-1]):
-                found.append([section, key, "smallest" if _size(value) == tried[0] else "largest"])
+            scores[i] = _score(value, study.higher)
+        # The number decides between equal scores, on every rank in the same way.
+        alive.sort(key=lambda i: (scores[i], i))
+        if length < tune.iterations:
+            alive = alive[: max(1, len(alive) // ETA)]
+    winner = points[alive[0]]  # where all have diverged, the runs of the study will show it
+    sign = -1 if study.higher else 1
+    found = {
+        "winner": winner,
+        "asked": _question(study, group),
+        "trials": [{**points[i], "score": sign * score} for i, score in scores.items()],
+        "edges": edges(points, winner),
+    }
+    with agreed(comm):
+        if is_root(comm):
+            write_text(group.folder / TUNED, tomli_w.dumps(found))
     return found
 
 
-def _size(value: Any) -> float | None:
-    """The number of a choice, or of a schedule; None for a word."""
-    if isinstance(value, Mapping):
-        value = value.get("start", value.get("scale"))
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+def _trial_tables(tune: Tuning, group: Group, point: Tables, iterations: int) -> Tables:
+    """The configuration of a trial."""
+    tables = merged(group.tables, point)
+    own = {
+        "iterations": iterations,
+        "evaluate_every": max(1, tune.iterations // EVALUATIONS),
+        "seed": tune.seed,
+    }
+    return {**tables, "run": {**tables.get("run", {}), **own}}
 
 
-def _text(path: Path) -> str:
+def _score(value: float, higher: bool) -> float:
+    """A metric as a number of which lower is better; infinite where the trial diverged."""
+    if not isfinite(value):
+        return inf
+    return -value if higher else value
+
+
+def _question(study: Study, group: Group) -> Tables:
+    """What a tuning depends on."""
+    assert study.tune is not None
+    return plain({"tune": asdict(study.tune), "metric": study.metric, "config": group.tables})
+
+
+def _stored_winner(study: Study, group: Group, comm: "Comm | None") -> Tables:
+    """What tuned.toml holds, the same on every rank; empty where there is none. Collective."""
+    path = group.folder / TUNED
+    text = ""
+    with agreed(comm):
+        if is_root(comm):
+            text = _read(path)
+    found = _parse(allgather_text(comm, text)[0])
+    if found and found.get("asked") != _question(study, group):
+        raise UserError(
+            f"{path}: was tuned for another [tune] or configuration; "
+            "choose another study.out, or remove that file"
+        )
+    return found
+
+
+def _read(path: Path) -> str:
+    """The content of a file, "" where there is none. Raises UserError."""
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -120,41 +180,97 @@ def _text(path: Path) -> str:
         raise UserError(f"{path}: cannot be read ({error}); remove it to tune again") from None
 
 
-def lengths(tune: Tables) -> list[int]:
-    """The iterations after which the trials are compared."""
-    full = tune["iterations"]
-    return [full] if tune["how"] == "grid" else [full // ETA**2, full // ETA, full]
+def _parse(text: str) -> dict[str, Any]:
+    """Tables of TOML; empty where it is damaged."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return {}
 
 
-def candidates(tune: Tables, group: Group) -> list[dict[str, Any]]:
+def stored_tuning(group: Group) -> dict[str, Any]:
+    """What a group's tuned.toml holds; empty where there is none or it is damaged.
+
+    Raises
+    ------
+    UserError
+        The file cannot be read.
+    """
+    try:
+        return _parse(read_text(group.folder / TUNED))
+    except files.Damaged:
+        return {}
+
+
+def edges(points: Sequence[Tables], winner: Tables) -> list[list[str]]:
+    """[section, key, "largest" or "smallest"] of the winner's numbers at an edge of the choices."""
+    found = []
+    for section, table in winner.items():
+        for key, value in table.items():
+            sizes = {_size(point[section][key]) for point in points}
+            tried = sorted(size for size in sizes if size is not None)
+            if len(tried) < 2:
+                continue
+            if _size(value) == tried[0]:
+                found.append([section, key, "smallest"])
+            elif _size(value) == tried[-1]:
+                found.append([section, key, "largest"])
+    return found
+
+
+def _size(value: Any) -> float | None:
+    """The number of a choice, or of a schedule; None for a word."""
+    if isinstance(value, Mapping):
+        value = value.get("start", value.get("scale"))
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value)
+
+
+def lengths(tune: Tuning) -> list[int]:
+    """The iterations after which trials are compared."""
+    full = tune.iterations
+    return [full] if tune.how == "grid" else [full // ETA**2, full // ETA, full]
+
+
+def candidates(tune: Tuning, group: Group) -> list[dict[str, Any]]:
     """The points to try, as tables to lay over the group's; no more than the budget allows."""
-    checked = configuration.check(group.tables)
-    axes = [[(section, key, choice) for choice in choices] for section, known in (("steps", checked.steps), ("method", checked.method))
-            for key, choices in tune[section].items() if key in known]
-    points = [{section: {key: _laid(group.tables.get(section, {}).get(key), choice) for part, key, choice in point if part == section}
-               for section in ("steps", "method")} for point in product(*axes)]
-    most = affordable(tune)
-    if len(points) > most:
-        chosen = np.random.default_rng(tune["seed"]).choice(len(points), most, replace=False)
+    checked = check_config(group.tables)
+    sections = (("steps", tune.steps, checked.steps), ("method", tune.method, checked.method))
+    axes = []
+    for section, choices_of, known in sections:
+        for key, choices in choices_of.items():
+            if key in known:  # the choices are for the methods that have such a key
+                axes.append([(section, key, choice) for choice in choices])
+    points = [_point(group, combination) for combination in product(*axes)]
+    affordable = max_points(tune)
+    if len(points) > affordable:
+        rng = np.random.default_rng(tune.seed)
+        chosen = rng.choice(len(points), affordable, replace=False)
         points = [points[i] for i in sorted(chosen)]
     for point in points:
-        configuration.check(merged(group.tables, point))
+        check_config(merged(group.tables, point))
     return points
 
 
-def affordable(tune: Tables) -> int:
-    """How many points the budget pays for."""
-    if tune["how"] == "grid":
-        return int(tune["budget"] // tune["iterations"])
-    return max(1, int(tune["budget"] * ETA**2 // (len(lengths(tune)) * tune["iterations"])))
+def _point(group: Group, combination: Sequence[tuple[str, str, Any]]) -> dict[str, Any]:
+    """A choice of each key, as tables; where the group has a schedule, the choice is its size."""
+    point: dict[str, Any] = {"steps": {}, "method": {}}
+    for section, key, choice in combination:
+        before = group.tables.get(section, {}).get(key)
+        if isinstance(before, Mapping) and not isinstance(choice, Mapping):
+            kind = known_as(before.get("kind"), ["sqrt-n-over-t", "piecewise"])
+            if kind != "piecewise":  # which has no size: the choice takes its place
+                choice = {**before, "scale" if kind else "start": choice}
+        point[section][key] = choice
+    return point
 
 
-def _laid(before: Any, choice: Any) -> Any:
-    """A choice as the schedule's size, where the study gives a schedule."""
-    if not isinstance(before, Mapping) or isinstance(choice, Mapping):
-        return choice
-    return {**before, "scale" if before.get("kind") == "sqrt-n-over-t" else "start": choice}
-
-
-def _plain(tables: Tables) -> dict[str, Any]:
-    return configuration.plain(tables)
+def max_points(tune: Tuning) -> int:
+    """Return the number of points that the budget is enough for."""
+    if tune.how == "grid":
+        return tune.budget // tune.iterations
+    # A round has 1/ETA of the points of the one before, ETA times as long: each costs as much as
+    # the first, points * iterations / ETA^2.
+    rounds = len(lengths(tune))
+    return max(1, tune.budget * ETA**2 // (rounds * tune.iterations))

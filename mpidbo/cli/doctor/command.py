@@ -1,102 +1,138 @@
-"""What this machine has for a run, and what is wrong with it, over all ranks.
+"""`mpidbo doctor`: what this machine has for a run, and what is wrong with it, over all ranks.
 
-Every rank looks for itself; what all of them find is one line, what they find differently a line each.
+Every rank checks for itself. A finding that all ranks share is one line of the report; findings
+that differ are a line each, with their ranks.
 """
 
 import json
-import os
-from collections.abc import Iterator
+import tempfile
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from socket import gethostname
-from time import perf_counter
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from ..._text import aligned, plural
-from ...network.exchange import WIDE
-from ...network.levels import gossip
-from ...network.topology import centralized, make
-from ...parallel.agents import Agents, texts
-from .checks import OK, WARNING, WRONG, Line, findings
+from ...parallel import allgather_text, is_root
+from ...solver import StallWatch, stall_timeout
+from .findings import WARNING, WRONG, Finding
+from .job_checks import check_cores, check_gossip
+from .machine_checks import check_gpu, check_hdf5, check_shared_memory, check_threads
+from .mpi_checks import check_mpi, check_mpiexec, check_slurm
+from .package_checks import check_optional, check_packages, check_python
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
 
 
-def examine(comm: Any, *, folder: Path, library: str, refused: str = "") -> list[Line]:
-    """All findings, the same on every rank; collective.
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of `mpidbo doctor`."""
+    parser.set_defaults(call=doctor)
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        metavar="DIR",
+        help="where to test writing files; default: the system's temporary folder",
+    )
 
-    `folder` is where files are tried, `library` why no MPI library could be loaded ("" if one was), `refused` why the
-    launcher does not fit it.
+
+def doctor(args: Namespace, comm: "MPI.Comm | None") -> int:
+    """Print what this machine has and lacks; 1 if something is wrong."""
+    folder = args.folder or Path(tempfile.gettempdir())
+    with StallWatch(comm, stall_timeout(dict), "mpidbo doctor"):
+        findings = examine(comm, folder=folder, library=args.library, refused=args.refused)
+    if is_root(comm):
+        print(report(findings))
+    return int(any(finding.verdict == WRONG for finding in findings))
+
+
+def examine(
+    comm: "MPI.Comm | None", *, folder: Path, library: str, refused: str = ""
+) -> list[Finding]:
+    """Make all checks. Collective.
+
+    Parameters
+    ----------
+    comm : MPI.Comm or None
+        The ranks; None for one process.
+    folder : Path
+        Where a file is written and read back.
+    library : str
+        Why no MPI library could be loaded; "" if one was.
+    refused : str
+        Why the launcher does not fit the library; "" if it does.
+
+    Returns
+    -------
+    list of Finding
+        The same on every rank.
     """
-    own = findings(comm, folder, library, refused)
-    everyone = [[Line(*line) for line in json.loads(text)] for text in texts(comm, json.dumps(own))]
-    return [*_merged(everyone), _cores(comm), _gossip(comm)]
+    own = json.dumps(_findings_of_this_rank(comm, folder, library, refused))
+    ranks = [
+        [Finding(*finding) for finding in json.loads(text)] for text in allgather_text(comm, own)
+    ]
+    return [*_merged(ranks), check_cores(comm), check_gossip(comm)]
 
 
-def report(lines: list[Line]) -> str:
+def _findings_of_this_rank(
+    comm: "MPI.Comm | None", folder: Path, library: str, refused: str
+) -> list[Finding]:
+    """The findings of this rank alone; nothing here waits for another rank."""
+    checks: dict[str, Callable[[], Iterator[Finding]]] = {
+        "python": check_python,
+        "mpi": lambda: check_mpi(comm, library, refused),
+        "mpiexec": check_mpiexec,
+        "slurm": check_slurm,
+        "packages": check_packages,
+        "hdf5": lambda: check_hdf5(folder),
+        "threads": check_threads,
+        "gpu": check_gpu,
+        "memory": check_shared_memory,
+        "optional": check_optional,
+    }
+    findings: list[Finding] = []
+    for subject, check in checks.items():
+        try:
+            findings += check()
+        except Exception as error:  # a check that fails must not hide the others
+            findings.append(Finding(WRONG, subject, f"{type(error).__name__}: {error}"))
+    return findings
+
+
+def report(findings: list[Finding]) -> str:
     """The findings as a table, and how many are wrong."""
-    wrong, doubtful = (sum(line.verdict == verdict for line in lines) for verdict in (WRONG, WARNING))
-    end = ", ".join([*[f"{wrong} wrong"] * bool(wrong), *[plural(doubtful, "warning")] * bool(doubtful)]) or "nothing is wrong"
-    return f"{aligned(lines)}\n\n{end}"
+    wrong = sum(finding.verdict == WRONG for finding in findings)
+    warnings = sum(finding.verdict == WARNING for finding in findings)
+    counts = []
+    if wrong:
+        counts.append(f"{wrong} wrong")
+    if warnings:
+        counts.append(plural(warnings, "warning"))
+    return f"{aligned(findings)}\n\n{', '.join(counts) or 'nothing is wrong'}"
 
 
-def _merged(everyone: list[list[Line]]) -> Iterator[Line]:
-    for what in dict.fromkeys(line.what for lines in everyone for line in lines):
-        found: dict[tuple[Line, ...], list[int]] = {}
-        for rank, lines in enumerate(everyone):
-            found.setdefault(tuple(line for line in lines if line.what == what), []).append(rank)
-        for same, ranks in found.items():
-            who = f" (rank{'s' * (len(ranks) > 1)} {_ranges(ranks)})" if len(found) > 1 else ""
-            for line in same:
-                yield line._replace(text=line.text + who)
+def _merged(ranks: list[list[Finding]]) -> Iterator[Finding]:
+    """The findings of all ranks by subject; ranks are named where they do not agree."""
+    subjects = dict.fromkeys(finding.subject for findings in ranks for finding in findings)
+    for subject in subjects:
+        groups: dict[tuple[Finding, ...], list[int]] = {}
+        for rank, findings in enumerate(ranks):
+            of_subject = tuple(finding for finding in findings if finding.subject == subject)
+            groups.setdefault(of_subject, []).append(rank)
+        for group, members in groups.items():
+            suffix = ""
+            if len(groups) > 1:
+                noun = "rank" if len(members) == 1 else "ranks"
+                suffix = f" ({noun} {_ranges(members)})"
+            for finding in group:
+                yield finding._replace(text=finding.text + suffix)
 
 
 def _ranges(ranks: list[int]) -> str:
-    """"0, 2-4" from [0, 2, 3, 4]."""
-    parts: list[list[int]] = []
+    """Sorted numbers as ranges: "0, 2-4" for [0, 2, 3, 4]."""
+    ranges: list[tuple[int, int]] = []
     for rank in ranks:
-        if parts and parts[-1][1] == rank - 1:
-            parts[-1][1] = rank
+        if ranges and ranges[-1][1] == rank - 1:
+            ranges[-1] = (ranges[-1][0], rank)
         else:
-            parts.append([rank, rank])
-    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in parts)
-
-
-def _cores(comm: Any) -> Line:
-    """Ranks against the cores that they may use, host by host; collective."""
-    usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
-    hosts: dict[str, tuple[int, set[int]]] = {}
-    for host, cores in (json.loads(text) for text in texts(comm, json.dumps([gethostname(), usable]))):
-        ranks, union = hosts.get(host, (0, set()))
-        hosts[host] = ranks + 1, union | set(cores)
-    crowded = [f"{plural(ranks, 'rank')} on {plural(len(union), 'core')} of {host}" for host, (ranks, union) in hosts.items()
-               if ranks > len(union)]
-    if crowded:
-        return Line(WARNING, "cores", f"{', '.join(crowded)}: ranks wait for each other; start fewer, or see how the launcher binds them")
-    total = sum(len(union) for _, union in hosts.values())
-    return Line(OK, "cores", f"{plural(sum(ranks for ranks, _ in hosts.values()), 'rank')} on {plural(total, 'usable core')} of "
-                             f"{plural(len(hosts), 'host')}")
-
-
-def _gossip(comm: Any) -> Line:
-    """W @ s over all ranks against the dense product, for short and long rows and for the average; collective."""
-    size = 1 if comm is None else comm.size
-    agents = Agents(max(4, 2 * size), comm)
-    worst, micro = 0.0, 0.0
-    for topology in (make("ring", agents.n), centralized(agents.n)):
-        W = gossip(topology, agents)
-        for width in (3, 100, WIDE + 1):
-            rows = np.sin(np.arange(1, agents.n + 1)[:, None] * np.arange(1.0, width + 1))
-            mixed = agents.gather(W @ rows[agents.first:agents.last])
-            worst = max(worst, float(abs(mixed - topology.W.toarray() @ rows).max()))
-        if topology.name == "ring":
-            few = rows[agents.first:agents.last, :100].copy()
-            began = perf_counter()
-            for _ in range(100):
-                W @ few
-            micro = 1e4 * (perf_counter() - began)
-        W.close()
-    text = f"a ring and the average of {agents.n} agents on {plural(size, 'rank')}"
-    if worst > 1e-12:
-        return Line(WRONG, "gossip", f"{text} differ from the dense product by {worst:.2g}; the MPI library delivers wrong rows, "
-                                     "try another")
-    return Line(OK, "gossip", f"{text} equal the dense product to {worst:.1g}; {micro:.0f} us a round of 100 floats")
+            ranges.append((rank, rank))
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges)

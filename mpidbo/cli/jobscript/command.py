@@ -1,92 +1,197 @@
-"""The command `mpidbo jobscript`: from its arguments to the job that a script asks for."""
+"""`mpidbo jobscript`: from the arguments to the job that a script asks for, and its script."""
 
-import argparse
 import os
 import re
 import shutil
 import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, get_type_hints
 
-from ...config import validate as configuration
-from ...config.toml import folder, load, named_folder
+from ..._fields import convert
+from ...config import check, folder, named_folder
 from ...errors import UserError
-from .render import KINDS, Job
+from .. import arguments
+from .job import KINDS, Job
+from .render import script
 
-OPTIONS = {
-    "name": ("--name", "TEXT", "the job's name; default: that of the configuration"),
-    "nodes": ("--nodes", "N", "nodes; default: 1"),
-    "tasks": ("--ntasks-per-node", "N", "ranks on each node; default: a rank for each GPU, else 4, or fewer for fewer agents"),
-    "cpus": ("--cpus-per-task", "N", "cores for each rank; default: 1"),
-    "gpus": ("--gpus-per-node", "N", "GPUs on each node; default: none"),
-    "seconds": ("--time", "H:MM:SS", "the time limit, also in minutes; default: an hour"),
-    "partition": ("--partition", "NAME", "the partition or queue"),
-    "account": ("--account", "NAME", "the account or project"),
-    "restarts": ("--max-restarts", "N", "how often the run is started again; default: 10"),
-    "throttle": ("--throttle", "N", "how many tasks of the array run at a time; default: 2"),
-}
-"""Field of a Job -> its option, what it takes, and its help."""
-LEAST = {"gpus": 0, "restarts": 0, "seconds": 60}
-"""The least number, where it is not 1."""
+DEFAULT_TASKS = 4
+DEFAULT_GPUS = 4
+"""GPUs on each node where the kind is slurm-gpu."""
 
 
-def options(kind: str) -> list[str]:
-    """The fields of a Job that a script of this kind has a use for."""
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add a parser for each kind of script."""
+    parser.set_defaults(call=jobscript)
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
+    for name, kind in KINDS.items():
+        own = kinds.add_parser(
+            name,
+            help=kind.text,
+            description=f"{kind.text[0].upper()}{kind.text[1:]}. "
+            f"Without a configuration: jobscripts/{kind.file}.",
+        )
+        several = name == "slurm-array"
+        own.add_argument(
+            "configs",
+            nargs="*" if several else "?",
+            type=Path,
+            metavar="CONFIG",
+            help="the configurations, one for each task" if several else "the configuration",
+        )
+        arguments.add_overrides(own, "as in mpidbo run")
+        own.add_argument("--out", type=named_folder, metavar="DIR", help="as in mpidbo run")
+        for field in fields_of(name):
+            option = OPTIONS[field]
+            own.add_argument(
+                option.name,
+                *option.aliases,
+                dest=field,
+                metavar=option.metavar,
+                type=option.type,
+                help=option.text,
+            )
+
+
+def jobscript(args: Namespace, comm: None) -> int:
+    """Print a job script, filled in."""
+    print(script(job_of(args)), end="")
+    return 0
+
+
+def job_of(args: Namespace) -> Job:
+    """The job that the arguments describe.
+
+    Raises
+    ------
+    UserError
+        If a value is out of range, a configuration has a mistake, two of them share a folder, or
+        there are more ranks than agents.
+    """
+    given = _given(args)
+    configs = _configs(args)
+    if args.kind == "slurm-gpu":
+        given.setdefault("gpus", DEFAULT_GPUS)
+    kind = "slurm-gpu" if args.kind == "slurm" and given.get("gpus") else args.kind
+    agents = _agents(configs, args.overrides, args.out)
+    given.setdefault("tasks", _default_tasks(given, agents))
+    _check_ranks(given, agents)
+    if configs:
+        given.setdefault("name", _default_name(configs))
+        given["program"] = _program()
+        given["environment"] = {
+            name: os.environ[name] for name in ("LAUNCH", "SRUN_MPI") if os.environ.get(name)
+        }
+    options = []
+    for override in args.overrides:
+        options += ["--set", override]
+    if args.out:
+        options += ["--out", os.path.abspath(args.out)]
+    return Job(
+        kind,
+        configs=tuple(os.path.abspath(path) for path in configs),
+        options=tuple(options),
+        **given,
+    )
+
+
+def fields_of(kind: str) -> list[str]:
+    """The fields of a Job that can be set for a kind of script."""
     if kind == "local":
         return ["tasks", "restarts"]
-    unused = {"restarts" if kind in ("slurm-once", "slurm-chain") else "", "throttle" if kind != "slurm-array" else ""}
-    return [name for name in OPTIONS if name not in unused]
+    unused = set()
+    if kind in ("slurm-once", "slurm-chain"):
+        unused.add("restarts")
+    if kind != "slurm-array":
+        unused.add("throttle")
+    return [field for field in OPTIONS if field not in unused]
 
 
-def add_arguments(made: argparse.ArgumentParser) -> None:
-    """A parser for each kind."""
-    kinds = made.add_subparsers(dest="kind", required=True, metavar="KIND")
-    for kind, (file, _, text) in KINDS.items():
-        one = kinds.add_parser(kind, help=text, description=f"{text[0].upper()}{text[1:]}. Without a configuration: jobscripts/{file}.")
-        many = kind == "slurm-array"
-        one.add_argument("configs", nargs="*" if many else "?", type=Path, metavar="CONFIG",
-                         help="the configurations, one for each task" if many else "the configuration")
-        one.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", dest="overrides", help="as in mpidbo run")
-        one.add_argument("--out", type=named_folder, help="as in mpidbo run")
-        for name in options(kind):
-            option, takes, about = OPTIONS[name]
-            spellings = [option, "--queue"] if name == "partition" else [option]
-            convert: Any = {"name": str, "partition": str, "account": str, "seconds": _seconds}.get(name, int)
-            one.add_argument(*spellings, dest=name, metavar=takes, type=convert, help=about)
-
-
-def job_of(args: argparse.Namespace) -> Job:
-    """The job that the arguments describe. Raises UserError."""
-    given = {name: value for name in options(args.kind) if (value := getattr(args, name)) is not None}
-    for name, value in given.items():
-        if isinstance(value, int) and value < LEAST.get(name, 1):
-            raise UserError(f"{OPTIONS[name][0]}: {value} is too small; give at least {LEAST.get(name, 1)}")
+def _given(args: Namespace) -> dict[str, Any]:
+    """The fields of the job that the command line sets, checked."""
+    given = {}
+    hints = get_type_hints(Job, include_extras=True)
+    for field in fields_of(args.kind):
+        option, value = OPTIONS[field], getattr(args, field)
+        if value is None:
+            continue
+        convert(value, hints[field], option.name)
+        # It becomes part of a directive, in which batch systems know no quotes.
         if isinstance(value, str) and not re.fullmatch(r"[\w.:@+-]+", value):
-            raise UserError(f"{OPTIONS[name][0]} {value!r}: not a word; use letters, digits, - and _")
-    configs: list[Path] = args.configs if isinstance(args.configs, list) else [args.configs] if args.configs else []
+            raise UserError(f"{option.name} {value!r}: not a word; use letters, digits, - and _")
+        given[field] = value
+    return given
+
+
+def _configs(args: Namespace) -> list[Path]:
+    """The configurations on the command line."""
+    configs: list[Path]
+    if isinstance(args.configs, list):
+        configs = args.configs
+    else:
+        configs = [args.configs] if args.configs else []
     if not configs and (args.overrides or args.out):
-        raise UserError("--set and --out: of no configuration; name it, such as mpidbo jobscript slurm config.toml")
-    if args.kind == "slurm-gpu":
-        given.setdefault("gpus", 4)
-    kind = "slurm-gpu" if args.kind == "slurm" and given.get("gpus") else args.kind
+        raise UserError(
+            "--set and --out need a configuration; "
+            "name it, such as mpidbo jobscript slurm config.toml"
+        )
+    return configs
+
+
+def _agents(paths: list[Path], overrides: list[str], out: Path | None) -> list[tuple[int, Path]]:
+    """(agents, configuration) of each configuration that has a number of agents.
+
+    Raises UserError for a mistake in one, or for two runs in one folder.
+    """
+    agents: list[tuple[int, Path]] = []
+    config_of: dict[Path, Path] = {}
+    for path in paths:
+        run = check(arguments.read_configuration(path, overrides, "jobscript")).run
+        place = folder(path, out, run.out)
+        if place in config_of:
+            raise UserError(
+                f"{config_of[place]} and {path}: both would run in {place}; "
+                "give each a run.out of its own"
+            )
+        config_of[place] = path
+        if run.agents is not None:
+            agents.append((run.agents, path))
+    return agents
+
+
+def _default_tasks(given: dict[str, Any], agents: list[tuple[int, Path]]) -> int:
+    """Ranks on each node: one for each GPU, else 4, or fewer where there are fewer agents."""
     if given.get("gpus"):
-        given.setdefault("tasks", given["gpus"])
-    agents = _agents(configs, args.overrides, args.out)
+        gpus: int = given["gpus"]
+        return gpus
     nodes = given.get("nodes", 1)
-    given.setdefault("tasks", max(1, min([4, *(number // nodes for number, _ in agents)])))
-    ranks = nodes * given["tasks"]
+    agents_per_node = [number // nodes for number, _ in agents]
+    return max(1, min([DEFAULT_TASKS, *agents_per_node]))
+
+
+def _check_ranks(given: dict[str, Any], agents: list[tuple[int, Path]]) -> None:
+    """UserError where a configuration has fewer agents than there are ranks."""
+    nodes, tasks = given.get("nodes", 1), given["tasks"]
     for number, path in agents:
-        if ranks > number:
-            raise UserError(f"run.agents: {number} in {path}, but {ranks} ranks ({nodes} x {given['tasks']}); ask for fewer with --nodes "
-                            "and --ntasks-per-node, or for more agents")
-    if configs:
-        given.setdefault("name", re.sub(r"[^\w-]+", "-", configs[0].stem) if len(configs) == 1 else "sweep")
-        found = shutil.which("mpidbo")
-        given["program"] = (os.path.abspath(found),) if found else (sys.executable, "-m", "mpidbo")
-        given["environment"] = {name: os.environ[name] for name in ("LAUNCH", "SRUN_MPI") if os.environ.get(name)}
-    words = [word for text in args.overrides for word in ("--set", text)]
-    words += ["--out", os.path.abspath(args.out)] if args.out else []
-    return Job(kind, configs=tuple(os.path.abspath(path) for path in configs), options=tuple(words), **given)
+        if nodes * tasks > number:
+            raise UserError(
+                f"run.agents: {number} in {path}, but {nodes * tasks} ranks ({nodes} x {tasks}); "
+                "ask for fewer with --nodes and --ntasks-per-node, or for more agents"
+            )
+
+
+def _default_name(configs: list[Path]) -> str:
+    """The name of the only configuration without its suffix, else "sweep"."""
+    if len(configs) > 1:
+        return "sweep"
+    return re.sub(r"[^\w-]+", "-", configs[0].stem)
+
+
+def _program() -> tuple[str, ...]:
+    """The words that start this mpidbo."""
+    found = shutil.which("mpidbo")
+    return (os.path.abspath(found),) if found else (sys.executable, "-m", "mpidbo")
 
 
 def _seconds(text: str) -> int:
@@ -95,22 +200,52 @@ def _seconds(text: str) -> int:
         return 60 * int(text)
     found = re.fullmatch(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)", text)
     if not found:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a time; write 12:00:00, 2-00:00:00 (two days) or 90 (minutes)")
+        raise ArgumentTypeError(
+            f"{text!r} is not a time; write 12:00:00, 2-00:00:00 (two days) or 90 (minutes)"
+        )
     days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
     return ((24 * days + hours) * 60 + minutes) * 60 + seconds
 
 
-def _agents(paths: list[Path], overrides: list[str], out: Path | None) -> list[tuple[int, Path]]:
-    """(agents, configuration) where it says how many; UserError for a mistake in one, or for two runs in one folder."""
-    found, folders = [], dict[Path, Path]()
-    for path in paths:
-        run = configuration.check(load(path, overrides)).run
-        place = folder(path, out, run.out)
-        if place in folders:
-            raise UserError(f"{folders[place]} and {path}: both would run in {place}; give each a run.out of its own")
-        folders[place] = path
-        if run.agents is not None:
-            found.append((run.agents, path))
-    return found
+class Option(NamedTuple):
+    """An option of the command line that sets a field of the job.
+
+    Parameters
+    ----------
+    name, metavar, text : str
+        As argparse has them.
+    type : callable
+        Makes the value from a string.
+    aliases : tuple of str
+        Other spellings.
+    """
+
+    name: str
+    metavar: str
+    text: str
+    type: Callable[[str], int | str] = int
+    aliases: tuple[str, ...] = ()
 
 
+OPTIONS = {
+    "name": Option("--name", "TEXT", "the job's name; default: that of the configuration", str),
+    "nodes": Option("--nodes", "N", "nodes; default: 1"),
+    "tasks": Option(
+        "--ntasks-per-node",
+        "N",
+        "ranks on each node; default: a rank for each GPU, else 4, or fewer for fewer agents",
+    ),
+    "cpus": Option("--cpus-per-task", "N", "cores for each rank; default: 1"),
+    "gpus": Option("--gpus-per-node", "N", "GPUs on each node; default: none"),
+    "seconds": Option(
+        "--time",
+        "H:MM:SS",
+        "the time limit, also in minutes; default: an hour",
+        _seconds,
+    ),
+    "partition": Option("--partition", "NAME", "the partition or queue", str, aliases=("--queue",)),
+    "account": Option("--account", "NAME", "the account or project", str),
+    "restarts": Option("--max-restarts", "N", "how often the run is started again; default: 10"),
+    "throttle": Option("--throttle", "N", "how many tasks of the array run at a time; default: 2"),
+}
+"""Field of a Job -> its option."""

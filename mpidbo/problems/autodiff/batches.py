@@ -1,67 +1,82 @@
-"""One agent's data: a batch used whole, arrays of samples, or a map-style data set."""
+"""The data of one agent: a constant batch, arrays of samples, or a map-style data set."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import UserError
-from .arrays import has_rows, is_array, length, refuse_streams, whole
+from ..data.holdout import parted
+from ..data.subsets import Subset
+from .arrays import has_rows, is_array, length, refuse_streams, whole_number
 from .mistakes import mistake
 from .nested import kind, leaves, mapped, mapped_at
 
-SHARED_OUT = "mpidbo.subsets(data, mpidbo.split(samples, agents))"
+SPLIT_HINT = "mpidbo.subsets(data, mpidbo.split(samples, agents))"
 
 
+@runtime_checkable
 class Framework(Protocol):
-    """What PyTorch and JAX do differently with data."""
+    """The part of handling data in which PyTorch and JAX differ."""
 
     def opened(self, entry: Any) -> Any:
-        """A data set as the arrays that it holds, where it is no more than that; else the entry."""
+        """Return the arrays of a data set that is no more than arrays, else the entry as it is."""
 
     def array(self, leaf: Any, where: str) -> Any:
-        """Any array as the framework's own, on the device; floats in the run's dtype. UserError."""
+        """Return any array as the framework's own, on the device; floats in the run's dtype.
+
+        Raises UserError.
+        """
 
     def rows(self, array: Any, indices: NDArray[Any]) -> Any:
-        """Some rows of what `array` returned."""
+        """Return some rows of what `array` returned."""
 
     def collate(self, samples: Sequence[Any], where: str) -> Any:
-        """Samples of a data set as one batch, a tree of arrays."""
+        """Return samples of a data set as one batch, a tree of arrays."""
 
     def batch(self, tree: Any) -> Any:
-        """A batch as it goes to the losses."""
+        """Return a batch in the form in which the losses receive it."""
 
 
 def accept_entries(data: Any, name: str) -> None:
-    """UserError for one data set in place of entries; a warning where a list looks like one."""
+    """Raise UserError for one data set in place of entries; warn where a list looks like one."""
     refuse_streams(data, name)
     if not (isinstance(data, (list, tuple)) and len(data) > 1 and all(map(has_rows, data))):
         return
     if isinstance(data, tuple):
         raise UserError(
             f"{name}: a tuple of arrays, {kind(data)}, is one data set, not the entries of "
-            f"{len(data)} agents; share it out "
-            f"by {SHARED_OUT}, or give the arrays of the agents as a list"
+            f"{len(data)} agents; share it out by {SPLIT_HINT}, or give the arrays of the agents "
+            "as a list"
         )
-    if len({length(part) for part in data}) == 1 and len({_form(part) for part in data}) > 1:
+    lengths = {length(part) for part in data}
+    shapes = {_shape_of_sample(part) for part in data}
+    # As many rows in each, but of different shapes: agents would have samples of one shape.
+    if len(lengths) == 1 and len(shapes) > 1:
         warnings.warn(
             f"{name}: the entries of {len(data)} agents, {kind(data)}, look like the features and "
-            "labels of one data set; if "
-            f"they are, share it out by {SHARED_OUT}",
+            f"labels of one data set; if they are, share it out by {SPLIT_HINT}",
             stacklevel=4,
         )
 
 
-def _form(array: Any) -> Any:
-    """What the arrays of all agents have in common."""
+def _shape_of_sample(array: Any) -> tuple[int, ...]:
+    """The shape of a row, which the arrays of all agents have in common."""
     return tuple(getattr(array, "shape", (0,)))[1:]
 
 
 def entry_of(data: Any, agent: int, n_agents: int, name: str) -> Any:
-    """One agent's entry of `data`. UserError: not one for each agent, nor a function."""
+    """Return one agent's entry of `data`.
+
+    Raises
+    ------
+    UserError
+        `data` is neither a list with an entry for each agent nor a function, or the function
+        raises.
+    """
     if isinstance(data, Sequence) and not isinstance(data, (str, bytes, memoryview)):
         if len(data) != n_agents:
             raise UserError(
@@ -77,49 +92,88 @@ def entry_of(data: Any, agent: int, n_agents: int, name: str) -> Any:
                 error, f"{name} of agent {agent}", data, "fix the function agent -> entry"
             ) from error
     raise UserError(
-        f"{name}: {kind(data)} is neither a list with an entry for each agent nor a function "
-        "agent -> entry; give one, "
-        "for example by mpidbo.subsets"
+        f"{name}: {kind(data)} is neither a list with an entry for each agent nor a function agent "
+        "-> entry; give one, for example by mpidbo.subsets"
     )
 
 
-class Source:
-    """What one agent's batches come from: `batch` samples a draw, all different, or everything
-    (batch = 0, or as many as there are).
+def _is_dataset(entry: Any) -> bool:
+    """Whether that is a map-style data set: a length and items, but not an array nor a tree."""
+    if is_array(entry) or isinstance(entry, (list, tuple, Mapping, str, bytes)):
+        return False
+    return hasattr(entry, "__getitem__") and hasattr(entry, "__len__")
 
-    UserError: a negative batch or more than the agent's samples, arrays of different length, what
-    is no array of numbers.
+
+class Source:
+    """The samples of one agent, and the batches drawn from them.
+
+    Parameters
+    ----------
+    entry : object
+        The agent's entry of `data`.
+    framework : Framework
+        Makes its arrays.
+    agent : int
+        Number of the agent, for messages.
+    name : {"data", "val_data", "test_data"}
+        The argument, for messages.
+    batch : int
+        Samples in a draw, all different; 0: all.
+    key : str
+        The option that sets `batch`, for messages.
+    holdout : float, default 0
+        Share of the samples that are taken out, one at least, into a source of their own.
+    seed : int, default 0
+        Chooses these samples.
+
+    Attributes
+    ----------
+    held_out : Source or None
+        The samples that were taken out.
+
+    Raises
+    ------
+    UserError
+        A batch that is negative or larger than the agent's data, arrays of different length, or
+        something that is not an array of numbers.
     """
 
     def __init__(
-        self, entry: Any, framework: Framework, *, agent: int, name: str, batch: Any, key: str
+        self,
+        entry: Any,
+        framework: Framework,
+        *,
+        agent: int,
+        name: str,
+        batch: Any,
+        key: str,
+        holdout: float = 0.0,
+        seed: int = 0,
     ) -> None:
-        self.batch = whole(
+        self.batch = whole_number(
             batch,
             f"problem.{key}",
-            "is no number of samples; give a whole number, 0 is the whole data of an agent",
+            "is not a number of samples; give a whole number, 0 is the whole data of an agent",
         )
         self.framework, self.where = framework, f"{name} of agent {agent}"
         refuse_streams(entry, self.where)
         self.entry = framework.opened(entry)
-        self.is_dataset = (
-            hasattr(self.entry, "__getitem__")
-            and hasattr(self.entry, "__len__")
-            and not (
-                is_array(self.entry) or isinstance(self.entry, (list, tuple, Mapping, str, bytes))
-            )
-        )
+        self.is_dataset = _is_dataset(self.entry)
         if not self.is_dataset:
             self.entry = mapped_at(self._own, self.entry, self.where)
+        self.held_out: Source | None = None
+        if holdout:
+            parts = parted(self._size(), holdout, seed=seed, agent=agent, where=self.where)
+            self.entry, held_out = map(self._part, parts)
+            self.held_out = Source(held_out, framework, agent=agent, name=name, batch=0, key=key)
         if self.is_dataset or self.batch:
             self.size = self._size()
             if self.batch > self.size:
                 raise UserError(
                     f"problem.{key}: {self.batch} samples in a draw, but {self.where} has "
-                    f"{self.size}; "
-                    f"lower it, or set {key} = 0 for the whole data of each agent"
+                    f"{self.size}; lower it, or set {key} = 0 for the whole data of each agent"
                 )
-            if self.batch == self.size:
+            if self.batch == self.size:  # all samples, for which nothing has to be drawn
                 self.batch = 0
         lengths = [length(leaf) for leaf in leaves(self.entry) if has_rows(leaf)]
         if (self.is_dataset and not self.size) or (lengths and not any(lengths)):
@@ -128,13 +182,23 @@ class Source:
             )
 
     def _own(self, leaf: Any, where: str) -> Any:
+        """A leaf as the framework's array, if it is one."""
         if is_array(leaf):
             return self.framework.array(leaf, where)
         if hasattr(leaf, "__iter__"):
             refuse_streams(leaf, where)
         return leaf
 
+    def _part(self, indices: NDArray[Any]) -> Any:
+        """These samples as an entry of their own."""
+        if self.is_dataset:
+            return Subset(self.entry, indices)
+        return mapped(
+            lambda leaf: self.framework.rows(leaf, indices) if has_rows(leaf) else leaf, self.entry
+        )
+
     def _size(self) -> int:
+        """The number of samples. Raises UserError."""
         if self.is_dataset:
             try:
                 return len(self.entry)
@@ -148,16 +212,13 @@ class Source:
         sampled = [leaf for leaf in leaves(self.entry) if has_rows(leaf)]
         sizes = sorted({length(leaf) for leaf in sampled})
         if not sizes:
-            lists = (
-                "; lists of numbers become one by np.asarray"
-                if isinstance(self.entry, (list, tuple))
-                else ""
-            )
-            raise UserError(
+            message = (
                 f"{self.where}: {kind(self.entry)} holds no samples to draw; give arrays of "
-                "samples, or set the batch to 0"
-                f"{lists}"
+                "samples, or set batch and holdout to 0"
             )
+            if isinstance(self.entry, (list, tuple)):
+                message += "; lists of numbers become one by np.asarray"
+            raise UserError(message)
         if len(sizes) > 1:
             raise UserError(
                 f"{self.where}: arrays of different length, {kind(sampled)}; give as many of each "
@@ -166,29 +227,28 @@ class Source:
         return sizes[0]
 
     def draw(self, rng: np.random.Generator) -> NDArray[Any] | None:
-        """Indices of `batch` samples, all different, shape (batch,); None for all."""
-        return (
-            rng.choice(self.size, self.batch, replace=False, shuffle=False) if self.batch else None
-        )
+        """Return the indices of `batch` samples, all different, shape (batch,); None for all."""
+        if not self.batch:
+            return None
+        return rng.choice(self.size, self.batch, replace=False, shuffle=False)
 
     def take(self, indices: NDArray[Any] | None) -> Any:
-        """The batch of these samples, as it goes to the losses."""
-        return self.whole if indices is None else self.framework.batch(self._taken(indices))
+        """Return the batch of these samples, as the losses receive it."""
+        if indices is None:
+            return self.full_batch
+        return self.framework.batch(self._taken(indices))
 
     @cached_property
-    def whole(self) -> Any:
-        """Everything, as it goes to the losses."""
-        return self.framework.batch(
-            self._taken(np.arange(self.size)) if self.is_dataset else self.entry
-        )
+    def full_batch(self) -> Any:
+        """All samples, as the losses receive them."""
+        everything = self._taken(np.arange(self.size)) if self.is_dataset else self.entry
+        return self.framework.batch(everything)
 
     def _taken(self, indices: NDArray[Any]) -> Any:
+        """These samples as a tree of the framework's arrays. Raises UserError."""
         try:
             if not self.is_dataset:
-                return mapped(
-                    lambda leaf: self.framework.rows(leaf, indices) if has_rows(leaf) else leaf,
-                    self.entry,
-                )
+                return self._part(indices)
             samples = _several(self.entry)([int(i) for i in indices])
             tree = self.framework.collate(samples, self.where)
         except Exception as error:
@@ -196,12 +256,13 @@ class Source:
                 error,
                 self.where,
                 type(self.entry).__getitem__,
-                "give dense arrays, or a data set whose samples are arrays, numbers and texts of "
+                "give dense arrays, or a data set whose samples are arrays, numbers and strings of "
                 "one shape",
             ) from error
         return mapped(lambda leaf: self._own(leaf, self.where), tree)
 
 
 def _several(dataset: Any) -> Callable[[list[int]], Sequence[Any]]:
-    """How a data set gives several samples: at once where it can, as PyTorch's own may."""
-    return getattr(dataset, "__getitems__", None) or (lambda indices: [dataset[i] for i in indices])
+    """The function that returns several samples of a data set, at once where PyTorch's own can."""
+    at_once = getattr(dataset, "__getitems__", None)
+    return at_once or (lambda indices: [dataset[i] for i in indices])

@@ -11,7 +11,13 @@ from .arrays import as_numpy, dtype_of, is_array, missing_values, of_library, ty
 
 
 def codes(labels: Any, where: str) -> NDArray[np.int64]:
-    """Labels of any kind as the numbers of their classes, in ascending order, (N,). UserError."""
+    """Return labels of any kind as the numbers of their classes, in ascending order.
+
+    Raises
+    ------
+    UserError
+        Labels that are missing or cannot be sorted, or not one for each sample.
+    """
     if of_library(labels, "pandas") and str(getattr(labels, "dtype", "")) == "category":
         found = np.asarray(labels.cat.codes if hasattr(labels, "cat") else labels.codes)
         if (found < 0).any():
@@ -31,11 +37,9 @@ def codes(labels: Any, where: str) -> NDArray[np.int64]:
     else:
         found = as_numpy(labels, where) if is_array(labels) else _listed(labels)
     if found.ndim != 1:
-        remedy = (
-            "; one-hot rows are labels by .argmax(axis=1)"
-            if found.ndim == 2 and found.shape[1] > 1
-            else ""
-        )
+        remedy = ""
+        if found.ndim == 2 and found.shape[1] > 1:
+            remedy = "; one-hot rows are labels by .argmax(axis=1)"
         raise UserError(
             f"{where}: labels of shape {found.shape}, expected one for each sample, (N,){remedy}"
         )
@@ -57,19 +61,22 @@ def _is_missing(label: Any) -> bool:
 
 
 def indices(part: Any, agent: int, size: int) -> NDArray[np.int64]:
-    """Of a part of `size` samples: whole numbers from 0 on, or a mask of booleans. UserError."""
+    """Return the indices of one agent's part of `size` samples, given as integers or as a mask.
+
+    Raises
+    ------
+    UserError
+        Neither of these, or an index beyond the samples.
+    """
     where = f"subsets: the part of agent {agent}"
-    if (
-        not hasattr(part, "__len__")
-        or isinstance(part, (Mapping, str, bytes))
-        or getattr(part, "shape", None) == ()
-    ):
+    is_list = hasattr(part, "__len__") and not isinstance(part, (Mapping, str, bytes))
+    if not is_list or getattr(part, "shape", None) == ():
         raise UserError(f"{where} is {type_of(part)}; give a list of indices for each agent")
     found = as_numpy(part, where) if is_array(part) else _listed(part)
     if found.ndim != 1 or (found.dtype.kind not in "iub" and found.size):
         raise UserError(
-            f"{where} has {dtype_of(found)} and shape {found.shape}; give whole numbers from 0 "
-            "on, as mpidbo.split returns them"
+            f"{where} has {dtype_of(found)} and shape {found.shape}; give whole numbers from 0 on, "
+            "as mpidbo.split returns them"
         )
     if found.dtype.kind == "b":
         if len(found) != size:
@@ -88,7 +95,7 @@ def indices(part: Any, agent: int, size: int) -> NDArray[np.int64]:
 
 
 def _listed(values: Any) -> NDArray[Any]:
-    """A list as an array; without an axis where it is none."""
+    """A list as an array; an array without an axis where it is not a list."""
     try:
         return np.asarray(list(values))
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""What a user's function raised, as a sentence with file, line and remedy."""
+"""Messages for what a user's function raised: the file, the line and the remedy."""
 
 import inspect
 import re
@@ -47,14 +47,28 @@ REMEDIES = {
         "call the module once on some samples before from_torch, so that its parameters have shapes"
     ),
 }
+"""Pattern of an error -> the remedy; the first that matches counts, so special ones come first."""
 OUT_OF_MEMORY = r"OutOfMemory|can't allocate memory|RESOURCE_EXHAUSTED|[Oo]ut of memory"
 
 
 def mistake(error: Exception, where: str, function: Any, remedy: str) -> Exception:
-    """The error to raise for one that a user's function raised: a UserError, with the `remedy`
-    unless a better one is known.
+    """Return the error to raise for one that a user's function raised.
 
-    Errors of mpidbo's own, and a lack of memory, stay what they are.
+    Parameters
+    ----------
+    error : Exception
+        What the function raised.
+    where : str
+        The beginning of the message.
+    function : callable
+        The user's function, whose line is named.
+    remedy : str
+        What to do, unless a better remedy is known for this error.
+
+    Returns
+    -------
+    Exception
+        A UserError; a MemoryError for lack of memory; an error of mpidbo as it is.
     """
     if isinstance(error, (MpidboError, MemoryError)):
         return error
@@ -62,13 +76,16 @@ def mistake(error: Exception, where: str, function: Any, remedy: str) -> Excepti
     words = f"{type(error).__module__}.{name}: {error}"
     if re.search(OUT_OF_MEMORY, words):
         return MemoryError(brief(str(error)))
-    known = next((text for pattern, text in REMEDIES.items() if re.search(pattern, words)), remedy)
+    for pattern, better in REMEDIES.items():
+        if re.search(pattern, words):
+            remedy = better
+            break
     message = brief(str(error), 240) or "no message"  # so that a remedy fits
-    return UserError(f"{where}: {_line(error, function)}{brief(name, 60)}: {message}; {known}")
+    return UserError(f"{where}: {_line(error, function)}{brief(name, 60)}: {message}; {remedy}")
 
 
 def _line(error: Exception, function: Any) -> str:
-    """Where in the user's file that happened, or else where the user's function begins."""
+    """The line of the user's file in which that happened, or else in which the function begins."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.lineno]
     file = _file(function)
     mine = [frame for frame in frames if frame.filename == file]
@@ -80,7 +97,7 @@ def _line(error: Exception, function: Any) -> str:
 
 
 def _routine(function: Any) -> Any:
-    """What a partial function, or one that is wrapped, calls in the end."""
+    """The function that a partial or wrapped one calls in the end."""
     while hasattr(function, "func"):
         function = function.func
     return inspect.unwrap(function)

@@ -1,4 +1,4 @@
-"""An nn.Module as a loss receives it: with the parameters of the moment, in all of its parts."""
+"""Modules of PyTorch as a loss receives them: with the current parameters in all parts."""
 
 from collections.abc import Callable, ItemsView, Iterator, Mapping, ValuesView
 from contextlib import contextmanager
@@ -12,22 +12,33 @@ from .arrays import brief
 from .nested import mapped
 
 PREFIX = "module."
-LASTING = frozenset(
+LASTING_METHODS = frozenset(
     "apply bfloat16 compile cpu cuda double float half load_state_dict requires_grad_ "
-    "share_memory to to_empty type "
-    "zero_grad add_module".split()
+    "share_memory to to_empty type zero_grad add_module".split()
 )
 """Methods of a module that change it for later calls."""
 
 
-class Whole:
-    """A module of x0 or y0: which tensors are trained, and what the others were at the start.
+class TrainedModule:
+    """A module of x0 or y0: its trained parameters, and its other tensors at the start.
 
-    UserError, which begins with `name`: no parameter to train, one without a shape or without real
-    numbers, a module that cannot take other parameters.
+    Parameters
+    ----------
+    module : nn.Module
+        The user's module.
+    name : str
+        "x0" or "y0", for messages.
+    framework : TorchFramework
+        Device and type of the tensors.
+
+    Raises
+    ------
+    UserError
+        There is no parameter to train, or one without a shape or without real numbers, or the
+        module cannot take other parameters.
     """
 
-    def __init__(self, module: Any, name: str, place: Any) -> None:
+    def __init__(self, module: Any, name: str, framework: Any) -> None:
         kind = type(module).__name__
         if isinstance(module, torch.jit.ScriptModule):
             raise UserError(
@@ -39,15 +50,14 @@ class Whole:
             if isinstance(part, torch.nn.parameter.UninitializedTensorMixin):
                 raise UserError(
                     f"{name}: parameter {key} of {kind} has no shape yet; call the module once on "
-                    "some samples before "
-                    "from_torch, or give its sizes"
+                    "some samples before from_torch, or give its sizes"
                 )
             if part.device.type == "meta":
                 raise UserError(
                     f"{name}: parameter {key} of {kind} has no values (device meta); make the "
                     "module on the CPU"
                 )
-        self.module, self.frame = module, _Frame(module)
+        self.module, self.caller = module, _Caller(module)
         self.trained = {key: part for key, part in parameters.items() if part.requires_grad}
         if not self.trained:
             raise UserError(
@@ -61,21 +71,23 @@ class Whole:
                     "imaginary parts as floats"
                 )
         self.frozen = {
-            key: place.tensor(part) for key, part in parameters.items() if key not in self.trained
+            key: framework.tensor(part)
+            for key, part in parameters.items()
+            if key not in self.trained
         }
-        self.buffers = {key: place.tensor(part).clone() for key, part in module.named_buffers()}
+        self.buffers = {key: framework.tensor(part).clone() for key, part in module.named_buffers()}
 
     def state(self, trained: Mapping[str, Any]) -> dict[str, Any]:
-        """All tensors of one call; a batch norm writes into its buffers, which are copies."""
-        return {
-            **{key: part.clone() for key, part in self.buffers.items()},
-            **self.frozen,
-            **trained,
-        }
+        """Return all tensors of one call.
+
+        A batch norm writes into its buffers, which are copies.
+        """
+        buffers = {key: part.clone() for key, part in self.buffers.items()}
+        return {**buffers, **self.frozen, **trained}
 
 
-class _Frame(torch.nn.Module):  # type: ignore[misc]
-    """Calls anything while the module's tensors are others."""
+class _Caller(torch.nn.Module):  # type: ignore[misc]
+    """Calls any function while the module has other tensors, by torch.func.functional_call."""
 
     def __init__(self, module: Any) -> None:
         super().__init__()
@@ -87,58 +99,73 @@ class _Frame(torch.nn.Module):  # type: ignore[misc]
 
 
 class Listed(list[Any]):
-    """What an iterator gave, to its end, before the module's tensors were its own again."""
+    """The items of an iterator, read to its end while the module had the current parameters."""
 
 
-class Network:
-    """An nn.Module with the parameters of the moment, as a loss receives it: used like the module.
+class BoundModule:
+    """A module with the current parameters, as a loss receives it and uses it like the module.
 
     `parameters()` and `named_parameters()` are those that are trained, `net["0.weight"]` is one of
     them; `net.head(inputs)`, `net.head.weight`, `net[0]`, and methods of your own work as in the
-    module. Buffers (and parameters that require no grad) are the module's own, at every call as
-    they were at the start. `train()` and `eval()` hold until the loss returns.
+    module. Buffers, and parameters that require no gradient, are the module's own, at every call as
+    they were at the start. `train()` and `eval()` last until the loss returns.
+
+    Parameters
+    ----------
+    trained_module : TrainedModule
+        The module of x0 or y0 to which this one belongs.
+    trained : dict of str to tensor
+        Its current parameters, by name.
+    module : nn.Module, optional
+        A part of it. Default: the module itself.
+    modes : dict of nn.Module to bool, optional
+        Parts that were put into training mode (True) or evaluation mode (False).
     """
 
-    __slots__ = ("_modes", "_module", "_trained", "_whole")
+    __slots__ = ("_modes", "_module", "_trained", "_trained_module")
 
     def __init__(
         self,
-        whole: Whole,
+        trained_module: TrainedModule,
         trained: Mapping[str, Any],
         module: Any = None,
         modes: dict[Any, bool] | None = None,
     ) -> None:
-        values = (
-            whole,
-            trained,
-            whole.module if module is None else module,
-            {} if modes is None else modes,
-        )
-        for name, value in zip(("_whole", "_trained", "_module", "_modes"), values, strict=True):
-            object.__setattr__(self, name, value)
+        attributes = {
+            "_trained_module": trained_module,
+            "_trained": trained,
+            "_module": trained_module.module if module is None else module,
+            "_modes": {} if modes is None else modes,
+        }
+        for name, value in attributes.items():
+            object.__setattr__(self, name, value)  # since this class's own refuses all changes
 
     def __call__(self, *inputs: Any, **more: Any) -> Any:
-        whole: Whole = self._whole
-        if self._module is whole.module and not self._modes:
-            return functional_call(whole.module, whole.state(self._trained), inputs, more)
-        return self._within(lambda: self._module(*inputs, **more))
+        trained_module: TrainedModule = self._trained_module
+        if self._module is trained_module.module and not self._modes:
+            return functional_call(
+                trained_module.module, trained_module.state(self._trained), inputs, more
+            )
+        return self._with_parameters(lambda: self._module(*inputs, **more))
 
     def parameters(self, recurse: bool = True) -> Iterator[Any]:
         return (part for _, part in self.named_parameters(recurse=recurse))
 
     def named_parameters(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Any]]:
-        if self._module is self._whole.module and recurse and not prefix:
+        if self._module is self._trained_module.module and recurse and not prefix:
             return iter(self._trained.items())
         mine = {id(part) for part in self._trained.values()}
-        found = self._within(lambda: self._module.named_parameters(prefix=prefix, recurse=recurse))
+        found = self._with_parameters(
+            lambda: self._module.named_parameters(prefix=prefix, recurse=recurse)
+        )
         return iter([(name, part) for name, part in found if id(part) in mine])
 
-    def train(self, mode: bool = True) -> "Network":
+    def train(self, mode: bool = True) -> "BoundModule":
         self._modes.pop(self._module, None)  # the last one called wins
         self._modes[self._module] = mode
         return self
 
-    def eval(self) -> "Network":
+    def eval(self) -> "BoundModule":
         return self.train(False)
 
     def get_parameter(self, target: str) -> Any:
@@ -146,18 +173,22 @@ class Network:
         return getattr(self.get_submodule(prefix), name)
 
     def __getitem__(self, key: Any) -> Any:
-        if isinstance(key, str) and key in self._trained and self._module is self._whole.module:
+        if (
+            isinstance(key, str)
+            and key in self._trained
+            and self._module is self._trained_module.module
+        ):
             return self._trained[key]
-        return self._part(lambda: self._module[key])
+        return self._bound(lambda: self._module[key])
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name in self.__slots__:
             raise AttributeError(name)
-        if name in LASTING or name.startswith("register_"):
+        if name in LASTING_METHODS or name.startswith("register_"):
             if not hasattr(self._module, name):
                 raise AttributeError(name)
             raise TypeError(f"{name} would change {type(self._module).__name__} for later calls")
-        return self._part(lambda: getattr(self._module, name))
+        return self._bound(lambda: getattr(self._module, name))
 
     def __setattr__(self, name: str, value: Any) -> None:
         kind = type(self._module).__name__
@@ -167,10 +198,10 @@ class Network:
         return len(self._module)
 
     def __bool__(self) -> bool:
-        return True
+        return True  # a module is true, also one without a length or of length 0
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._part(lambda: iter(self._module)))
+        return iter(self._bound(lambda: iter(self._module)))
 
     def __contains__(self, key: Any) -> bool:
         return key in self._module
@@ -178,21 +209,21 @@ class Network:
     def __repr__(self) -> str:
         return repr(self._module)
 
-    def _within(self, action: Callable[[], Any]) -> Any:
-        """What the action returns while the module has the parameters of the moment."""
-        whole: Whole = self._whole
-        state = {PREFIX + key: part for key, part in whole.state(self._trained).items()}
-        with _in_modes(whole.module, self._modes):
-            return functional_call(whole.frame, state, (action,))
+    def _with_parameters(self, action: Callable[[], Any]) -> Any:
+        """What the action returns while the module has the current parameters."""
+        trained_module: TrainedModule = self._trained_module
+        state = {PREFIX + key: part for key, part in trained_module.state(self._trained).items()}
+        with _in_modes(trained_module.module, self._modes):
+            return functional_call(trained_module.caller, state, (action,))
 
-    def _part(self, action: Callable[[], Any]) -> Any:
-        """What the action returns; modules and functions in it have the moment's parameters."""
-        return mapped(self._held, self._within(action))
+    def _bound(self, action: Callable[[], Any]) -> Any:
+        """What the action returns; modules and functions in it have the current parameters."""
+        return mapped(self._bind, self._with_parameters(action))
 
-    def _held(self, value: Any) -> Any:
+    def _bind(self, value: Any) -> Any:
         if isinstance(value, torch.nn.Module):
-            return Network(self._whole, self._trained, value, self._modes)
-        if isinstance(value, (torch.Tensor, type, Network)):
+            return BoundModule(self._trained_module, self._trained, value, self._modes)
+        if isinstance(value, (torch.Tensor, type, BoundModule)):
             return value
         if not callable(value):
             if any(
@@ -204,7 +235,7 @@ class Network:
             return value
 
         def call(*inputs: Any, **more: Any) -> Any:
-            found = self._part(lambda: value(*inputs, **more))
+            found = self._bound(lambda: value(*inputs, **more))
             return iter(found) if isinstance(found, Listed) else found
 
         return call
@@ -212,7 +243,7 @@ class Network:
 
 @contextmanager
 def _in_modes(module: Any, modes: Mapping[Any, bool]) -> Iterator[None]:
-    """Parts of the module in training mode or not, and afterwards as before."""
+    """A block with parts of the module in training mode or not, and afterwards as before."""
     if not modes:
         yield
         return

@@ -7,12 +7,12 @@ from typing import Any
 from ...errors import shown
 from .arrays import brief, is_array, shape_of
 
-FEW = 4
-"""Leaves that a sentence names."""
+MAX_LEAVES = 4
+"""Leaves that a message names."""
 
 
 def leaves(tree: Any) -> list[Any]:
-    """The leaves of a tree, in its order."""
+    """Return the leaves of a tree, in its order."""
     if isinstance(tree, Mapping):
         return [leaf for part in tree.values() for leaf in leaves(part)]
     if isinstance(tree, (list, tuple)):
@@ -21,7 +21,7 @@ def leaves(tree: Any) -> list[Any]:
 
 
 def mapped(of: Callable[[Any], Any], tree: Any) -> Any:
-    """The tree with `of(leaf)` in place of each leaf, called in their order."""
+    """Return the tree with `of(leaf)` in place of each leaf, called in their order."""
     if isinstance(tree, Mapping):
         return {key: mapped(of, part) for key, part in tree.items()}
     if isinstance(tree, (list, tuple)):
@@ -30,7 +30,10 @@ def mapped(of: Callable[[Any], Any], tree: Any) -> Any:
 
 
 def mapped_at(of: Callable[[Any, str], Any], tree: Any, where: str) -> Any:
-    """Likewise, of(leaf, its place in words, which begin with `where`)."""
+    """Return the tree with `of(leaf, place)` in place of each leaf.
+
+    `place` is `where` and the path in words.
+    """
     if isinstance(tree, Mapping):
         return {key: mapped_at(of, part, f"{where}, {shown(key)}") for key, part in tree.items()}
     if isinstance(tree, (list, tuple)):
@@ -44,11 +47,11 @@ def _like(tree: Any, parts: list[Any]) -> Any:
 
 
 def kind(tree: Any) -> str:
-    """A tree in a sentence, of bounded length: the shapes of its arrays."""
+    """Describe a tree for a message, in bounded length: by the shapes of its arrays."""
     found = leaves(tree)
-    few = [_kind(leaf) for leaf in islice(found, FEW)]
-    if len(found) > FEW:
-        few.append(f"{len(found) - FEW:,} more")
+    few = [_kind(leaf) for leaf in islice(found, MAX_LEAVES)]
+    if len(found) > MAX_LEAVES:
+        few.append(f"{len(found) - MAX_LEAVES:,} more")
     return " and ".join(few) or "nothing"
 
 
@@ -56,4 +59,5 @@ def _kind(leaf: Any) -> str:
     shape = shape_of(leaf) if is_array(leaf) else None
     if not isinstance(shape, tuple):
         return brief(type(leaf).__name__, 60)
-    return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
+    comma = "," if len(shape) == 1 else ""  # as Python writes a tuple
+    return f"({', '.join(map(str, shape))}{comma})"

@@ -1,1 +1,1 @@
-"""Data sets: where they are, how they are read and split over agents."""
+"""Data sets: fetching, reading, and splitting over agents."""

@@ -1,4 +1,4 @@
-"""Data sets by name: what they are, where they lie, and how they come from the network."""
+"""Data sets by name: the registry, their folders, and fetching them from the network."""
 
 import hashlib
 import os
@@ -13,14 +13,15 @@ from typing import Any
 
 from ..._contents import DAMAGE, ENDINGS, unpacked
 from ..._text import aligned
-from ...errors import UserError, did_you_mean, shown
+from ...errors import UserError, did_you_mean, known_as, shown
 
 SUMS = "SHA256SUMS"
-"""Beside the data: the sums of contents that the registry does not know, as of their first fetch."""
+"""The file beside the data with the checksums of contents that the registry does not know, as of
+their first fetch."""
 BUILT_IN = ("digits", "synthetic")
-"""Samples that no file of the user holds."""
-TIMEOUT = 30
-"""Seconds without an answer of a server."""
+"""Names of samples that need no file."""
+TIMEOUT_S = 30
+"""Seconds to wait for an answer of a server."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,11 @@ class File:
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set; `format` is "idx" (four files of MNIST's names) or "libsvm" (training samples, and test samples in a second file)."""
+    """A data set of the registry.
+
+    `format` is "idx" (four files of MNIST's names) or "libsvm" (training samples, and test samples
+    in a second file).
+    """
 
     name: str
     about: str
@@ -49,62 +54,111 @@ class DataSet:
 
 
 @cache
-def registry() -> dict[str, DataSet]:
-    """The data sets by their names."""
+def datasets() -> dict[str, DataSet]:
+    """Return the data sets by their names."""
     tables = tomllib.loads(Path(__file__).with_name("registry.toml").read_text(encoding="utf-8"))
-    return {name: DataSet(**{**table, "name": name, "urls": tuple(table["urls"]), "files": tuple(
-        File(**{"name": file, "source": file, **keys}) for file, keys in table["files"].items())}) for name, table in tables.items()}
+    return {
+        name: DataSet(
+            **{
+                **table,
+                "name": name,
+                "urls": tuple(table["urls"]),
+                "files": tuple(
+                    File(**{"name": file, "source": file, **keys})
+                    for file, keys in table["files"].items()
+                ),
+            }
+        )
+        for name, table in tables.items()
+    }
 
 
-def is_name(text: str) -> bool:
-    """Whether a problem's option `data` means a data set by this text, whatever files there are."""
-    return text in BUILT_IN or text in registry()
+def data_set_named(text: str) -> str | None:
+    """The data set that a string names in the option `data`, in whatever case; None for none."""
+    return known_as(text, [*BUILT_IN, *datasets()])
 
 
-def known(name: str) -> DataSet:
-    """The data set of that name. Raises UserError."""
-    if name not in registry():
-        raise UserError(f"no data set is called {shown(name)}; {did_you_mean(name, registry())}")
-    return registry()[name]
+def dataset(name: str) -> DataSet:
+    """Return the data set of that name. Raises UserError."""
+    known = known_as(name, datasets())
+    if known is None:
+        raise UserError(f"no data set is called {shown(name)}; {did_you_mean(name, datasets())}")
+    return datasets()[known]
 
 
 def home() -> Path:
-    """Where data sets lie, a folder each: the environment variable MPIDBO_DATA, else the user's cache folder. Raises UserError."""
+    """Return the folder of all data sets.
+
+    The environment variable MPIDBO_DATA, else the user's cache folder.
+    """
     named = os.environ.get("MPIDBO_DATA")
     return Path(named).expanduser().resolve() if named else Path(_pooch().os_cache("mpidbo"))
 
 
 def located(name: str) -> Path:
-    """The folder of a data set that is here. UserError: not, with the command that fetches it."""
-    data, folder = known(name), home() / name
+    """Return the folder of a data set.
+
+    Raises UserError, with the command that fetches it, if it is missing.
+    """
+    data = dataset(name)
+    folder = home() / data.name
     missing = [file.name for file in data.files if present(folder / file.name) is None]
     if missing:
-        raise UserError(f"data set {name}: {folder} holds no {missing[0]}; fetch it first: mpidbo data fetch {name}")
+        raise UserError(
+            f"data set {data.name}: {folder} holds no {missing[0]}; fetch it first: mpidbo data "
+            f"fetch {data.name}"
+        )
     return folder
 
 
 def present(path: Path) -> Path | None:
-    """That file, packed or not, where there is one; an IDX file also with a dot in its name: train-images.idx3-ubyte."""
-    names = (path.name, path.name.replace("-idx", ".idx"))
-    return next((file for name in names for ending in ENDINGS if (file := path.with_name(name + ending)).is_file()), None)
+    """Return a file, packed or not, None where there is none.
+
+    An IDX file may also have a dot in its name: train-images.idx3-ubyte.
+    """
+    for name in (path.name, path.name.replace("-idx", ".idx")):
+        for ending in ENDINGS:
+            file = path.with_name(name + ending)
+            if file.is_file():
+                return file
+    return None
 
 
-def listing() -> str:
-    """All data sets, what they are and whether they are here."""
+def datasets_listing() -> str:
+    """Return a table of all data sets: what they are, and whether they are here."""
     rows = [("name", "here", "what")]
-    for name, data in registry().items():
+    for name, data in datasets().items():
         here = all(present(home() / name / file.name) for file in data.files)
         rows.append((name, "yes" if here else "no", data.about))
     return f"{aligned(rows)}\n\n{home()} (MPIDBO_DATA names another folder); mpidbo data fetch NAME"
 
 
-def fetch(name: str, url: str = "", told: Callable[[str], None] = print) -> Path:
-    """Bring a data set here, from `url` in place of the registry's servers if that is given; its folder.
+def fetch_dataset(name: str, url: str = "", log: Callable[[str], None] = print) -> Path:
+    """Download a data set, unless it is here.
 
-    Files that are here are compared with their sums and kept. UserError: no data set of that name, no connection, a content
-    that is not what it should be, a folder that cannot be written.
+    Parameters
+    ----------
+    name : str
+        A data set of the registry.
+    url : str, optional
+        A server in place of the registry's.
+    log : callable, default print
+        Is called with a line for each file. Files that are here are compared with their checksums
+        and kept.
+
+    Returns
+    -------
+    Path
+        Its folder.
+
+    Raises
+    ------
+    UserError
+        No data set of that name, no connection, a content with another checksum, or a folder that
+        cannot be written.
     """
-    data, folder = known(name), home() / name
+    data = dataset(name)
+    folder = home() / data.name
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file in data.files:
@@ -114,56 +168,75 @@ def fetch(name: str, url: str = "", told: Callable[[str], None] = print) -> Path
                 fault = _fault(file, unpacked(content), folder)
                 if fault:
                     raise UserError(f"{here}: {fault}; remove it and fetch again")
-                told(f"{here}: here already" + (_record(file, unpacked(content), folder) or ", and sound"))
+                log(
+                    f"{here}: here already"
+                    + (_record(file, unpacked(content), folder) or ", and intact")
+                )
                 continue
             content = _download(data, file, (url,) if url else data.urls, folder)
             _write(folder / file.name, content)
-            told(f"{folder / file.name}: fetched" + _record(file, content, folder))
+            log(f"{folder / file.name}: fetched" + _record(file, content, folder))
     except DAMAGE as error:
-        raise UserError(f"data set {name}: {error}; look at the folder {folder}, or set MPIDBO_DATA to another one") from None
+        raise UserError(
+            f"data set {name}: {error}; look at the folder {folder}, or set MPIDBO_DATA to another "
+            "one"
+        ) from None
     return folder
 
 
 def _download(data: DataSet, file: File, urls: tuple[str, ...], folder: Path) -> bytes:
-    """The uncompressed content of a file, from the first server that has it as it should be."""
+    """The uncompressed content of a file, from the first server with the right checksum."""
     pooch, faults = _pooch(), []
-    pooch.get_logger().setLevel("ERROR")
+    pooch.get_logger().setLevel("ERROR")  # it would log each download with its own SHA-256
     for url in urls:
         address = f"{url.rstrip('/')}/{file.source}"
         try:
+            downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=TIMEOUT_S)
             with tempfile.TemporaryDirectory(dir=folder) as there:
-                wire = Path(pooch.retrieve(address, None, path=there, fname="file", downloader=pooch.HTTPDownloader(
-                    progressbar=sys.stderr.isatty(), timeout=TIMEOUT))).read_bytes()
-            if file.md5 and (md5 := hashlib.md5(wire, usedforsecurity=False).hexdigest()) != file.md5:
+                fetched = pooch.retrieve(
+                    address, None, path=there, fname="file", downloader=downloader
+                )
+                wire = Path(fetched).read_bytes()
+            md5 = hashlib.md5(wire, usedforsecurity=False).hexdigest()
+            if file.md5 and md5 != file.md5:
                 faults.append(f"{address}: md5 {md5} where {file.md5} is published")
                 continue
             content = unpacked(wire)
         except DAMAGE as error:
             faults.append(f"{address}: {type(error).__name__}")
             continue
-        if not (fault := _fault(file, content, folder)):
+        fault = _fault(file, content, folder)
+        if not fault:
             return content
         faults.append(f"{address}: {fault}")
-    raise UserError(f"data set {data.name}: {file.name} cannot be fetched ({'; '.join(faults)}); try where there is a network, name "
-                    f"a server that has the files by --url, or put them into {folder} yourself")
+    raise UserError(
+        f"data set {data.name}: {file.name} cannot be fetched ({'; '.join(faults)}); try where "
+        f"there is a network, name a server that has the files by --url, or put them into {folder} "
+        "yourself"
+    )
 
 
 def _sum(file: File, content: bytes) -> str:
+    """The sha256 of a content; of a file of lines without regard to white space at their ends."""
     if file.lines:
         content = b"".join(line.rstrip() + b"\n" for line in content.splitlines() if line.strip())
     return hashlib.sha256(content).hexdigest()
 
 
 def _fault(file: File, content: bytes, folder: Path) -> str:
-    """What is wrong with a content; "" where its sum is the registry's, that of the first fetch, or the first one seen."""
+    """What is wrong with a content.
+
+    "" where its checksum is the registry's, that of the first fetch, or the first one.
+    """
     expected = file.sha256 or dict(_recorded(folder)).get(file.name)
-    if expected and (found := _sum(file, content)) != expected:
+    found = _sum(file, content)
+    if expected and found != expected:
         return f"its content has the sha256 {found[:16]}... where {expected[:16]}... is expected"
     return ""
 
 
 def _recorded(folder: Path) -> Iterator[tuple[str, str]]:
-    """(file, sha256) of the contents fetched before."""
+    """Yield (file, sha256) of the contents fetched before."""
     if (folder / SUMS).is_file():
         for line in (folder / SUMS).read_text(encoding="utf-8").splitlines():
             checksum, _, name = line.partition("  ")
@@ -171,26 +244,33 @@ def _recorded(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def _record(file: File, content: bytes, folder: Path) -> str:
-    """Note the sum of a content that the registry does not know; what to say of it."""
+    """Record the checksum of a content that the registry does not know.
+
+    Return the end of the file's line in the log.
+    """
     if file.sha256 or file.name in dict(_recorded(folder)):
         return ""
     checksum = _sum(file, content)
     with open(folder / SUMS, "a", encoding="utf-8") as sums:
         sums.write(f"{checksum}  {file.name}\n")
-    trust = "its md5 is the published one" if file.md5 else "nobody has vouched for it"
+    trust = "its md5 is the published one" if file.md5 else "nobody has verified it"
     return f"; {trust}, its sha256 {checksum[:16]}... is now in {SUMS}"
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Under a temporary name first."""
+    """Write a file under a temporary name, then rename it."""
     part = path.with_name(f"{path.name}.part")
     part.write_bytes(content)
     part.replace(path)
 
 
 def _pooch() -> Any:
+    """The package that fetches. Raises UserError."""
     try:
         import pooch
     except ImportError:
-        raise UserError("pooch, which fetches data sets, is missing: pip install 'mpidbo[data]', or give the path of the files") from None
+        raise UserError(
+            "pooch, which fetches data sets, is missing: pip install 'mpidbo[data]', or give the "
+            "path of the files"
+        ) from None
     return pooch

@@ -1,4 +1,4 @@
-"""Data sets split over the agents."""
+"""Splits of a data set over the agents."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 
 from ... import _contents as contents
 from ...errors import UserError
-from ..autodiff.arrays import has_rows, is_array, length, refuse_sparse, refuse_streams, rows, whole
+from ..autodiff.arrays import (
+    has_rows,
+    is_array,
+    length,
+    refuse_sparse,
+    refuse_streams,
+    rows,
+    whole_number,
+)
 from ..autodiff.labels import codes, indices
 from ..autodiff.nested import kind, leaves, mapped
 from .shares import Tag, generator
@@ -20,26 +28,60 @@ from .splits import split as split_by_rule
 SUFFIX = ".npy"
 
 
-def split(labels: Any, agents: int, rule: str = "iid", *, concentration: float = 1.0, seed: int = 0) -> list[NDArray[np.int64]]:
-    """Who gets which sample: one array of ascending indices for each agent; each sample belongs to one of them.
+def split(
+    labels: Any, agents: int, rule: str = "iid", *, concentration: float = 1.0, seed: int = 0
+) -> list[NDArray[np.int64]]:
+    """Split samples over agents: for each agent the indices of its samples.
 
-    labels : of all samples, shape (N,), numbers or texts in an array, a column of a table, a tensor or a list; or N, where the rule
-        does not ask for them.
-    rule : "iid": at random, in parts of equal size up to one; "dirichlet": each class in proportions drawn from
-        Dirichlet(concentration, ...), small ones being heterogeneous, inf being "iid"; "class": two shards of the sorted
-        labels for each agent.
-    seed : the same seed gives the same split. Two sets of labels that are split with one seed and rule have the same
-        mixture of classes on each agent, which training and validation data should have.
+    Parameters
+    ----------
+    labels : (N,) array, column of a table, tensor or list; or int
+        The label of each sample, a number or a string; or their number N, where the rule does not
+        use labels.
+    agents : int
+        Number of agents.
+    rule : {"iid", "dirichlet", "class"}, default "iid"
+        "iid": at random, in parts whose sizes differ by at most one. "dirichlet": each class in
+        proportions drawn from Dirichlet(concentration, ..., concentration). "class": two shards of
+        the samples sorted by label for each agent.
+    concentration : float, default 1.0
+        Of "dirichlet", positive. The smaller it is, the more the agents differ; infinite is "iid".
+    seed : int, default 0
+        The same seed gives the same split. Two sets of labels that are split with the same seed and
+        rule have the same mixture of classes on each agent, as training and validation data should.
 
-    UserError: an unknown rule, a concentration that is not positive, fewer samples than agents, labels that are missing or cannot be
-    put in order.
+    Returns
+    -------
+    list of (n_i,) arrays of int
+        Ascending indices for each agent; each sample belongs to one of them.
+
+    Raises
+    ------
+    UserError
+        An unknown rule, a concentration that is not positive, fewer samples than agents, or labels
+        that are missing or cannot be sorted.
+
+    References
+    ----------
+    Yurochkin et al., Bayesian nonparametric federated learning of neural networks, ICML 2019
+    (dirichlet).
+    McMahan et al., Communication-efficient learning of deep networks from decentralized data,
+    AISTATS 2017 (class).
     """
-    agents = whole(agents, "split: agents", "is no number of agents; give a whole number from 1 on", 1)
-    seed = whole(seed, "split: seed", "is no seed; give a whole number from 0 on")
+    agents = whole_number(
+        agents, "split: agents", "is not a number of agents; give a whole number from 1 on", 1
+    )
+    seed = whole_number(seed, "split: seed", "is not a seed; give a whole number from 0 on")
     if isinstance(labels, Real) and not hasattr(labels, "__len__"):
-        number = whole(labels, "split: labels", "is neither labels nor their number; give one label for each sample")
+        number = whole_number(
+            labels,
+            "split: labels",
+            "is neither labels nor their number; give one label for each sample",
+        )
         if rule in ("dirichlet", "class"):
-            raise UserError(f"split: {rule} goes by the labels, not by their number {number}; give the labels")
+            raise UserError(
+                f"split: {rule} goes by the labels, not by their number {number}; give the labels"
+            )
         classes = np.zeros(number, np.int64)
     else:
         classes = codes(labels, "split")
@@ -47,17 +89,31 @@ def split(labels: Any, agents: int, rule: str = "iid", *, concentration: float =
 
 
 def split_files(paths: Sequence[Any]) -> list[NDArray[np.int64]]:
-    """The split that files give, one for each agent: indices in a .npy file, or as text.
+    """Read a split from files, one for each agent.
 
-    In text they are separated by white space or commas, # begins a comment.
+    Parameters
+    ----------
+    paths : sequence of path-like
+        Files of indices: .npy, or text in which they are separated by white space or commas and #
+        begins a comment.
 
-    UserError: a file that cannot be read or holds no indices, a sample that is given twice.
+    Returns
+    -------
+    list of (n_i,) arrays of int
+        The indices of each agent.
+
+    Raises
+    ------
+    UserError
+        A file that cannot be read or holds no indices, or a sample that is given twice.
     """
     parts = [_indices(Path(path)) for path in paths]
     everyone = np.sort(np.concatenate([np.zeros(0, np.int64), *parts]))
     twice = everyone[1:][everyone[1:] == everyone[:-1]]
     if len(twice):
-        raise UserError(f"split_files: sample {twice[0]} is given twice; give each sample to one agent")
+        raise UserError(
+            f"split_files: sample {twice[0]} is given twice; give each sample to one agent"
+        )
     return parts
 
 
@@ -67,28 +123,31 @@ def _indices(path: Path) -> NDArray[np.int64]:
         is_array_file = path.suffix in (SUFFIX, ".npz")
         found = contents.array(path) if is_array_file else _listed(contents.read(path))
     except contents.FAULTS as error:
-        raise UserError(f"split_files: {path} cannot be read as indices ({contents.why(error)}); {remedy}") from None
+        raise UserError(
+            f"split_files: {path} cannot be read as indices ({contents.why(error)}); {remedy}"
+        ) from None
     if found.dtype.kind not in "iu" or found.ndim != 1 or not len(found) or found.min() < 0:
         what = f"{found.dtype} of shape {found.shape}" if found.size else "nothing"
         raise UserError(f"split_files: {path} holds no indices, but {what}; {remedy}, at least one")
     if found.max() > np.iinfo(np.int64).max:
-        raise UserError(f"split_files: {path} holds {found.max()}, which is no index; {remedy}")
+        raise UserError(f"split_files: {path} holds {found.max()}, which is not an index; {remedy}")
     return found.astype(np.int64)
 
 
 def _listed(text: str) -> NDArray[np.int64]:
-    """The indices of a text. ValueError, with the line, for anything else."""
+    """Return the indices in a string. Raises ValueError, with the line, for anything else."""
     found = []
     for number, line in contents.lines(text):
-        for word in (line.split(",") if "," in line else line.split()):
+        words = line.split(",") if "," in line else line.split()
+        for word in words:
             if not re.fullmatch(r"\d{1,18}", word.strip(), re.ASCII):
-                raise ValueError(f"line {number}: {contents.excerpt(word.strip())} is no index")
+                raise ValueError(f"line {number}: {contents.excerpt(word.strip())} is not an index")
             found.append(int(word))
     return np.array(found, np.int64)
 
 
 class Subset:
-    """The samples `indices` of a map-style data set, as one of its own."""
+    """The samples `indices` of a map-style data set, as a data set."""
 
     def __init__(self, dataset: Any, indices: NDArray[Any]) -> None:
         self.dataset, self.indices = dataset, indices
@@ -99,9 +158,15 @@ class Subset:
     def __getitem__(self, i: int) -> Any:
         return self.dataset[int(self.indices[i])]
 
+    def __getitems__(self, positions: Sequence[int]) -> Sequence[Any]:
+        """Return several samples, at once where the data set can."""
+        chosen = [int(self.indices[i]) for i in positions]
+        at_once = getattr(self.dataset, "__getitems__", None)
+        return at_once(chosen) if at_once else [self.dataset[i] for i in chosen]
+
 
 class Subsets(Sequence[Any]):
-    """What `subsets` returns: one agent's samples at a time, made when they are asked for."""
+    """The samples of each agent, made when they are asked for; `subsets` returns it."""
 
     def __init__(self, dataset: Any, parts: Sequence[NDArray[Any]]) -> None:
         self.dataset, self.parts = dataset, list(parts)
@@ -123,33 +188,62 @@ def _is_tree(dataset: Any) -> bool:
 
 
 def subsets(dataset: Any, parts: Sequence[NDArray[Any]]) -> Subsets:
-    """Each agent's samples of a data set that all ranks can read: the entries for `data`.
+    """Return each agent's samples of one data set: the entries for `data` of `from_torch`.
 
-    dataset : an array, table or tensor of samples, a tuple, list or dict of them, or a map-style data set (with a length and items).
-    parts : one array of indices for each agent, such as `split` returns: positions from 0 on, whatever labels the rows of a
-        table have; or a mask of booleans for each agent.
+    Parameters
+    ----------
+    dataset : array, table or tensor; tuple, list or dict of them; or map-style data set
+        Samples that all ranks can read.
+    parts : sequence of arrays
+        For each agent the indices of its samples, as `split` returns them: positions from 0 on,
+        whatever labels the rows of a table have; or a boolean mask.
 
-    UserError: an index beyond the samples, arrays of different length.
+    Returns
+    -------
+    Subsets
+        A sequence with the samples of one agent at each position, made when they are asked for.
+
+    Raises
+    ------
+    UserError
+        An index beyond the samples, or arrays of different length.
     """
     refuse_streams(dataset, "subsets")
     size = _size(dataset)
     if isinstance(parts, (Mapping, str)) or not hasattr(parts, "__iter__"):
-        raise UserError(f"subsets: {kind(parts)} is not a list with the indices of each agent; give one, as mpidbo.split returns it")
+        raise UserError(
+            f"subsets: {kind(parts)} is not a list with the indices of each agent; give one, as "
+            "mpidbo.split returns it"
+        )
     return Subsets(dataset, [indices(part, i, size) for i, part in enumerate(parts)])
 
 
 def _size(dataset: Any) -> int:
-    """How many samples. UserError where arrays do not agree, or hold none."""
+    """Return the number of samples.
+
+    Raises UserError where arrays differ in length or there are none.
+    """
     if not _is_tree(dataset):
-        if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")) or isinstance(dataset, str):
-            raise UserError(f"subsets: {kind(dataset)} holds no samples; give arrays of samples, or a data set with a length and items")
+        if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")) or isinstance(
+            dataset, str
+        ):
+            raise UserError(
+                f"subsets: {kind(dataset)} holds no samples; give arrays of samples, or a data set "
+                "with a length and items"
+            )
         return len(dataset)
     sampled = [leaf for leaf in leaves(dataset) if has_rows(leaf)]
     for leaf in sampled:
         refuse_sparse(leaf, "subsets")
     sizes = sorted({length(leaf) for leaf in sampled})
     if not sizes:
-        raise UserError(f"subsets: {kind(dataset)} holds no arrays of samples; give some, such as np.asarray makes them of lists")
+        raise UserError(
+            f"subsets: {kind(dataset)} holds no arrays of samples; give some, such as np.asarray "
+            "makes them of lists"
+        )
     if len(sizes) > 1:
-        raise UserError(f"subsets: arrays of different length, {kind(dataset)}; give as many of each (features and labels, say)")
+        raise UserError(
+            f"subsets: arrays of different length, {kind(dataset)}; give as many of each (features "
+            "and labels, say)"
+        )
     return sizes[0]

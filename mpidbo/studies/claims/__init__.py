@@ -1,9 +1,9 @@
-"""What the papers claim, as commands that say whether it holds here: a claim is one file and one line."""
+"""Claims of the literature that `mpidbo reproduce` runs and judges, each in one file."""
 
 from importlib import import_module
 
-from .base import Claim, Finding, Outcome
-from .judging import Judged, judged
+from .base import Claim, Comparison, Outcome
+from .judging import Judgement, reproduce
 
 CLAIMS = {
     "corrected-strategies": "corrected_strategies:CorrectedStrategies",
@@ -25,14 +25,14 @@ CLAIMS = {
     "transient": "transient:Transient",
     "unbounded-dissimilarity": "unbounded_dissimilarity:UnboundedDissimilarity",
 }
-"""name -> "module:Class" inside this folder; imported when asked for."""
+"""Name -> "module:Class" inside this folder; imported when used."""
 
 
-def claim(name: str) -> Claim:
-    """The claim of that name, one of CLAIMS."""
+def make_claim(name: str) -> Claim:
+    """The claim of a name, one of CLAIMS."""
     module, _, cls = CLAIMS[name].partition(":")
     made: Claim = getattr(import_module(f".{module}", __package__), cls)()
     return made
 
 
-__all__ = ["CLAIMS", "Claim", "Finding", "Judged", "Outcome", "claim", "judged"]
+__all__ = ["CLAIMS", "Claim", "Comparison", "Judgement", "Outcome", "make_claim", "reproduce"]

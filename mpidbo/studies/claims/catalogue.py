@@ -1,10 +1,13 @@
 """The text listing of all claims."""
 
 from ..._text import aligned
-from . import CLAIMS, claim
+from . import CLAIMS, make_claim
 
 
-def claims() -> str:
-    """Every claim of the literature that can be run."""
-    return "\n".join([aligned([(name, claim(name).says) for name in CLAIMS]), "",
-                      "mpidbo reproduce NAME runs one at a quick size, with --full at the papers', and judges it."])
+def claims_listing() -> str:
+    """The name and the statement of every claim that can be run."""
+    statements = aligned([(name, make_claim(name).statement) for name in CLAIMS])
+    return (
+        f"{statements}\n\n"
+        "mpidbo reproduce NAME runs one at a quick size, with --full at the papers', and judges it."
+    )

@@ -1,4 +1,4 @@
-"""What the claims on transient iterations share: theory's steps, mixing matrices of a given rho, and the measure."""
+"""What the claims on transient iterations share: step sizes, mixing matrices and the measure."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,71 +6,129 @@ from typing import Any
 
 import numpy as np
 
-from ...reports.curves import COLORS, matplotlib, save
-from .base import Outcome, Tables
+from ..._types import Array, Float
+from ...reports import COLORS, new_figure, save
+from ..study import Tables
+from .base import Outcome
 
-Array = Any
-LARGEST, SCALE = 0.3, 1.0
-FACTOR, WINDOW = 2.0, 1.3
+MAX_ALPHA, SCALE = 0.3, 1.0
+MAX_RATIO = 2.0
+"""To the centralized error, at the end of the transient."""
+WINDOW = 1.3
+"""Errors at k are averaged over the evaluations from k/WINDOW to k WINDOW."""
 
 
-def origin(n: int) -> float:
-    """k0: how many iterations before the first one the steps of `steps` would have been infinite."""
-    return n * (SCALE / LARGEST)**2
+def offset(n: int) -> float:
+    """k0, the number of iterations before the first at which the step sizes would be infinite."""
+    return n * (SCALE / MAX_ALPHA) ** 2
 
 
 def steps(n: int) -> Tables:
-    """alpha_k = SCALE sqrt(n/(k + k0)), which starts from LARGEST: what theory takes for a horizon k + k0; beta and gamma are twice that.
+    """The step sizes of theory for a horizon of k + k0 iterations.
 
-    theta = 1, so that x is moved by the newest estimate, whose noise reaches the network in full.
+    alpha_k = SCALE sqrt(n/(k + k0)), which starts from MAX_ALPHA, and twice that for beta and
+    gamma. theta = 1: x is moved by the newest estimate, whose noise reaches the network in full.
     """
-    fall = {"kind": "inverse-sqrt", "offset": origin(n)}
-    twice = {**fall, "start": 2 * LARGEST}
-    return {"alpha": {**fall, "start": LARGEST}, "beta": twice, "gamma": twice, "theta": 1.0}
+    fall = {"kind": "inverse-sqrt", "offset": offset(n)}
+    twice = {**fall, "start": 2 * MAX_ALPHA}
+    return {"alpha": {**fall, "start": MAX_ALPHA}, "beta": twice, "gamma": twice, "theta": 1.0}
 
 
 def mixing(n: int, rho: float) -> tuple[str, dict[str, Any]]:
-    """Name and table of W = rho I + (1 - rho) J for n agents, whose every mode but the mean is the slowest that rho allows."""
+    """Label and table of W = rho I + (1 - rho) J, all of whose modes but the mean decay by rho."""
     label = f"rho-{rho:g}"
-    return label, {"name": "complete", "self_weight": rho + (1 - rho) / n, "lazy": False, "label": label}
+    self_weight = rho + (1 - rho) / n
+    table = {"name": "complete", "self_weight": self_weight, "lazy": False, "label": label}
+    return label, table
 
 
-def squared(outcome: Outcome, method: str, topology: str, mean: str = "distance") -> Array:
-    """(seeds, evaluations): the agents' mean squared distance to x*; `mean` "error" is that of their average, in a problem's own metric."""
-    error = outcome.column(method, topology, mean)**2
-    return error if mean == "distance" else error + outcome.column(method, topology, "consensus_x")**2
+def squared(
+    outcome: Outcome, method: str, topology: str, metric: str = "distance"
+) -> Float[Array, "seeds evaluations"]:
+    """The agents' mean squared distance to x*.
+
+    `metric` is "distance", of the agents, or "error", of their average, a problem's own metric.
+    """
+    error = outcome.column(method, topology, metric) ** 2
+    if metric == "distance":
+        return error
+    return error + outcome.column(method, topology, "consensus_x") ** 2
 
 
-def transient(k: Array, error: Array, centralized: Array) -> float:
-    """The iteration from which `error` is at most FACTOR times `centralized`, (evaluations,) each; inf if it never is.
+def transient(
+    k: Float[Array, " evaluations"],
+    error: Float[Array, " evaluations"],
+    centralized: Float[Array, " evaluations"],
+) -> float:
+    """The iteration from which `error` stays below MAX_RATIO times `centralized`.
 
-    Both are averaged over the evaluations from k/WINDOW to k WINDOW, since they fluctuate.
+    Both fluctuate, and are averaged over windows. It is inf if the error never stays below.
     """
     k = np.asarray(k, float)[1:]
-    means = [[values[1:][(k >= at / WINDOW) & (k <= at * WINDOW)].mean() for at in k] for values in (error, centralized)]
-    above = np.flatnonzero(np.array(means[0]) > FACTOR * np.array(means[1]))
+    windows = [(k >= at / WINDOW) & (k <= at * WINDOW) for at in k]
+    own = np.array([error[1:][window].mean() for window in windows])
+    central = np.array([centralized[1:][window].mean() for window in windows])
+    above = np.flatnonzero(own > MAX_RATIO * central)
     first = int(above[-1]) + 1 if above.size else 0
     return float(k[first]) if first < len(k) else float(np.inf)
 
 
-def transients(outcome: Outcome, method: str, reference: str, topology: str, n: int, mean: str = "distance") -> Array:
-    """(seeds,): the horizon from which the method is as good as over the average of all agents, which is the label `reference`."""
-    k = outcome.column(method, topology, "iteration")[0]
-    own, central = (squared(outcome, label, topology, mean) for label in (method, reference))
-    return origin(n) + np.array([transient(k, *errors) for errors in zip(own, central, strict=True)])
+def transients(
+    outcome: Outcome,
+    method: str,
+    reference: str,
+    topology: str,
+    n: int,
+    metric: str = "distance",
+) -> Float[Array, " seeds"]:
+    """The horizon k + k0 from which the method is as good as the reference.
+
+    The reference is the label of the same method with the average over all agents.
+    """
+    k, _ = outcome.curve(method, topology)
+    own = squared(outcome, method, topology, metric)
+    central = squared(outcome, reference, topology, metric)
+    found = [transient(k, *errors) for errors in zip(own, central, strict=True)]
+    return offset(n) + np.array(found)
 
 
-def exponents(sizes: Array, values: Array) -> Array:
-    """(seeds,): the slopes of log(values) (seeds, points) against log(sizes) (points,); NaN where a value is infinite."""
+def exponents(
+    sizes: Float[Array, " points"], values: Float[Array, "seeds points"]
+) -> Float[Array, " seeds"]:
+    """The slopes of log(values) against log(sizes); NaN where a value is infinite."""
     x = np.log(np.asarray(sizes, float))
     x = x - x.mean()
     with np.errstate(all="ignore"):
         return np.log(np.asarray(values, float)) @ x / (x @ x)
 
 
-def growth(path: Path, panels: Mapping[str, Mapping[str, tuple[Array, Array]]], slopes: Mapping[str, float], ylabel: str) -> Path:
-    """A panel for each abscissa, logarithmic: medians over seeds of values (seeds, points), single ones as dots, a line of the slope."""
-    figure = matplotlib("figure").Figure(figsize=(3.3 * len(panels) + 0.8, 3.6), layout="constrained")
+def growth(
+    path: Path,
+    panels: Mapping[str, Mapping[str, tuple[Array, Array]]],
+    slopes: Mapping[str, float],
+    ylabel: str,
+) -> Path:
+    """Draw how values grow, on logarithmic axes, with a panel for each x axis.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    panels : Mapping
+        Title of the x axis -> label -> sizes (points,) and values (seeds, points). A line is the
+        median over the seeds, a dot a seed.
+    slopes : Mapping
+        Title of the x axis -> slope of a line for comparison.
+    ylabel : str
+        Title of the y axis.
+
+    Returns
+    -------
+    Path
+        The file.
+    """
+    width = 3.3 * len(panels) + 0.8
+    figure = new_figure(width, 3.6)
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for ax, (xlabel, entries) in zip(axes, panels.items(), strict=True):
         for (label, (x, values)), color in zip(entries.items(), COLORS, strict=False):
@@ -78,7 +136,9 @@ def growth(path: Path, panels: Mapping[str, Mapping[str, tuple[Array, Array]]], 
             ax.plot(x, np.nanmedian(values, axis=0), color=color, label=label)
             ax.plot(x, values.T, ".", color=color, alpha=0.5)
         x, values = next(iter(entries.values()))
-        ax.plot(x, np.nanmedian(values[:, 0]) * (x / x[0])**slopes[xlabel], color="0.5", linestyle=":", label=f"slope {slopes[xlabel]:g}")
+        slope = slopes[xlabel]
+        line = np.nanmedian(values[:, 0]) * (x / x[0]) ** slope
+        ax.plot(x, line, color="0.5", linestyle=":", label=f"slope {slope:g}")
         ax.set(xlabel=xlabel, xscale="log", yscale="log")
         ax.set_xticks(x, [f"{at:.3g}" for at in x])
         ax.set_xticks([], minor=True)

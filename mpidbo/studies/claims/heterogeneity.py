@@ -1,10 +1,11 @@
-"""Heterogeneity biases D-SOBA and leaves SPARKLE exact: linear regression on three topologies."""
+"""Heterogeneity biases D-SOBA, not SPARKLE: linear regression on sparse topologies."""
 
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from .base import Claim, Finding, Outcome, Tables, log_ratio, numbers
+from ..study import Tables
+from .base import Claim, Comparison, Outcome, halving, log_ratio, mean_std, study_tables
 
 SPARKLE = ("sparkle-ed", "sparkle-extra", "sparkle-gt")
 SPARSE = ("torus", "adjusted-ring")
@@ -12,35 +13,54 @@ LEVELS = {"severe": 1.0, "mild": 0.1}
 
 
 class Heterogeneity(Claim):
-    """D-SOBA's error on a sparse graph is heterogeneity's; SPARKLE's does not know it."""
+    """On a sparse graph heterogeneity causes an error of D-SOBA, and none of SPARKLE."""
 
-    says = "with severe heterogeneity D-SOBA keeps an error on sparse graphs that SPARKLE does not have"
+    statement = (
+        "with severe heterogeneity D-SOBA keeps an error on sparse graphs that SPARKLE does not "
+        "have"
+    )
     source = "SPARKLE, second experiment (Zhu et al., NeurIPS 2024, arXiv 2411.14166)"
-    rule = ("distance to x* at the end, steps tuned for each method and graph, on torus and adjusted ring: severe, D-SOBA's is at least "
-            "twice that of every SPARKLE; its ratio to the best SPARKLE is larger when heterogeneity is severe than when it is mild")
+    rule = (
+        "distance to x* at the end, steps tuned for each method and graph, on torus and adjusted "
+        "ring: severe, D-SOBA's is at least twice that of every SPARKLE; its ratio to the best "
+        "SPARKLE is larger when heterogeneity is severe than when it is mild"
+    )
 
     def studies(self, full: bool) -> Mapping[str, Tables]:
         n, p, q, T, seeds = (32, 10, 20, 20000, 10) if full else (8, 4, 6, 900, 5)
-        return {level: {
-            "study": {"methods": [*SPARKLE, "d-soba"], "topologies": [*(["complete"] if full else []), *SPARSE], "seeds": seeds,
-                      "metric": "distance"},
-            "tune": {"how": "halving", "budget": T, "iterations": T // 2,
-                     "steps": {"alpha": [0.03, 0.1, 0.3], "beta": [0.05, 0.15], "gamma": [0.05, 0.15]}},
-            "problem": {"name": "linear-regression", "heterogeneity": size, "p": p, "q": q, "noise": 0.03},
-            "run": {"agents": n, "iterations": T, "evaluate_every": T // 30}} for level, size in LEVELS.items()}
+        topologies = ["complete", *SPARSE] if full else SPARSE
+        problem = {"name": "linear-regression", "p": p, "q": q, "noise": 0.03}
+        steps = {"alpha": [0.03, 0.1, 0.3], "beta": [0.05, 0.15], "gamma": [0.05, 0.15]}
+        return {
+            level: study_tables(
+                [*SPARKLE, "d-soba"],
+                topologies,
+                seeds,
+                problem={**problem, "heterogeneity": size},
+                tune=halving(T, T // 2, **steps),
+                run={"agents": n, "iterations": T, "evaluate_every": T // 30},
+            )
+            for level, size in LEVELS.items()
+        }
 
-    def judge(self, found: Mapping[str, Outcome]) -> Iterable[Finding]:
+    def judge(self, found: Mapping[str, Outcome]) -> Iterable[Comparison]:
         for topology in SPARSE:
             excess = {}
             for level, outcome in found.items():
                 biased = outcome.end("d-soba", topology)
                 exact = {method: outcome.end(method, topology) for method in SPARKLE}
                 excess[level] = log_ratio(biased, np.min([*exact.values()], axis=0))
-                if level == "severe":
-                    for method, ends in exact.items():
-                        yield Finding(f"severe, {topology}", f"d-soba {numbers(biased)}, {method} {numbers(ends)}",
-                                      log_ratio(biased, ends) - np.log10(2))
-            yield Finding(f"{topology}", "log10 of d-soba over the best SPARKLE: " + ", ".join(
-                f"{level} {numbers(values)}" for level, values in excess.items()), excess["severe"] - excess["mild"])
-
-
+                if level != "severe":
+                    continue
+                for method, ends in exact.items():
+                    yield Comparison(
+                        f"severe, {topology}",
+                        f"d-soba {mean_std(biased)}, {method} {mean_std(ends)}",
+                        log_ratio(biased, ends) - np.log10(2),
+                    )
+            levels = ", ".join(f"{level} {mean_std(values)}" for level, values in excess.items())
+            yield Comparison(
+                topology,
+                f"log10 of d-soba over the best SPARKLE: {levels}",
+                excess["severe"] - excess["mild"],
+            )

@@ -5,58 +5,101 @@ from pathlib import Path
 
 import numpy as np
 
-from .base import Claim, Finding, Outcome, Tables, log_ratio, numbers
-from .corrected_strategies import TOLERANCE, choices, cleaning, error
+from ..._types import Array, Float
+from ..study import Tables
+from .base import Claim, Comparison, Outcome, grid, log_ratio, mean_std, study_tables
+from .corrected_strategies import MAX_RATIO, choices, cleaning, error
 from .panels import panels
 
 PURE = {"sparkle-ed-gt": "sparkle-ed", "sparkle-extra-gt": "sparkle-extra"}
+GT = "sparkle-gt"
 
 
 class MixedStrategies(Claim):
-    """The floats are those until the error has come within a tenth of where GT's own ends. Full: some 10 CPU hours."""
+    """Floats are counted until the error stays within a tenth of GT's own at the end.
 
-    says = "SPARKLE-ED-GT and EXTRA-GT match ED and EXTRA, and get where GT gets with fewer floats"
+    The full size takes some 10 CPU hours.
+    """
+
+    statement = (
+        "SPARKLE-ED-GT and EXTRA-GT are as good as ED and EXTRA, and reach the accuracy of GT with "
+        "fewer floats"
+    )
     source = "SPARKLE, sections 3 and 5 (Zhu et al., NeurIPS 2024, arXiv 2411.14166)"
-    rule = ("hyper-cleaning at corruption 0.3, steps tuned for each method by the same number of trials, ring: the mixed method's test "
-            "error at the end is at most 1.1 times that of the pure one; it comes within 1.1 times GT's error at the end, "
-            "and stays there, with fewer floats than GT")
+    rule = (
+        "hyper-cleaning at corruption 0.3, steps tuned for each method by the same number of "
+        "trials, ring: the mixed method's test error at the end is at most 1.1 times that of the "
+        "pure one; it comes within 1.1 times GT's error at the end, and stays there, with fewer "
+        "floats than GT"
+    )
 
     def studies(self, full: bool) -> Mapping[str, Tables]:
         n, T = (10, 5000) if full else (8, 300)
-        return {"cleaning": {
-            "study": {"methods": [*PURE, *PURE.values(), "sparkle-gt"], "topologies": ["ring"], "seeds": 5, "metric": "test_accuracy"},
-            "tune": {"how": "grid", "budget": 4 * T, "iterations": T, "steps": choices(full)},
-            "problem": cleaning(full),
-            "run": {"agents": n, "iterations": T, "evaluate_every": T // 30, "dtype": "float32" if full else "float64"}}}
+        return {
+            "cleaning": study_tables(
+                [*PURE, *PURE.values(), GT],
+                ["ring"],
+                5,
+                "test_accuracy",
+                problem=cleaning(full),
+                tune=grid(4 * T, T, **choices(full)),
+                run={
+                    "agents": n,
+                    "iterations": T,
+                    "evaluate_every": T // 30,
+                    "dtype": "float32" if full else "float64",
+                },
+            )
+        }
 
-    def judge(self, found: Mapping[str, Outcome]) -> Iterable[Finding]:
+    def judge(self, found: Mapping[str, Outcome]) -> Iterable[Comparison]:
         outcome = found["cleaning"]
         errors = {method: error(outcome, method, "ring") for method in outcome.methods}
-        floats = {method: reached(outcome, method, TOLERANCE * errors["sparkle-gt"]) for method in outcome.methods}
+        targets = MAX_RATIO * errors[GT]
+        floats = {method: floats_until(outcome, method, targets) for method in outcome.methods}
         for mixed, pure in PURE.items():
-            yield Finding("error", f"{mixed} {numbers(errors[mixed])}, {pure} {numbers(errors[pure])}",
-                          log_ratio(errors[pure], errors[mixed]) + np.log10(TOLERANCE))
+            yield Comparison(
+                "error",
+                f"{mixed} {mean_std(errors[mixed])}, {pure} {mean_std(errors[pure])}",
+                log_ratio(errors[pure], errors[mixed]) + np.log10(MAX_RATIO),
+            )
         for mixed in PURE:
-            yield Finding("millions of floats", f"{mixed} {counted(floats[mixed])}, sparkle-gt {counted(floats['sparkle-gt'])}",
-                          log_ratio(floats["sparkle-gt"], floats[mixed]))
+            yield Comparison(
+                "millions of floats",
+                f"{mixed} {in_millions(floats[mixed])}, {GT} {in_millions(floats[GT])}",
+                log_ratio(floats[GT], floats[mixed]),
+            )
 
     def draw(self, found: Mapping[str, Outcome], out: Path) -> list[Path]:
         outcome = found["cleaning"]
-        shown = {f"against {name}": {method: (outcome.column(method, "ring", column)[0], 1 - outcome.column(method, "ring"))
-                                     for method in outcome.methods}
-                 for column, name in (("iteration", "iterations"), ("floats", "floats sent"))}
+        shown: dict[str, dict[str, tuple[Array, Array]]] = {}
+        for column, name in (("iteration", "iterations"), ("floats", "floats sent")):
+            panel = shown[f"against {name}"] = {}
+            for method in outcome.methods:
+                x, accuracy = outcome.curve(method, "ring", x=column)
+                panel[method] = (x, 1 - accuracy)
         return [panels(out / "curves.png", shown, "", "test error", log=True)]
 
 
-def counted(floats: np.ndarray) -> str:
-    """Millions, with how many seeds have never got there."""
+def in_millions(floats: Float[Array, " seeds"]) -> str:
+    """Millions of floats, with how many seeds never reached the target."""
     never = int(np.isinf(floats).sum())
-    return f"{np.median(floats) / 1e6:.3g}, {never} of {len(floats)} never" if never else numbers(floats / 1e6)
+    if not never:
+        return mean_std(floats / 1e6)
+    return f"{np.median(floats) / 1e6:.3g}, {never} of {len(floats)} never"
 
 
-def reached(outcome: Outcome, method: str, targets: np.ndarray) -> np.ndarray:
-    """(seeds,): the floats until the mean error of the evaluations from there on is at most the seed's target; inf if it never is."""
-    floats, errors = outcome.column(method, "ring", "floats"), 1 - outcome.column(method, "ring")
-    rest = np.cumsum(errors[:, ::-1], axis=1)[:, ::-1] / np.arange(errors.shape[1], 0, -1)
-    good = rest <= targets[:, None]
-    return np.where(good.any(axis=1), np.take_along_axis(floats, good.argmax(axis=1)[:, None], 1)[:, 0], np.inf)
+def floats_until(
+    outcome: Outcome, method: str, targets: Float[Array, " seeds"]
+) -> Float[Array, " seeds"]:
+    """The floats until the mean error of all later evaluations is at most the seed's target.
+
+    inf where it never is.
+    """
+    floats = outcome.column(method, "ring", "floats")
+    errors = 1 - outcome.column(method, "ring")
+    evaluations_left = np.arange(errors.shape[1], 0, -1)
+    mean_of_rest = np.cumsum(errors[:, ::-1], axis=1)[:, ::-1] / evaluations_left
+    good = mean_of_rest <= targets[:, None]
+    first = np.take_along_axis(floats, good.argmax(axis=1)[:, None], axis=1)[:, 0]
+    return np.where(good.any(axis=1), first, np.inf)

@@ -6,83 +6,148 @@ from typing import Any
 
 import numpy as np
 
-from .base import Claim, Finding, Outcome, Tables, log_ratio, numbers
+from ..._types import Array
+from ..study import Tables
+from .base import Claim, Comparison, Outcome, log_ratio, mean_std, study_tables
 from .decay import exponents, growth, mixing, squared, steps, transients
 from .panels import panels
 
-ROWS = {"d-soba": "sgd", "sparkle-ed": "ed", "sparkle-gt": "gt"}
-"""Each method and the strategy of its single-level row."""
+SINGLE_LEVEL = {"d-soba": "sgd", "sparkle-ed": "ed", "sparkle-gt": "gt"}
+"""Method -> the strategy of its single-level counterpart."""
 TOPOLOGY, CENTRAL = "exponential", "centralized"
-SLOPE, FACTOR = 0.25, 4.0
+TOLERANCE, MAX_RATIO = 0.25, 4.0
 REDUCED = "mpidbo.studies.claims.reduced:Reduced"
 
 
 class SpeedUp(Claim):
-    """The noise floor at a fixed step, and transients as in the claim `transient`, on the quadratic problem and its reduced one.
+    """The noise floor at fixed step sizes, and transients as in the claim `transient`.
 
-    The reduced problem is min Phi itself with the noise of f_x and f_y, for D-SGD, Exact Diffusion and gradient tracking; the
-    transients are against SOBA and against the single level over the average of all agents. rho = 0.9 is a second choice: at 0.95 the
-    single level had not reached the end of its transient after 2500 iterations. The full size takes about 2 CPU hours.
+    Both are measured on the quadratic problem, the transients also on its reduced problem, min Phi
+    itself with the noise of f_x and f_y, by D-SGD, Exact Diffusion and gradient tracking. They are
+    against SOBA, and against the single level with the average over all agents. rho = 0.9 is a
+    second choice: at 0.95 the single level had not reached the end of its transient after 2500
+    iterations. The full size takes about 2 CPU hours.
     """
 
-    says = "SPARKLE and D-SOBA speed up linearly in n; their transients are those of their single-level rows"
+    statement = (
+        "SPARKLE and D-SOBA speed up linearly in n; their transients are those of the "
+        "corresponding single-level methods"
+    )
     source = "D-SOBA (Kong et al., JMLR 26(240) 2025), SPARKLE (Zhu et al., NeurIPS 2024)"
-    rule = ("exponential graph, fixed steps: the slope of log(mean squared distance to x* over the second half) against log n is within "
-            "0.25 of -1; horizons of transients at rho = 0.9 are within a factor 4 of those of single-level D-SGD (D-SOBA), Exact "
-            "Diffusion (SPARKLE-ED), gradient tracking (SPARKLE-GT)")
+    rule = (
+        "exponential graph, fixed steps: the slope of log(mean squared distance to x* over the "
+        "second half) against log n is within 0.25 of -1; horizons of transients at rho = 0.9 are "
+        "within a factor 4 of those of single-level D-SGD (D-SOBA), Exact Diffusion (SPARKLE-ED), "
+        "gradient tracking (SPARKLE-GT)"
+    )
 
     def studies(self, full: bool) -> Mapping[str, Tables]:
         sizes, T, seeds = ((8, 16, 32, 64), 20000, 10) if full else ((4, 8, 16), 1600, 5)
         n, horizon = (16, 200000) if full else (4, 2500)
         problem = {"name": "quadratic", "p": 40, "q": 40, "noise": 1.0, "heterogeneity": 0.1}
-        methods = [{"name": name, **({} if name == "d-soba" else {"schedule": "jacobi"})} for name in ROWS]
+        methods: list[dict[str, str]] = []
+        for name in SINGLE_LEVEL:
+            order = {} if name == "d-soba" else {"schedule": "jacobi"}
+            methods.append({"name": name, **order})
+        floors = {
+            f"n {size}": study_tables(
+                methods,
+                [TOPOLOGY],
+                seeds,
+                problem=problem,
+                steps={"alpha": 0.03, "beta": 0.1, "gamma": 0.1, "theta": 1.0},
+                run={"agents": size, "iterations": T, "evaluate_every": T // 80},
+            )
+            for size in sizes
+        }
         _, topology = mixing(n, 0.9)
-        fall = {"run": {"agents": n, "iterations": horizon, "evaluate_every": horizon // 250}}
-        shared = {"topologies": [topology], "seeds": seeds}
-        floors = {f"n {size}": {
-            "study": {"methods": methods, "topologies": [TOPOLOGY], "seeds": seeds, "metric": "distance"}, "problem": problem,
-            "steps": {"alpha": 0.03, "beta": 0.1, "gamma": 0.1, "theta": 1.0},
-            "run": {"agents": size, "iterations": T, "evaluate_every": T // 80}} for size in sizes}
-        bilevel = {"study": {"methods": [*methods, {"name": "soba", "label": CENTRAL}], "metric": "distance", **shared},
-                   "problem": problem, "steps": steps(n), **fall}
-        single = {"study": {"methods": [{"name": "single-level", "strategy": row, "label": row} for row in (*ROWS.values(), CENTRAL)],
-                            "metric": "error", **shared},
-                  "problem": {**problem, "name": REDUCED}, "steps": {"alpha": steps(n)["alpha"]}, **fall}
+        run = {"agents": n, "iterations": horizon, "evaluate_every": horizon // 250}
+        bilevel = study_tables(
+            [*methods, {"name": "soba", "label": CENTRAL}],
+            [topology],
+            seeds,
+            problem=problem,
+            steps=steps(n),
+            run=run,
+        )
+        single_level = [
+            {"name": "single-level", "strategy": strategy, "label": strategy}
+            for strategy in (*SINGLE_LEVEL.values(), CENTRAL)
+        ]
+        single = study_tables(
+            single_level,
+            [topology],
+            seeds,
+            "error",
+            problem={**problem, "name": REDUCED},
+            steps={"alpha": steps(n)["alpha"]},
+            run=run,
+        )
         return {**floors, "bilevel": bilevel, "single": single}
 
-    def floors(self, found: Mapping[str, Outcome], method: str) -> tuple[Any, Any]:
+    def floors(self, found: Mapping[str, Outcome], method: str) -> tuple[Array, Array]:
         """n (sizes,), and the mean squared distance over the second half (seeds, sizes)."""
-        keys = [key for key in found if key.startswith("n ")]
-        halves = [squared(found[key], method, TOPOLOGY) for key in keys]
-        return np.array([int(key.split()[1]) for key in keys]), np.array([half[:, half.shape[1] // 2:].mean(axis=1) for half in halves]).T
+        sizes, means = [], []
+        for key, outcome in found.items():
+            if key.startswith("n "):
+                errors = squared(outcome, method, TOPOLOGY)
+                sizes.append(int(key.removeprefix("n ")))
+                means.append(errors[:, errors.shape[1] // 2 :].mean(axis=1))
+        return np.array(sizes), np.array(means).T
 
-    def judge(self, found: Mapping[str, Outcome]) -> Iterable[Finding]:
-        for method in ROWS:
+    def judge(self, found: Mapping[str, Outcome]) -> Iterable[Comparison]:
+        for method in SINGLE_LEVEL:
             n, floors = self.floors(found, method)
             slopes = exponents(n, floors)
-            levels = ", ".join(f"{size}: {level:.2g}" for size, level in zip(n, floors.mean(axis=0), strict=True))
-            yield Finding(f"{method}, n", f"exponent {numbers(slopes)}; means at {levels}", SLOPE - abs(slopes + 1))
-        label, n = found["bilevel"].topologies[0], agents(found["bilevel"])
-        for method, row in ROWS.items():
-            own = transients(found["bilevel"], method, CENTRAL, label, n)
-            single = transients(found["single"], row, CENTRAL, label, n, "error")
-            yield Finding(f"{method} and single-level {row}", f"transients {numbers(own)}, {numbers(single)}",
-                          np.log10(FACTOR) - np.abs(log_ratio(own, single)))
+            means = zip(n, floors.mean(axis=0), strict=True)
+            words = ", ".join(f"{size}: {mean:.2g}" for size, mean in means)
+            yield Comparison(
+                f"{method}, n",
+                f"exponent {mean_std(slopes)}; means at {words}",
+                TOLERANCE - abs(slopes + 1),
+            )
+        bilevel, single = found["bilevel"], found["single"]
+        label, n = bilevel.topologies[0], agents_of(bilevel)
+        for method, strategy in SINGLE_LEVEL.items():
+            own = transients(bilevel, method, CENTRAL, label, n)
+            other = transients(single, strategy, CENTRAL, label, n, "error")
+            yield Comparison(
+                f"{method} and single-level {strategy}",
+                f"transients {mean_std(own)}, {mean_std(other)}",
+                np.log10(MAX_RATIO) - np.abs(log_ratio(own, other)),
+            )
 
     def draw(self, found: Mapping[str, Any], out: Path) -> list[Path]:
-        panel = {method: self.floors(found, method) for method in ROWS}
-        label = found["bilevel"].topologies[0]
-        curves: dict[str, dict[str, Any]] = {}
-        for (method, row), title in zip(ROWS.items(), ROWS, strict=True):
-            curves[title] = {}
-            for key, own, mean, name in (("bilevel", method, "distance", "bilevel"), ("single", row, "error", "single level")):
-                k = found[key].column(own, label, "iteration")[0, 1:]
-                ratio = squared(found[key], own, label, mean) / squared(found[key], CENTRAL, label, mean)
-                curves[title][name] = k, ratio[:, 1:]
-        return [growth(out / "figure.png", {"agents n": panel}, {"agents n": -1}, "mean squared distance to x*"),
-                panels(out / "transients.png", curves, "iterations", "error over the centralized one", log=True)]
+        floors = {method: self.floors(found, method) for method in SINGLE_LEVEL}
+        bilevel, single = found["bilevel"], found["single"]
+        topology = bilevel.topologies[0]
+        shown = {
+            method: {
+                "bilevel": excess(bilevel, method, topology, "distance"),
+                "single level": excess(single, strategy, topology, "error"),
+            }
+            for method, strategy in SINGLE_LEVEL.items()
+        }
+        ylabel = "error over the centralized one"
+        return [
+            growth(
+                out / "figure.png",
+                {"agents n": floors},
+                {"agents n": -1},
+                "mean squared distance to x*",
+            ),
+            panels(out / "transients.png", shown, "iterations", ylabel, log=True),
+        ]
 
 
-def agents(outcome: Outcome) -> int:
+def excess(outcome: Outcome, method: str, topology: str, metric: str) -> tuple[Array, Array]:
+    """k > 0 (evaluations,), and the squared error over the centralized one (seeds, evaluations)."""
+    k, _ = outcome.curve(method, topology)
+    own = squared(outcome, method, topology, metric)
+    central = squared(outcome, CENTRAL, topology, metric)
+    return k[1:], (own / central)[:, 1:]
+
+
+def agents_of(outcome: Outcome) -> int:
     """The number of agents of a study."""
     return int(outcome.study.groups[0].tables["run"]["agents"])

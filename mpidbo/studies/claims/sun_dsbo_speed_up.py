@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .base import Array, Claim, Finding, Outcome, Tables, log_ratio, numbers
+from ..._types import Array, Float
+from ..study import Tables
+from .base import Claim, Comparison, Outcome, log_ratio, mean_std, study_tables
 from .panels import panels
 
 METHOD, TOPOLOGY = "sun-dsbo-gt", "ring"
@@ -13,59 +15,91 @@ SAME, SCALED = "the same steps", "steps * n, iterations / n"
 
 
 class SunDsboSpeedUp(Claim):
-    """The noise in the average is the mean-square distance less that of the same run without noise: a quadratic makes this exact.
+    """The noise in the average is measured against the same run without noise.
 
-    Full size: about 2 CPU hours. The quick runs of the second kind were shortened once: at first nearly all of them came after the descent.
+    It is the difference of the mean squared distances, which is exact on a quadratic. The quick
+    runs of the second kind were shortened once: at first nearly all of each came after the descent.
+    The full size takes about 2 CPU hours.
     """
 
-    says = "SUN-DSBO-GT has linear speed-up: n agents need n times fewer iterations"
+    statement = "SUN-DSBO-GT has linear speed-up: n agents need n times fewer iterations"
     source = "SUN-DSBO (Ma, Wang, Yao, Zhang, arXiv 2601.22682)"
-    rule = ("mean-square distance of the agents' average to x* over the last half of a run, heterogeneous quadratic, ring: at the same "
-            "steps, the part that noise makes falls as 1/n, with a slope within 0.25 of -1 in logarithms; with n times larger steps and n "
-            "times fewer iterations n agents' is at most 1.5 times that of one")
+    rule = (
+        "mean-square distance of the agents' average to x* over the last half of a run, "
+        "heterogeneous quadratic, ring: at the same steps, the part that noise makes falls as 1/n, "
+        "with a slope within 0.25 of -1 in logarithms; with n times larger steps and n times fewer "
+        "iterations n agents' is at most 1.5 times that of one"
+    )
 
     def studies(self, full: bool) -> Mapping[str, Tables]:
-        sizes, dim, T, scaled, seeds = ((1, 2, 4, 8, 16, 32), 20, 40000, 320000, 10) if full else ((1, 2, 4, 8), 10, 2000, 3200, 5)
-        alpha, step = (0.1, 0.0125) if full else (0.3, 0.05)
+        if full:
+            sizes: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
+            dim, seeds = 20, 10
+            T, T_scaled = 40000, 320000
+            alpha, beta = 0.1, 0.0125
+        else:
+            sizes = (1, 2, 4, 8)
+            dim, seeds = 10, 5
+            T, T_scaled = 2000, 3200
+            alpha, beta = 0.3, 0.05
 
-        def study(n: int, T: int, alpha: float, step: float, noise: float = 1.0) -> Tables:
-            return {"study": {"methods": [METHOD], "topologies": [TOPOLOGY], "seeds": seeds, "metric": "distance"},
-                    "problem": {"name": "quadratic", "p": dim, "q": dim, "heterogeneity": 0.2, "noise": noise},
-                    "method": {"mu": 0.03}, "steps": {"alpha": alpha, "beta": step, "gamma": step},
-                    "run": {"agents": n, "iterations": T, "evaluate_every": T // 100}}
+        def study(n: int, T: int, alpha: float, beta: float, noise: float = 1.0) -> Tables:
+            size = {"p": dim, "q": dim}
+            return study_tables(
+                [METHOD],
+                [TOPOLOGY],
+                seeds,
+                problem={"name": "quadratic", **size, "heterogeneity": 0.2, "noise": noise},
+                method={"mu": 0.03},
+                steps={"alpha": alpha, "beta": beta, "gamma": beta},
+                run={"agents": n, "iterations": T, "evaluate_every": T // 100},
+            )
 
-        return {**{f"same {n}": study(n, T, 1.0, 0.1) for n in sizes}, **{f"calm {n}": study(n, T, 1.0, 0.1, noise=0.0) for n in sizes},
-                **{f"scaled {n}": study(n, scaled // n, alpha * n, step * n) for n in sizes}}
+        same = {f"same {n}": study(n, T, 1.0, 0.1) for n in sizes}
+        calm = {f"calm {n}": study(n, T, 1.0, 0.1, noise=0.0) for n in sizes}
+        scaled = {f"scaled {n}": study(n, T_scaled // n, alpha * n, beta * n) for n in sizes}
+        return {**same, **calm, **scaled}
 
-    def judge(self, found: Mapping[str, Outcome]) -> Iterable[Finding]:
-        sizes = sizes_of(found)
-        noise = np.array([late(found[f"same {n}"]) - late(found[f"calm {n}"]) for n in sizes])
+    def judge(self, found: Mapping[str, Outcome]) -> Iterable[Comparison]:
+        sizes = agents_in(found)
+        noise = np.array(
+            [late_error(found[f"same {n}"]) - late_error(found[f"calm {n}"]) for n in sizes]
+        )
         slopes = np.polyfit(np.log(sizes), np.log(noise), 1)[0]
-        yield Finding(SAME, f"slope {numbers(slopes)}", 0.25 - abs(slopes + 1))
-        one = late(found["scaled 1"])
+        yield Comparison(SAME, f"slope {mean_std(slopes)}", 0.25 - abs(slopes + 1))
+        one = late_error(found["scaled 1"])
         for n in sizes[1:]:
-            many = late(found[f"scaled {n}"])
-            yield Finding(SCALED, f"n = 1 {numbers(one)}, n = {n} {numbers(many)}", log_ratio(one, many) + np.log10(1.5))
+            many = late_error(found[f"scaled {n}"])
+            yield Comparison(
+                SCALED,
+                f"n = 1 {mean_std(one)}, n = {n} {mean_std(many)}",
+                log_ratio(one, many) + np.log10(1.5),
+            )
 
     def draw(self, found: Mapping[str, Outcome], out: Path) -> list[Path]:
-        curves = {title: {f"n = {n}": (outcome.column(METHOD, TOPOLOGY, "iteration")[0], square(outcome))
-                          for n in sizes_of(found) for outcome in [found[f"{key} {n}"]]}
-                  for key, title in (("same", SAME), ("scaled", SCALED))}
-        return [panels(out / "curves.png", curves, "iterations", "squared distance of the average", log=True)]
+        shown: dict[str, dict[str, tuple[Array, Array]]] = {SAME: {}, SCALED: {}}
+        for key, title in (("same", SAME), ("scaled", SCALED)):
+            for n in agents_in(found):
+                outcome = found[f"{key} {n}"]
+                k, _ = outcome.curve(METHOD, TOPOLOGY)
+                shown[title][f"n = {n}"] = (k, squared_error(outcome))
+        ylabel = "squared distance of the average"
+        return [panels(out / "curves.png", shown, "iterations", ylabel, log=True)]
 
 
-def sizes_of(found: Mapping[str, Outcome]) -> list[int]:
+def agents_in(found: Mapping[str, Outcome]) -> list[int]:
     """The numbers of agents."""
     return [int(key.removeprefix("same ")) for key in found if key.startswith("same ")]
 
 
-def square(outcome: Outcome) -> Array:
-    """(seeds, evaluations): |xbar - x*|^2, what is left of the agents' mean square when their spread is taken off."""
-    distance, consensus = (outcome.column(METHOD, TOPOLOGY, name) for name in ("distance", "consensus_x"))
-    return distance ** 2 - consensus ** 2
+def squared_error(outcome: Outcome) -> Float[Array, "seeds evaluations"]:
+    """|xbar - x*|^2: the agents' mean squared distance less their mean squared spread."""
+    distance = outcome.column(METHOD, TOPOLOGY, "distance")
+    consensus = outcome.column(METHOD, TOPOLOGY, "consensus_x")
+    return distance**2 - consensus**2
 
 
-def late(outcome: Outcome) -> Array:
-    """(seeds,): its mean over the last half."""
-    values = square(outcome)
-    return values[:, values.shape[1] // 2:].mean(axis=1)
+def late_error(outcome: Outcome) -> Float[Array, " seeds"]:
+    """The mean squared error over the last half."""
+    values = squared_error(outcome)
+    return values[:, values.shape[1] // 2 :].mean(axis=1)

@@ -1,4 +1,4 @@
-"""How long the network is seen: transient iterations over n and rho."""
+"""Transient iterations over n and rho."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -6,68 +6,115 @@ from typing import Any
 
 import numpy as np
 
-from .base import Array, Claim, Finding, Outcome, Tables, numbers
+from ..._types import Array
+from ..study import Tables
+from .base import Claim, Comparison, Outcome, mean_std, study_tables
 from .decay import exponents, growth, mixing, steps, transients
 
 METHODS = ("sparkle-ed", "d-soba")
-CLAIMED = {"sparkle-ed": {"n": (3.0, 3.0), "rho": (2.0, 2.0)}, "d-soba": {"n": (3.0, 3.0), "rho": (2.0, 4.0)}}
-"""The exponents of n and of 1/(1 - rho); D-SOBA's second one is 4 where heterogeneity prevails."""
+EXPONENTS = {
+    "sparkle-ed": {"n": (3.0, 3.0), "rho": (2.0, 2.0)},
+    "d-soba": {"n": (3.0, 3.0), "rho": (2.0, 4.0)},
+}
+"""The claimed exponents of n and of 1/(1 - rho), smallest and largest.
+
+D-SOBA's second one is 4 where heterogeneity prevails.
+"""
 TOLERANCE = 1.0
 REFERENCE = "centralized"
-LETTERS = {"n": "n", "rho": "1/(1-rho)"}
-POINTS = {"full": {"n": [(8, 0.8, 4000), (16, 0.8, 20000), (32, 0.8, 120000)],
-                   "rho": [(8, 0.8, 4000), (8, 0.9, 16000), (8, 0.95, 64000)]},
-          "quick": {"n": [(6, 0.8, 700), (9, 0.8, 2000), (13, 0.8, 5000)],
-                    "rho": [(4, 0.92, 900), (4, 0.95, 2000), (4, 0.97, 4000)]}}
-"""(n, rho, iterations), some four times what the law gives."""
+X_AXES = {"n": "n", "rho": "1/(1-rho)"}
+POINTS = {
+    "full": {
+        "n": [(8, 0.8, 4000), (16, 0.8, 20000), (32, 0.8, 120000)],
+        "rho": [(8, 0.8, 4000), (8, 0.9, 16000), (8, 0.95, 64000)],
+    },
+    "quick": {
+        "n": [(6, 0.8, 700), (9, 0.8, 2000), (13, 0.8, 5000)],
+        "rho": [(4, 0.92, 900), (4, 0.95, 2000), (4, 0.97, 4000)],
+    },
+}
+"""(n, rho, iterations); the iterations are some four times the claimed transient."""
 
 
 class Transient(Claim):
-    """The quadratic problem of 40 + 40 unknowns (the average over fewer fluctuates more), noise 1, little heterogeneity; SPARKLE in
-    jacobi order, so that all methods have the same samples.
+    """The quadratic problem of 40 + 40 unknowns with noise 1 and little heterogeneity.
 
-    The transient ends at the iteration k from which the agents' mean squared distance to x* is at most twice that of SOBA, the same
-    method over the average of all agents. Steps are those of theory with k + k0 for the horizon, alpha_k = sqrt(n/(k + k0)), k0 = 11 n;
-    so one run measures all horizons, and the horizon k + k0 is what is told. W = rho I + (1 - rho) J, whose every mode but the mean is
-    the slowest that rho allows. The full size takes about 2 CPU hours.
+    SPARKLE has the jacobi order, so that all methods have the same samples. The average over fewer
+    unknowns fluctuates more.
 
-    The quick sizes were chosen four times and the measure once more, with the bounds of the rule as they are: at first k was told, and the
-    shortest transients ended before the steps had begun to fall (undecided, exponents of n 3.8 and 3.6; then 4.7 and 3.9, does not
-    hold); then the longest runs were too short (does not hold).
+    The transient ends at the iteration k from which the agents' mean squared distance to x* is at
+    most twice that of SOBA, the same method with the average over all agents. Step sizes are those
+    of theory with k + k0 for the horizon, alpha_k = sqrt(n/(k + k0)), k0 = 11 n: so one run
+    measures all horizons, and the horizon k + k0 is the measure. W = rho I + (1 - rho) J. The full
+    size takes about 2 CPU hours.
+
+    The quick sizes were changed three times and the measure once, with the bounds of the rule
+    unchanged: at first the measure was k, and the shortest transients ended before the step sizes
+    had begun to fall (undecided, exponents of n 3.8 and 3.6; then 4.7 and 3.9, does not hold); then
+    the longest runs were too short (does not hold).
     """
 
-    says = "transient iterations grow as n^3/(1-rho)^2 (SPARKLE-ED), and up to n^3/(1-rho)^4 (D-SOBA, heterogeneous)"
-    source = "D-SOBA (Kong et al., JMLR 26(240) 2025), SPARKLE (Zhu et al., NeurIPS 2024), tables of transient iterations"
-    rule = ("slopes of log(transient) against log n at a fixed rho and against log 1/(1-rho) at a fixed n: within 1 of 3 and of 2, "
-            "D-SOBA's second one between 1 and 5")
+    statement = (
+        "transient iterations grow as n^3/(1-rho)^2 (SPARKLE-ED), and up to n^3/(1-rho)^4 (D-SOBA, "
+        "heterogeneous)"
+    )
+    source = (
+        "D-SOBA (Kong et al., JMLR 26(240) 2025), SPARKLE (Zhu et al., NeurIPS 2024), tables of "
+        "transient iterations"
+    )
+    rule = (
+        "slopes of log(transient) against log n at a fixed rho and against log 1/(1-rho) at a "
+        "fixed n: within 1 of 3 and of 2, D-SOBA's second one between 1 and 5"
+    )
 
     def studies(self, full: bool) -> Mapping[str, Tables]:
-        methods = [{"name": "sparkle-ed", "schedule": "jacobi"}, "d-soba", {"name": "soba", "label": REFERENCE}]
-        return {f"{axis} {n} {rho:g}": {
-            "study": {"methods": methods, "topologies": [mixing(n, rho)[1]], "seeds": 10 if full else 5, "metric": "distance"},
-            "problem": {"name": "quadratic", "p": 40, "q": 40, "noise": 1.0, "heterogeneity": 0.1}, "steps": steps(n),
-            "run": {"agents": n, "iterations": T, "evaluate_every": T // 250}}
-            for axis, points in POINTS["full" if full else "quick"].items() for n, rho, T in points}
+        sparkle = {"name": "sparkle-ed", "schedule": "jacobi"}
+        reference = {"name": "soba", "label": REFERENCE}
+        problem = {"name": "quadratic", "p": 40, "q": 40, "noise": 1.0, "heterogeneity": 0.1}
+        return {
+            f"{axis} {n} {rho:g}": study_tables(
+                [sparkle, "d-soba", reference],
+                [mixing(n, rho)[1]],
+                10 if full else 5,
+                problem=problem,
+                steps=steps(n),
+                run={"agents": n, "iterations": T, "evaluate_every": T // 250},
+            )
+            for axis, points in POINTS["full" if full else "quick"].items()
+            for n, rho, T in points
+        }
 
     def measured(self, found: Mapping[str, Outcome], axis: str, method: str) -> tuple[Array, Array]:
         """n or 1/(1 - rho) (points,), and the transients (seeds, points)."""
         sizes, columns = [], []
         for key, outcome in found.items():
             along, n, rho = key.split()
-            if along == axis:
-                sizes.append(float(n) if axis == "n" else 1 / (1 - float(rho)))
-                columns.append(transients(outcome, method, REFERENCE, mixing(int(n), float(rho))[0], int(n)))
+            if along != axis:
+                continue
+            sizes.append(float(n) if axis == "n" else 1 / (1 - float(rho)))
+            label, _ = mixing(int(n), float(rho))
+            columns.append(transients(outcome, method, REFERENCE, label, int(n)))
         return np.array(sizes), np.array(columns).T
 
-    def judge(self, found: Mapping[str, Any]) -> Iterable[Finding]:
+    def judge(self, found: Mapping[str, Any]) -> Iterable[Comparison]:
         for method in METHODS:
-            for axis, (least, most) in CLAIMED[method].items():
+            for axis, (smallest, largest) in EXPONENTS[method].items():
                 sizes, values = self.measured(found, axis, method)
                 slopes = exponents(sizes, values)
-                medians = ", ".join(f"{at:.3g}: {value:.0f}" for at, value in zip(sizes, np.median(values, axis=0), strict=True))
-                yield Finding(f"{method}, {LETTERS[axis]}", f"exponent {numbers(slopes)}; medians at {medians}",
-                              np.minimum(slopes - (least - TOLERANCE), most + TOLERANCE - slopes))
+                medians = zip(sizes, np.median(values, axis=0), strict=True)
+                words = ", ".join(f"{at:.3g}: {value:.0f}" for at, value in medians)
+                above = slopes - (smallest - TOLERANCE)
+                below = largest + TOLERANCE - slopes
+                yield Comparison(
+                    f"{method}, {X_AXES[axis]}",
+                    f"exponent {mean_std(slopes)}; medians at {words}",
+                    np.minimum(above, below),
+                )
 
     def draw(self, found: Mapping[str, Any], out: Path) -> list[Path]:
-        panels = {LETTERS[axis]: {method: self.measured(found, axis, method) for method in METHODS} for axis in LETTERS}
-        return [growth(out / "figure.png", panels, {"n": 3, "1/(1-rho)": 2}, "transient iterations")]
+        shown = {
+            title: {method: self.measured(found, axis, method) for method in METHODS}
+            for axis, title in X_AXES.items()
+        }
+        slopes = {"n": 3, "1/(1-rho)": 2}
+        return [growth(out / "figure.png", shown, slopes, "transient iterations")]

@@ -3,10 +3,10 @@
 code=2
 say() { echo "$(date '+%F %T') $*"; }
 # shellcheck disable=SC2317
-goes_on() { ((code == 85 || code == 4)); }     # stopped or stalled: the same command goes on from the last checkpoint
+unfinished() { ((code == 85 || code == 4)); }     # stopped or stalled: the same command resumes from the last checkpoint
 
-# A signal to this shell goes on to the launcher as USR1: all ranks write a checkpoint and end with exit code 85.
-# One a second at most: more of them would break MPICH's mpiexec.
+# A signal to this shell is passed to the launcher as USR1: all ranks write a checkpoint and end with exit code 85.
+# At most one a second: more of them would break MPICH's mpiexec.
 asked='' woken='' heard='' pid='' sent=''
 # shellcheck disable=SC2317
 forward() {
@@ -23,10 +23,10 @@ command -v "${mpidbo[0]}" >/dev/null || {
     exit 2
 }
 if [[ " ${*/=/ } " == *" --resume never "* ]]; then
-    say "--resume never: every restart would begin anew; rename the old folder, or give another --out"
+    say "--resume never: every restart would start from iteration 0; rename the old folder, or choose another --out"
     exit 2
 fi
-out=$("${mpidbo[@]}" where "$@") || exit       # the folder of the run; a mistake in the configuration ends here, in a sentence
+out=$("${mpidbo[@]}" where "$@") || exit       # the folder of the run; a mistake in the configuration ends the script here
 read -ra launcher <<<"$LAUNCH"
 say "$job"
 # One substitution in each command: bash 5.2 loses a signal that comes in the first of two.
@@ -34,7 +34,7 @@ version=$("${mpidbo[@]}" --version)
 library=$("${launcher[0]}" --version 2>&1 | grep -m 1 '[0-9]\.[0-9]')
 say "$version; $library; $(uname -sr); results in $out"
 
-# Start the ranks, wait for them, and leave in `code` what became of the run.
+# Start the ranks, wait for them, and set `code` to the exit code of the run.
 launch() {
     code=85
     [ -z "$asked" ] || return
@@ -68,8 +68,8 @@ launch() {
     esac
     case $code in
         0) say "finished: $out" ;;
-        85) say "stopped before its end; the same command goes on from the last checkpoint" ;;
-        4) say "stalled, see above; the same command goes on from the last checkpoint" ;;
+        85) say "stopped before its end; the same command resumes from the last checkpoint" ;;
+        4) say "stalled, see above; the same command resumes from the last checkpoint" ;;
         *) say "failed with exit code $code, see above; another start would not help" ;;
     esac
 }

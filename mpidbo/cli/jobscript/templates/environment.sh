@@ -1,5 +1,5 @@
 
-# ---- the environment of the ranks: change these lines to what your site has ----
+# ---- the environment of the ranks: adapt these lines to your site ----------------
 # module purge
 # module load python/3.12 openmpi/5.0
 # source "$HOME/venvs/mpidbo/bin/activate"

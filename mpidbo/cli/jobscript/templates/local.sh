@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # One run on this machine, on RANKS processes. When it stops before its end (run.max_seconds, a stall) it is started again, at most
-# MAX_RESTARTS times. Ctrl-C, SIGTERM or SIGUSR1 to this script: a checkpoint, and the end.
+# MAX_RESTARTS times. Ctrl-C, SIGTERM or SIGUSR1 to this script: it writes a checkpoint and ends.
 #
 @bare #     RANKS=4 bash local.sh config.toml --set steps.alpha=0.1
 @written
@@ -15,14 +15,14 @@ job="$(hostname), cores: $(nproc)"
 @core
 trap 'forward INT' INT
 trap 'forward HUP' HUP
-launcher=(setsid "${launcher[@]}")                 # Ctrl-C reaches this script alone
+launcher=(setsid "${launcher[@]}")                 # Ctrl-C reaches this script only
 
 for ((restarts = 0; ; restarts++)); do
     launch "$@"
-    if ! goes_on || [ -n "$asked" ]; then
+    if ! unfinished || [ -n "$asked" ]; then
         break
     elif ((restarts >= MAX_RESTARTS)); then
-        say "not finished after $restarts restarts, and MAX_RESTARTS is $MAX_RESTARTS; the same command goes on"
+        say "not finished after $restarts restarts, and MAX_RESTARTS is $MAX_RESTARTS; the same command resumes"
         break
     fi
     say "restart $((restarts + 1)) of at most $MAX_RESTARTS"

@@ -1,4 +1,4 @@
 
 launch "$@"
-if goes_on; then say "submit the same again to go on"; fi
+if unfinished; then say "submit the same again to resume"; fi
 exit "$code"

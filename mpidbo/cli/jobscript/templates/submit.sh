@@ -1,8 +1,8 @@
 
-# ---- by hand, outside of a job: submit the chain -------------------------------
+# ---- outside of a job: submit the chain -------------------------------
 if [ -z "${SLURM_JOB_ID:-}" ]; then
-    options=(--job-name="${CHAIN:-mpidbo-$(date +%m%d-%H%M%S)}" --dependency=singleton)   # a name that none of your other jobs has
-    while [[ ${1:-} == -* ]]; do               # options of sbatch, before the configuration, as --nodes=4
+    options=(--job-name="${CHAIN:-mpidbo-$(date +%m%d-%H%M%S)}" --dependency=singleton)   # a name that no other job of yours has
+    while [[ ${1:-} == -* ]]; do               # options of sbatch before the configuration, such as --nodes=4
         options+=("$1")
         shift
     done

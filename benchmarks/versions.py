@@ -1,0 +1,78 @@
+"""Compare the speed of two checkouts of mpidbo: python benchmarks/versions.py OTHER [REPETITIONS].
+
+Each command runs in turn on OTHER and on this checkout, with the same Python and libraries, so that
+both meet the same load of the machine. Printed are the medians of processor time, of all ranks, and
+the median of the ratios of pairs, this checkout over OTHER. Byte code is cached, as it is in an
+installed package: a first run of each case, which fills the cache, is not counted.
+"""
+
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+
+HERE = Path(__file__).resolve().parent.parent
+QUADRATIC = ["problem.name=quadratic", "run.agents=8", "run.evaluate_every=1000"]
+CASES: dict[str, tuple[int, list[str]]] = {
+    "mpidbo --help": (1, ["--help"]),
+    "one iteration, 4 ranks": (4, [*QUADRATIC, "run.iterations=1"]),
+    "3000 iterations, 8 agents, p = q = 10": (1, [*QUADRATIC, "run.iterations=3000"]),
+    "3000 iterations, 8 agents, 2 ranks": (2, [*QUADRATIC, "run.iterations=3000"]),
+    "demo, 300 iterations, 1 process": (1, ["examples/demo.toml", "run.iterations=300"]),
+    "demo, 300 iterations, 2 ranks": (2, ["examples/demo.toml", "run.iterations=300"]),
+}
+"""What is timed -> ranks, and a command or the values of a configuration."""
+
+
+def command(ranks: int, words: list[str], folder: Path) -> list[str]:
+    """The command line of a case."""
+    python = [sys.executable, "-m", "mpidbo"]
+    if words[0].startswith("-"):
+        return [*python, *words]
+    config = folder / "empty.toml"
+    config.write_text("")
+    if words[0].endswith(".toml"):
+        config, words = HERE / words[0], words[1:]
+    options = [word for value in words for word in ("--set", value)]
+    run = [*python, "run", str(config), *options, "--out", str(folder / "out")]
+    mpiexec = Path(sys.executable).with_name("mpiexec")
+    launcher = [str(mpiexec), "-n", str(ranks)] if ranks > 1 else []
+    return [*launcher, *run, "--resume", "never"]
+
+
+def processor_time(checkout: Path, line: list[str], cache: str) -> float:
+    """Seconds of user and system time of a command and all that it starts."""
+    environment = os.environ | {"PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
+    environment |= {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": cache}
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    # in a folder of its own: `python -m` would import the package of the working folder
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(line, env=environment, cwd=folder, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{checkout}: {' '.join(line)}\n{done.stderr}")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def main() -> None:
+    """Time every case on both checkouts, and print a row for each."""
+    other = Path(sys.argv[1]).resolve()
+    repetitions = int(sys.argv[2]) if len(sys.argv) > 2 else 5
+    print(f"{'':40}{'other, s':>10}{'this, s':>10}{'ratio':>8}")
+    for name, (ranks, words) in CASES.items():
+        pairs = []
+        with tempfile.TemporaryDirectory() as folder:
+            line, cache = command(ranks, words, Path(folder)), f"{folder}/cache"
+            for _ in range(repetitions + 1):
+                pairs.append([processor_time(tree, line, cache) for tree in (other, HERE)])
+        del pairs[0]
+        theirs, ours = (median(times) for times in zip(*pairs, strict=True))
+        ratio = median(new / old for old, new in pairs)
+        print(f"{name:40}{theirs:10.2f}{ours:10.2f}{ratio:8.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""`mpidbo reproduce`: run a claim of the literature and report whether it holds, or list them."""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..config import named_folder
+from ..errors import STOPPED, UserError, did_you_mean, shown
+from ..parallel import agreed, is_root
+from ..solver import StallWatch, compare_ranks, stall_timeout
+from ..studies import claims, claims_listing
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of `mpidbo reproduce`."""
+    parser.set_defaults(call=reproduce)
+    parser.add_argument("name", nargs="?", metavar="NAME", help="a claim")
+    parser.add_argument(
+        "--full", action="store_true", help="at the problem size of the paper; default: a quick run"
+    )
+    parser.add_argument(
+        "--out",
+        type=named_folder,
+        metavar="DIR",
+        help="the folder of its runs; default: runs/claims/NAME",
+    )
+
+
+def reproduce(args: Namespace, comm: "MPI.Comm | None") -> int:
+    """Run a claim and print whether it holds; without a name, list the claims."""
+    root = is_root(comm)
+    if args.name is None:
+        if root:
+            print(claims_listing())
+        return 0
+    if args.name not in claims.CLAIMS:
+        with agreed(comm):
+            raise UserError(
+                f"reproduce: no claim is called {shown(args.name)}; "
+                f"{did_you_mean(args.name, claims.CLAIMS)}"
+            )
+    with StallWatch(comm, stall_timeout(dict), "mpidbo reproduce"):
+        compare_ranks(
+            comm,
+            "mpidbo reproduce",
+            lambda: {"name": args.name, "--full": args.full, "--out": str(args.out)},
+        )
+    folder = args.out or Path("runs", "claims", args.name)
+    out = (folder / ("full" if args.full else "quick")).resolve()
+    log = print if root else lambda line: None
+    found = claims.reproduce(args.name, claims.make_claim(args.name), args.full, out, comm, log)
+    if found is None:
+        return STOPPED
+    if root:
+        print(found)
+    return 0

@@ -1,0 +1,96 @@
+"""Step sizes that the run finds: `steps = "auto"`, or "auto" in place of a number."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from .._fields import check_table
+from ..algorithms import METHODS
+from ..errors import UserError, known_as, shown
+from .method import split_name
+from .schema import STEPS
+
+AUTO = "auto"
+TUNED = ("alpha", "beta", "gamma")
+"""The step sizes that can be found; theta is the method's."""
+REMEDY = 'write steps = "auto", or [steps] and its keys below it'
+
+
+def step_table(steps: Any, method: Any) -> dict[str, Any]:
+    """Return `[steps]` as a table, with "auto" for each step size of the method where it is "auto".
+
+    Parameters
+    ----------
+    steps : str or mapping
+        The section as it was given.
+    method : mapping
+        `[method]`, of which the name counts.
+
+    Raises
+    ------
+    UserError
+        It is another string, or not a table.
+    """
+    if isinstance(steps, str):
+        if not known_as(steps, [AUTO]):
+            raise UserError(f"steps: {shown(steps)} is not a table; {REMEDY}")
+        check_table(method, "method")
+        rule, _ = METHODS[split_name(method.get("name", "sparkle"))[0]]
+        return {field.name: AUTO for field in fields(rule) if field.name in STEPS}
+    check_table(steps, "steps")
+    return dict(steps)
+
+
+def split_auto(steps: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the step sizes that are given, and the keys of those that are to be found.
+
+    theta = "auto" is in neither: it has the method's default. Raises UserError for a string other
+    than "auto".
+    """
+    given, auto = {}, []
+    for key, value in steps.items():
+        if not isinstance(value, str):
+            given[key] = value
+        elif not known_as(value, [AUTO]):
+            raise UserError(
+                f"steps.{key}: {shown(value)} is not a number; give one, a schedule's table, or "
+                f'"{AUTO}"'
+            )
+        elif key != "theta":
+            auto.append(key)
+    return given, tuple(auto)
+
+
+def with_found(
+    steps: Mapping[str, Any], stored: Mapping[str, Any]
+) -> tuple[dict[str, Any], Mapping[str, Any]]:
+    """Return step sizes with what an earlier start of the run found, and its record.
+
+    Parameters
+    ----------
+    steps : mapping
+        `[steps]`, in which some may be "auto".
+    stored : mapping
+        The tables of the run's config.toml.
+    """
+    record, before = stored.get("tuning"), stored.get("steps")
+    if not isinstance(record, Mapping) or not isinstance(before, Mapping):
+        return dict(steps), {}
+    found = record.get("found")
+    if not isinstance(found, Mapping):
+        return dict(steps), {}
+    _, auto = split_auto(steps)
+    if not set(auto) <= found.keys() & before.keys():
+        return dict(steps), {}
+    return {**steps, **{key: before[key] for key in auto}}, record
+
+
+def record_of(tables: Mapping[str, Any], steps: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return `[tuning]`, how step sizes were found, unless others have taken their place."""
+    record = tables.get("tuning", {})
+    check_table(record, "tuning")
+    found = record.get("found", {})
+    same = isinstance(found, Mapping) and all(
+        steps.get(key) == value for key, value in found.items()
+    )
+    return record if same else {}

@@ -1,0 +1,19 @@
+"""SplitMix64 (Steele, Lea, Flood, OOPSLA 2014, Figure 17): random numbers as a function.
+
+The k-th number of a stream can be computed directly, for many streams at once.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+GOLDEN_GAMMA = 0x9E3779B97F4A7C15
+"""The increment of a stream, 2^64 over the golden ratio."""
+BITS = 64
+
+
+def mix64(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return the output function of each number."""
+    z = z + np.uint64(GOLDEN_GAMMA)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))

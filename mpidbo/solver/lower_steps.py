@@ -1,0 +1,81 @@
+"""Step sizes of the lower level, from the curvature of g and the spectra of the topologies."""
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+import numpy as np
+
+from ..algorithms import SAFETY_FACTOR, largest_curvature
+from ..parallel import Threads, agreed
+from .pilots import first_value
+from .setup import Setup
+
+SHARE = 0.5
+"""Of the largest stable step size."""
+LEVELS = {"beta": ("y",), "gamma": ("z", "t")}
+"""Step size -> the levels that take it."""
+
+
+class LowerSteps(NamedTuple):
+    """Step sizes of the lower level, and what they follow from."""
+
+    steps: dict[str, float]
+    L: float
+    """Estimate of the largest curvature of g in y."""
+    limits: dict[str, float]
+    """Step size -> its product with the curvature up to which the strategies are stable."""
+    calls: int
+    """Calls of oracles, total over agents."""
+
+
+def stable_lower_steps(setup: Setup, keys: Collection[str]) -> LowerSteps:
+    """Return half of the largest stable step sizes of the lower level; collective.
+
+    Parameters
+    ----------
+    setup : Setup
+    keys : collection of str
+        Those of "beta" and "gamma" that are wanted. One that does not depend on g is the method's,
+        as is one of a problem without g.
+    """
+    method = setup.method
+    lacking = [getattr(problem, "g_y", None) is None for problem in setup.problems]
+    has_g = not setup.agents.allreduce_sum(np.array([any(lacking)], np.int64))[0]
+    wanted = [key for key in keys if has_g and key in method.curvatures(1.0)]
+    others = {key: first_value(method, key) for key in keys if key not in wanted}
+    if not wanted:
+        return LowerSteps(others, 0.0, {}, 0)
+    with Threads(setup.config.run.threads).limited():
+        found = largest_curvature(
+            setup.oracle, *setup.rows(), f"steps.{wanted[0]}", "give a number in place of auto"
+        )
+    ridge = 0.0 if method.lower_ridge is None else method.lower_ridge.largest
+    L = SAFETY_FACTOR * (found.value + ridge)
+    limits = _limits(setup, wanted)
+    curvatures = method.curvatures(L)
+    steps = {key: SHARE * limits[key] / curvatures[key] for key in wanted}
+    return LowerSteps({**others, **steps}, L, limits, found.calls)
+
+
+def _limits(setup: Setup, keys: Collection[str]) -> dict[str, float]:
+    """Largest stable products of step size and curvature, by the spectra that rank 0 knows."""
+    text = ""
+    with agreed(setup.agents.comm):
+        if setup.agents.rank == 0:
+            text = " ".join(repr(_limit(setup, LEVELS[key])) for key in keys)
+    values = map(float, setup.agents.bcast_text(text).split())
+    return dict(zip(keys, values, strict=True))
+
+
+def _limit(setup: Setup, levels: Collection[str]) -> float:
+    """The largest stable product at the levels of a step size; 2 where none of them gossips."""
+    limit = 2.0
+    strategies = setup.method.strategies()
+    for level in levels:
+        if level not in strategies:
+            continue
+        topology = setup.levels[level]
+        for graph in topology.graphs:
+            stable = strategies[level].max_step(min(graph.mean.lambda_min, 1.0))
+            limit = min(limit, stable / topology.turns.every)
+    return limit

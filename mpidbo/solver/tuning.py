@@ -1,0 +1,160 @@
+"""Step sizes for a run whose configuration leaves them to it: `steps = "auto"`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from math import isfinite
+from typing import Any, NamedTuple
+
+from .._text import plural
+from ..algorithms import Power, Schedule
+from ..config import Config, plain
+from ..errors import UserError
+from ..parallel import raise_on_all_ranks
+from .lower_steps import LowerSteps, stable_lower_steps
+from .pilots import MANY, PARTS, Pilots, first_value, with_numbers
+from .setup import Setup
+from .step_search import lengths, search
+
+FALLBACK = 0.01
+"""Where the search begins if the problem's own alpha is 0."""
+DIGITS = 3
+"""Significant digits of the numbers that are found."""
+REDUCTION, MAX_REDUCTIONS = 0.25, 6
+"""Factor of beta and gamma where every pilot diverges, and how often it is applied."""
+
+
+class Tried(NamedTuple):
+    """A pilot, as the record has it."""
+
+    steps: Mapping[str, float]
+    iterations: int
+    value: float
+
+
+class Tuning(NamedTuple):
+    """Step sizes, and how they were found."""
+
+    steps: dict[str, float]
+    lower: LowerSteps
+    tried: list[Tried]
+    pilots: Pilots
+
+    def record(self) -> dict[str, Any]:
+        """Return the section `[tuning]` of the run's configuration; collective."""
+        cost = self.pilots.cost()
+        n = self.pilots.setup.agents.n
+        return {
+            "found": {},
+            "judge": self.pilots.judge,
+            "at_start": self.pilots.at_start,
+            **({"curvature": self.lower.L, "limits": self.lower.limits} if self.lower.L else {}),
+            "pilot": [
+                {**tried.steps, "iterations": tried.iterations, "value": tried.value}
+                for tried in self.tried
+            ],
+            "iterations": cost.iterations,
+            "calls": (cost.calls + self.lower.calls) // n,
+        }
+
+
+def tuned(setup: Setup, interrupt: Callable[[], None] = lambda: None) -> Setup:
+    """Return the setup of a run with the step sizes that its configuration leaves open; collective.
+
+    It is the same on every rank, whatever their number. Nothing is written, and the counts of the
+    run do not include what it took, which the section `[tuning]` of its configuration has.
+
+    Parameters
+    ----------
+    setup : Setup
+        Its configuration has the keys in `auto`.
+    interrupt : callable, optional
+        Called before each pilot, on every rank; may raise Stopped.
+
+    Raises
+    ------
+    UserError
+        On all ranks: no step size works, or the curvature of g is unknown.
+    """
+    config = setup.config
+    if not config.auto:
+        return setup
+    found = tune(setup, interrupt)
+    setup.W.reset()
+    method = with_numbers(setup.method, found.steps)
+    steps = {**config.steps, **{key: _stored(getattr(method, key)) for key in found.steps}}
+    record = {**found.record(), "found": {key: steps[key] for key in config.auto}}
+    # The order of the keys of the record is that of the explanation.
+    config = replace(config, steps=steps, auto=(), tuning=plain(record))
+    return replace(setup, config=config, method=method)
+
+
+def tune(setup: Setup, interrupt: Callable[[], None] = lambda: None) -> Tuning:
+    """Find the step sizes of `config.auto`; collective. Parameters and errors as of `tuned`."""
+    auto = setup.config.auto
+    lower = stable_lower_steps(setup, [key for key in auto if key != "alpha"])
+    pilots, tried = Pilots(setup), list[Tried]()
+    iterations = setup.config.run.iterations
+    scale = 1.0
+    for _ in range(MAX_REDUCTIONS + 1):
+        chosen = {key: rounded(scale * value) for key, value in lower.steps.items()}
+
+        def judge(
+            alpha: float | None,
+            length: int,
+            parts: Sequence[float] = PARTS,
+            chosen: dict[str, float] = chosen,
+        ) -> float:
+            interrupt()
+            steps = chosen if alpha is None else {"alpha": rounded(alpha), **chosen}
+            value = pilots.score(steps, length, parts)
+            tried.append(Tried(steps, length, value))
+            return value
+
+        if "alpha" in auto:
+            first = first_value(setup.method, "alpha") or FALLBACK
+            found = search(judge, partial(judge, parts=MANY), first, iterations)
+            steps, value = {"alpha": rounded(found.alpha), **chosen}, found.value
+        else:
+            steps, value = chosen, judge(None, lengths(iterations)[-1], MANY)
+        if isfinite(value):
+            return Tuning(steps, lower, tried, pilots)
+        if not chosen:
+            break
+        scale *= REDUCTION
+    error = UserError(
+        f'steps: "auto" finds no step size with which a run of {lengths(iterations)[0]} iterations '
+        "does not diverge; give numbers, or look at the problem by mpidbo check"
+    )
+    raise_on_all_ranks(error)
+    raise error
+
+
+def rounded(value: float) -> float:
+    """Return a step size of three digits, which a user can read and copy."""
+    return float(f"{value:.{DIGITS}g}")
+
+
+def tuning_summary(config: Config) -> str:
+    """Describe in a line what step sizes were found and what that took; "" where none were."""
+    record = config.tuning
+    if not record:
+        return ""
+    steps = ", ".join(f"{key} = {_first(value):g}" for key, value in record["found"].items())
+    return (
+        f"step sizes found: {steps}; {plural(len(record['pilot']), 'pilot')} took "
+        f"{plural(record['iterations'], 'iteration')}, and with the estimates "
+        f"{plural(record['calls'], 'oracle call')} of each agent"
+    )
+
+
+def _first(value: Any) -> float:
+    return float(value["start"] if isinstance(value, Mapping) else value)
+
+
+def _stored(schedule: Schedule) -> Any:
+    """A step size as a configuration states it."""
+    assert isinstance(schedule, Power)
+    if schedule.exponent == 0:
+        return schedule.start
+    return {"kind": schedule.kind, **asdict(schedule)}

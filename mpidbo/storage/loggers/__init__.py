@@ -1,0 +1,1 @@
+"""Loggers, which take the history of a run to other tools."""

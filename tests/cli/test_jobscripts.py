@@ -1,0 +1,694 @@
+"""The job scripts, with programs that imitate Slurm, PBS and LSF and record their calls."""
+
+import contextlib
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mpidbo import cli
+from mpidbo.cli.jobscript import render as batch
+from support import ROOT, SLOW, launch
+from support.runs import QUADRATIC, run, same, toml
+
+TEMPLATES = Path("mpidbo", "cli", "jobscript", "templates")
+PAGE = Path("mpidbo", "reports", "page", "templates")
+FOLDER = ROOT / "jobscripts"
+SCRIPTS = batch.shipped()
+JOB = {
+    "SLURM_JOB_ID": "7",
+    "SLURM_JOB_NAME": "mpidbo",
+    "SLURM_JOB_NUM_NODES": "2",
+    "SLURM_JOB_NODELIST": "n[1-2]",
+    "SLURM_NTASKS": "4",
+}
+SLURM = ["run.sbatch", "requeue.sbatch", "gpu.sbatch", "array.sbatch", "chain.sh"]
+
+LAUNCHER = """
+[ "$1" != --version ] || { echo "launcher 1.2"; exit; }
+echo "${0##*/} $*" >>calls
+read -r next rest <codes
+echo "$rest" >codes
+case $next in
+    0) mkdir -p out && touch out/done; exit 0 ;;
+    lie) exit 0 ;;                                     # cut off, and says that all is well
+    stall) mkdir -p out/stall; exit 137 ;;             # srun's code after MPI_Abort
+    wait) trap 'echo "USR1 to ${0##*/}" >>calls; exit 85' USR1 ;;
+    wait-die) ;;                                       # USR1 kills it
+    wait-*) trap 'exit '"${next#wait-}" USR1 ;;    # ranks not yet started, with MPICH
+    storm)
+        trap 'trap "" USR1; echo "USR1 to ${0##*/}" >>calls; command -p sleep 1.5; exit 85' USR1
+        ;;
+    *) exit "$next" ;;
+esac
+touch ready
+for i in {1..400}; do command -p sleep 0.05; done
+exit 99
+"""
+TOOLS = {
+    **dict.fromkeys(("srun", "mpiexec", "mpirun"), LAUNCHER),
+    "mpidbo": """
+[ "$1" != where ] || { [ -z "$WRONG" ] || exit 2; echo "$PWD/out"; exit; }
+echo "mpidbo 0.0"
+""",
+    "scontrol": """
+[ "$1" != show ] || { echo "JobId=7 JobState=${STATE:-RUNNING} x=y"; exit; }
+echo "scontrol $*" >>calls
+exit "${REFUSED:-0}"
+""",
+    "qsub": """
+echo "qsub $* [$CONFIG|$ARGS|$RESTARTS|$MAX_RESTARTS]" >>calls
+exit "${REFUSED:-0}"
+""",
+    "qstat": 'echo "    Resource_List.walltime = ${WALLTIME:-01:00:00}"\n',
+    **dict.fromkeys(("sbatch", "scancel", "sleep"), 'echo "${0##*/} $*" >>calls\n'),
+}
+
+
+class Ended:
+    """What became of a script: its exit code, what it said, and what it called."""
+
+    def __init__(self, folder, code, said):
+        calls = folder / "calls"
+        self.code, self.said, self.calls = (
+            code,
+            said,
+            calls.read_text().splitlines() if calls.exists() else [],
+        )
+
+    def called(self, name):
+        return [call for call in self.calls if call.startswith(f"{name} ")]
+
+
+@pytest.fixture
+def start(tmp_path):
+    """start(script, words, codes, send=, **environment): run a script with these arguments.
+
+    Its launcher returns the given codes, one after the other.
+
+    When the launcher runs, the script receives the signal `send`, then those of `storm`.
+    """
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name, text in TOOLS.items():
+        (tools / name).write_text(f"#!/usr/bin/env bash\n{text}")
+        (tools / name).chmod(0o755)
+    (tmp_path / "nodes").write_text("h1\nh1\nh2\nh2\n")
+
+    def start(script, words="a.toml", codes="0", send=None, storm=(), **env):
+        (tmp_path / "codes").write_text(f"{codes}\n")
+        for name in ("calls", "ready"):
+            (tmp_path / name).unlink(missing_ok=True)
+        path = script if isinstance(script, Path) else FOLDER / script
+        slurm = JOB if path.suffix in (".sbatch", ".sh") else {}
+        slurm = slurm | (
+            {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "1"}
+            if path.name == "array.sbatch"
+            else {}
+        )
+        full = {"PATH": f"{tools}:{os.environ['PATH']}", "HOME": str(tmp_path), **slurm, **env}
+        full = {name: value for name, value in full.items() if value}
+        with subprocess.Popen(
+            ["bash", path, *words.split()],
+            cwd=tmp_path,
+            env=full,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        ) as process:
+            try:
+                limit = time.monotonic() + 30
+                while send and not (tmp_path / "ready").exists() and time.monotonic() < limit:
+                    time.sleep(0.02)
+                if send:
+                    process.send_signal(send)
+                while storm and process.poll() is None:
+                    process.send_signal(random.choice(storm))
+                    time.sleep(0.01)
+                said, _ = process.communicate(timeout=40)
+            except BaseException:
+                os.killpg(process.pid, signal.SIGKILL)
+                raise
+        return Ended(tmp_path, process.returncode, said)
+
+    return start
+
+
+# the texts
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_the_files_are_what_the_command_writes(name):
+    text = (FOLDER / name).read_text(encoding="utf-8")
+    assert text == SCRIPTS[name], "write them again: make jobscripts"
+
+
+def test_every_file_has_its_line_in_the_readme():
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert {path.name for path in FOLDER.iterdir()} == {*SCRIPTS, "README.md"}
+    assert [name for name in SCRIPTS if f"`{name}`" not in text] == []
+    assert [kind for kind in batch.KINDS if f"`{kind}`" not in text] == []
+
+
+def filled(folder, capsys, *words, configs=("my runs/a.toml",), agents=64):
+    """What `mpidbo jobscript` writes for these configurations."""
+    (folder / "my runs").mkdir(exist_ok=True)
+    paths = [toml(folder, {**QUADRATIC, "run.agents": agents}, name) for name in configs]
+    assert cli.main(["jobscript", *words, *map(str, paths)]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    return out
+
+
+@pytest.mark.parametrize("kind", batch.KINDS)
+def test_scripts_are_sound(kind, tmp_path, capsys):
+    """For bash and, where there is one, for shellcheck."""
+    words = "--set", "steps.alpha={kind = 'inverse-sqrt', start = 1}"
+    (tmp_path / batch.KINDS[kind].file).write_text(filled(tmp_path, capsys, kind, *words))
+    for path in (FOLDER / batch.KINDS[kind].file, tmp_path / batch.KINDS[kind].file):
+        done = subprocess.run(["bash", "-n", path], capture_output=True, text=True, timeout=30)
+        assert done.returncode == 0 and done.stderr == "", done.stderr
+        if shutil.which("shellcheck"):
+            done = subprocess.run(
+                ["shellcheck", "--shell=bash", path], capture_output=True, text=True, timeout=60
+            )
+            assert done.returncode == 0, done.stdout
+    if not shutil.which("shellcheck"):
+        pytest.skip("sound for bash; shellcheck is not installed: apt install shellcheck")
+
+
+# Slurm
+
+
+@pytest.mark.parametrize("script", SLURM)
+def test_a_run_that_finishes(script, start):
+    done = start(script, "a.toml --set steps.alpha=0.1")
+    gpu = "--set run.device=cuda " if script == "gpu.sbatch" else ""
+    assert done.code == 0 and done.called("srun") == [
+        f"srun mpidbo run a.toml {gpu}--set steps.alpha=0.1"
+    ], done.said
+    for part in (
+        "Slurm job 7 (mpidbo), restart 0: 4 tasks on 2 nodes, n[1-2]",
+        "mpidbo 0.0; launcher 1.2",
+        "finished: ",
+    ):
+        assert part in done.said
+    assert not done.called("scontrol")
+
+
+@pytest.mark.parametrize(
+    ("env", "launcher"),
+    [
+        ({"SRUN_MPI": "pmix"}, "srun --mpi=pmix mpidbo run"),
+        ({"LAUNCH": "mpiexec -n 4 -x A"}, "mpiexec -n 4 -x A mpidbo run"),
+        ({"LAUNCH": "mpirun", "SRUN_MPI": "pmi2"}, "mpirun mpidbo run"),
+    ],
+)
+def test_the_launcher_is_the_users(env, launcher, start):
+    done = start("run.sbatch", **env)
+    assert done.code == 0 and done.calls == [f"{launcher} a.toml"]
+
+
+@pytest.mark.parametrize("script", ["requeue.sbatch", "gpu.sbatch", "array.sbatch"])
+@pytest.mark.parametrize(
+    ("codes", "env", "code", "requeued", "words"),
+    [
+        ("85", {}, 85, True, "requeue 1 of at most 10"),
+        ("85", {"SLURM_RESTART_COUNT": "9"}, 85, True, "requeue 10 of at most 10"),
+        ("85", {"SLURM_RESTART_COUNT": "10"}, 85, False, "not finished after 10 restarts"),
+        ("85", {"SLURM_RESTART_COUNT": "2", "MAX_RESTARTS": "2"}, 85, False, "MAX_RESTARTS is 2"),
+        ("85", {"STATE": "CANCELLED"}, 85, False, "Slurm is ending this job"),
+        ("85", {"REFUSED": "1"}, 85, True, "use chain.sh"),
+        ("4", {}, 4, True, "stalled"),
+        ("stall", {}, 4, True, "stalled"),
+        ("lie", {}, 85, True, "there is no"),
+        ("1", {}, 1, False, "failed with exit code 1"),
+        ("2", {}, 2, False, "failed with exit code 2"),
+        ("3", {}, 3, False, "failed with exit code 3"),
+        ("137", {}, 137, False, "failed with exit code 137"),
+    ],
+)
+def test_what_is_requeued(script, codes, env, code, requeued, words, start):
+    done = start(script, codes=codes, **env)
+    assert (done.code, words in done.said) == (code, True), done.said
+    assert done.called("scontrol") == (
+        [f"scontrol requeue 7{'_1' * (script == 'array.sbatch')}"] if requeued else []
+    )
+    assert bool(done.called("sleep")) == (requeued and "REFUSED" not in env), (
+        "until Slurm has ended the script"
+    )
+
+
+def test_a_single_job_is_not_requeued(start):
+    done = start("run.sbatch", codes="85")
+    assert done.code == 85 and "submit the same again" in done.said and len(done.calls) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM])
+@pytest.mark.parametrize("script", ["run.sbatch", "requeue.sbatch"])
+def test_signals_reach_the_launcher_as_usr1(script, number, start):
+    done = start(script, codes="wait", send=number)
+    assert done.code == 85 and "USR1 to srun" in done.calls, done.said
+    assert bool(done.called("scontrol")) == (script == "requeue.sbatch")
+
+
+def test_a_launcher_that_a_signal_kills(start):
+    done = start("requeue.sbatch", codes="wait-die", send=signal.SIGUSR1)
+    assert done.code == 85 and done.called("scontrol") and "did not wait" in done.said
+
+
+@pytest.mark.parametrize("code", ["10", "15", "255", "1"])
+def test_a_launcher_that_fails_after_a_signal(code, start):
+    """Its ranks had not yet begun, or it does not bear many signals."""
+    done = start("requeue.sbatch", codes=f"wait-{code}", send=signal.SIGUSR1)
+    assert (
+        done.code == 85 and done.called("scontrol") and f"the launcher returned {code}" in done.said
+    ), done.said
+
+
+@pytest.mark.parametrize("script", ["run.sbatch", "requeue.sbatch", "local.sh"])
+def test_a_storm_of_signals_to_the_script(script, start):
+    """The launcher receives it and the job is requeued; only then may SIGTERM end the script."""
+    done = start(script, codes="storm", send=signal.SIGUSR1, storm=[signal.SIGUSR1, signal.SIGTERM])
+    assert [call for call in done.calls if call.startswith("USR1 to ")] and done.said.count(
+        "the run is asked to stop"
+    ) < 5, done.said
+    assert bool(done.called("scontrol")) == (script == "requeue.sbatch"), done.said
+    assert done.code in (85, -signal.SIGTERM if script == "requeue.sbatch" else 85), done.said
+
+
+@pytest.mark.parametrize(
+    ("index", "config"), [("1", "a.toml"), ("3", "c.toml"), ("4", None), ("0", None), ("", None)]
+)
+def test_the_index_of_an_array_is_a_configuration(index, config, start):
+    done = start(
+        "array.sbatch", "a.toml b.toml c.toml --set run.seed=1 --out x", SLURM_ARRAY_TASK_ID=index
+    )
+    if config:
+        assert done.code == 0 and done.calls == [
+            f"srun mpidbo run {config} --set run.seed=1 --out x"
+        ]
+    else:
+        assert done.code == 2 and not done.calls and "sbatch --array=1-3%2" in done.said
+
+
+def test_a_chain_is_submitted(start):
+    done = start(
+        "chain.sh",
+        "--nodes=4 --time=5 a.toml --set run.seed=1",
+        SLURM_JOB_ID="",
+        JOBS="3",
+        CHAIN="x",
+    )
+    line = (
+        "sbatch --job-name=x --dependency=singleton --nodes=4 --time=5 "
+        f"{FOLDER / 'chain.sh'} a.toml --set run.seed=1"
+    )
+    assert done.code == 0 and done.calls == 3 * [line]
+
+
+@pytest.mark.parametrize(
+    ("codes", "code", "goes_on"),
+    [("0", 0, False), ("85", 85, True), ("4", 4, True), ("2", 2, False), ("3", 3, False)],
+)
+def test_the_end_of_a_chain(codes, code, goes_on, start):
+    done = start("chain.sh", codes=codes)
+    assert done.code == code and bool(done.called("scancel")) != goes_on
+    assert goes_on or re.search("--name=mpidbo --state=PENDING$", done.called("scancel")[0])
+
+
+# PBS, LSF, this machine
+
+
+PBS = {
+    "PBS_JOBID": "8.server",
+    "PBS_NODEFILE": "nodes",
+    "CONFIG": "a.toml",
+    "ARGS": "--set run.seed=1",
+}
+
+
+@pytest.mark.parametrize(
+    ("codes", "env", "code", "again"),
+    [
+        ("0", {}, 0, None),
+        ("2", {}, 2, None),
+        ("85", {}, 85, 1),
+        ("4", {}, 4, 1),
+        ("85", {"RESTARTS": "9"}, 85, 10),
+        ("85", {"RESTARTS": "10"}, 85, None),
+        ("85", {"RESTARTS": "1", "MAX_RESTARTS": "1"}, 85, None),
+        ("85", {"REFUSED": "1"}, 85, 1),
+    ],
+)
+def test_pbs(codes, env, code, again, start, tmp_path):
+    done = start("run.pbs", "", codes=codes, PBS_O_WORKDIR=str(tmp_path), **(PBS | env))
+    assert done.code == code and done.called("mpiexec") == [
+        "mpiexec -n 4 mpidbo run a.toml --set run.seed=1"
+    ], done.said
+    most = env.get("MAX_RESTARTS", "10")
+    line = (
+        f"qsub -v CONFIG,ARGS,RESTARTS,LAUNCH,SCRIPT,MAX_RESTARTS {FOLDER / 'run.pbs'} "
+        f"[a.toml|--set run.seed=1|{again}|{most}]"
+    )
+    assert done.called("qsub") == ([line] if again else [])
+    assert "4 ranks on h1 h2" in done.said and ("qsub failed" in done.said) == ("REFUSED" in env)
+
+
+def test_pbs_stops_ahead_of_the_walltime(start, tmp_path):
+    done = start(
+        "run.pbs", "", codes="wait", PBS_O_WORKDIR=str(tmp_path), WALLTIME="00:00:02", **PBS
+    )
+    assert done.code == 85 and "USR1 to mpiexec" in done.calls and done.called("qsub"), done.said
+
+
+def test_pbs_jobs_that_are_deleted_stay_so(start, tmp_path):
+    done = start(
+        "run.pbs", "", codes="wait", send=signal.SIGTERM, PBS_O_WORKDIR=str(tmp_path), **PBS
+    )
+    assert done.code == 85 and "USR1 to mpiexec" in done.calls and not done.called("qsub"), (
+        done.said
+    )
+
+
+LSF = {
+    "LSB_JOBID": "9",
+    "LSB_JOBNAME": "x",
+    "LSB_DJOB_NUMPROC": "4",
+    "LSB_HOSTS": "h1 h1 h2 h2",
+    "CONFIG": "a.toml",
+}
+
+
+def test_lsf_requeues_by_the_exit_code_until_the_cap(start, tmp_path):
+    for restarts, codes in enumerate(("85", "stall", "85")):
+        done = start(
+            "run.lsf",
+            "",
+            codes=codes,
+            LS_SUBCWD=str(tmp_path),
+            MAX_RESTARTS="2",
+            ARGS="--set run.seed=1",
+            **LSF,
+        )
+        assert done.calls == ["mpirun -n 4 mpidbo run a.toml --set run.seed=1"]
+        assert done.code == (85 if restarts < 2 else 1)
+    said = (tmp_path / "x-9.out").read_text()
+    assert (
+        "restart 2: 4 ranks on h1 h2" in said
+        and "requeue 2 of at most 2" in said
+        and "not finished after 2 restarts" in said
+    )
+    assert '#BSUB -Q "85"' in SCRIPTS["run.lsf"] and not list(tmp_path.glob(".mpidbo*"))
+
+
+@pytest.mark.parametrize(("codes", "code"), [("0", 0), ("2", 2), ("3", 3)])
+def test_lsf_ends(codes, code, start, tmp_path):
+    assert start("run.lsf", "", codes=codes, LS_SUBCWD=str(tmp_path), **LSF).code == code
+    assert not list(tmp_path.glob(".mpidbo*"))
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGUSR1, 85), (signal.SIGTERM, 1)])
+def test_lsf_signals(number, code, start, tmp_path):
+    done = start("run.lsf", "", codes="wait", send=number, LS_SUBCWD=str(tmp_path), **LSF)
+    assert done.code == code and "USR1 to mpirun" in done.calls
+
+
+@pytest.mark.parametrize(
+    ("codes", "starts", "code"),
+    [("0", 1, 0), ("85 4 0", 3, 0), ("85 85 85 85", 3, 85), ("85 2 0", 2, 2), ("3 0", 1, 3)],
+)
+def test_restarts_on_this_machine(codes, starts, code, start):
+    done = start("local.sh", codes=codes, MAX_RESTARTS="2", RANKS="3")
+    assert done.code == code and done.calls == starts * ["mpiexec -n 3 mpidbo run a.toml"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP])
+def test_who_stops_the_local_script_means_it(number, start):
+    done = start("local.sh", codes="wait 0", send=number)
+    assert (
+        done.code == 85 and len(done.called("mpiexec")) == 1 and "USR1 to mpiexec" in done.calls
+    ), done.said
+    assert "restart 1" not in done.said
+
+
+# mistakes
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_without_a_configuration(script, start, tmp_path):
+    system = {k: v for k, v in (PBS | LSF).items() if k != "CONFIG"} | {
+        "PBS_O_WORKDIR": str(tmp_path),
+        "LS_SUBCWD": str(tmp_path),
+    }
+    done = start(script, "", **system)
+    said = done.said + "".join(path.read_text() for path in tmp_path.glob("x-9.out"))
+    assert (
+        done.code == 2
+        and not done.calls
+        and re.search(r"configuration.*(sbatch|qsub|bsub|bash) ", said)
+    ), said
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_mistakes_start_nothing(script, start, tmp_path):
+    """A configuration that mpidbo refuses, no mpidbo, --resume never."""
+    system = PBS | LSF | {"PBS_O_WORKDIR": str(tmp_path), "LS_SUBCWD": str(tmp_path)}
+    words = "" if script in ("run.pbs", "run.lsf") else "a.toml"
+    never = {"ARGS": "--resume never"} if not words else {}
+    for done in (
+        start(script, words, **(system | {"WRONG": "1"})),
+        start(script, words and f"{words} --resume=never", **(system | never)),
+    ):
+        assert done.code == 2 and not [
+            call for call in done.calls if not call.startswith("scancel")
+        ]
+    (tmp_path / "bin" / "mpidbo").unlink()
+    done = start(script, words, **(system | {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"}))
+    assert done.code == 2 and "mpidbo: not found; load the modules" in done.said + "".join(
+        p.read_text() for p in tmp_path.glob("x-9.out")
+    )
+
+
+def refused(folder, capsys, *words):
+    toml(folder, {**QUADRATIC, "run.agents": 8}, "a.toml")
+    toml(folder, {**QUADRATIC, "steps.alpa": 1}, "wrong.toml")
+    assert cli.main(["jobscript", *words]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    return err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("slurm a.toml --nodes 16", "run.agents: 8 in a.toml, but 16 ranks (16 x 1)"),
+        (
+            "slurm a.toml --nodes 2 --ntasks-per-node 5",
+            "ask for fewer with --nodes and --ntasks-per-node",
+        ),
+        ("slurm a.toml --nodes 0", "--nodes: 0 is out of range; give at least 1"),
+        ("slurm a.toml --time 1:30", "'1:30' is not a time; write 12:00:00"),
+        ("slurm a.toml --time 0", "--time: 0 is out of range; give at least 60"),
+        ("pbs a.toml --queue two,words", "--partition 'two,words': not a word"),
+        ("slurm nothing.toml", "nothing.toml: no such file"),
+        ("slurm wrong.toml", "steps.alpa: unknown key; did you mean alpha?"),
+        ("slurm --set run.seed=1", "name it, such as"),
+        ("slurm-array a.toml a.toml", "both would run in"),
+        ("local a.toml --nodes 2", "no option is called --nodes"),
+        ("condor a.toml", "invalid choice: 'condor'"),
+    ],
+)
+def test_mistakes_in_what_is_asked_for(words, says, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert says in refused(tmp_path, capsys, *words.split())
+
+
+# the command
+
+
+@pytest.mark.parametrize(
+    ("words", "lines"),
+    [
+        (
+            "slurm --nodes 4 --ntasks-per-node 8 --cpus-per-task 2 --time 2-00:00:00 "
+            "--partition big --account me --name n --max-restarts 3",
+            [
+                "#SBATCH --job-name=n",
+                "#SBATCH --nodes=4",
+                "#SBATCH --ntasks-per-node=8",
+                "#SBATCH --cpus-per-task=2",
+                "#SBATCH --time=48:00:00",
+                "#SBATCH --signal=B:USR1@120",
+                "#SBATCH --requeue",
+                "#SBATCH --partition=big",
+                "#SBATCH --account=me",
+                "MAX_RESTARTS=${MAX_RESTARTS:-3}",
+            ],
+        ),
+        (
+            "slurm --gpus-per-node 2 --time 4",
+            [
+                "#SBATCH --gpus-per-node=2",
+                "#SBATCH --ntasks-per-node=2",
+                "#SBATCH --signal=B:USR1@60",
+            ],
+        ),
+        ("slurm --nodes 40", ["#SBATCH --ntasks-per-node=1"]),
+        (
+            "pbs --nodes 2 --gpus-per-node 2 --cpus-per-task 3 --queue big",
+            ["#PBS -l select=2:ncpus=6:mpiprocs=2:ompthreads=3:ngpus=2", "#PBS -q big"],
+        ),
+        (
+            "lsf --nodes 2 --time 90",
+            ["#BSUB -n 8", '#BSUB -R "span[ptile=4]"', "#BSUB -W 01:30", "##BSUB -q NAME"],
+        ),
+        ("local --ntasks-per-node 3", ["RANKS=${RANKS:-3}"]),
+    ],
+)
+def test_what_is_asked_for_is_filled_in(words, lines, tmp_path, capsys):
+    text = filled(tmp_path, capsys, *words.split())
+    assert [line for line in lines if line not in text.splitlines()] == [], text
+
+
+def test_the_launcher_of_the_shell_is_filled_in(tmp_path, capsys, monkeypatch, start):
+    monkeypatch.setenv("SRUN_MPI", "pmi2")
+    (tmp_path / "one.sh").write_text(filled(tmp_path, capsys, "slurm"))
+    monkeypatch.setenv("LAUNCH", "mpirun -x 'A B'")
+    (tmp_path / "two.sh").write_text(filled(tmp_path, capsys, "slurm"))
+    for file, launcher in (("one.sh", "srun --mpi=pmi2 "), ("two.sh", "mpirun -x 'A B' ")):
+        text = (tmp_path / file).read_text()
+        (tmp_path / file).write_text(
+            re.sub(r"^mpidbo=.*$", "mpidbo=(mpidbo)", text, flags=re.MULTILINE)
+        )
+        assert start(tmp_path / file, "").calls[0].startswith(launcher)
+
+
+def test_the_written_script_runs_its_configuration(tmp_path, capsys, monkeypatch, start):
+    """With the path of this mpidbo, from a folder with a space; more words are passed on."""
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    words = (
+        "slurm",
+        "--set",
+        "steps.alpha={kind = 'inverse-sqrt', start = 1}",
+        "--out",
+        str(tmp_path / "out"),
+    )
+    (tmp_path / "job.sbatch").write_text(filled(tmp_path, capsys, *words))
+    program = shutil.which("mpidbo") or f"{sys.executable} -m mpidbo"
+    done = start(tmp_path / "job.sbatch", "--set run.seed=1")
+    assert done.code == 0, done.said
+    assert done.calls == [
+        f"srun {program} run {tmp_path}/my runs/a.toml {' '.join(words[1:])} --set run.seed=1"
+    ]
+
+
+def test_the_written_array_runs_all_configurations(tmp_path, capsys, start):
+    text = filled(
+        tmp_path, capsys, "slurm-array", "--throttle", "7", configs=("a.toml", "my runs/b.toml")
+    )
+    assert "#SBATCH --array=1-2%7" in text and "#SBATCH --job-name=sweep" in text
+    (tmp_path / "array.sbatch").write_text(
+        re.sub(r"^mpidbo=.*$", "mpidbo=(mpidbo)", text, flags=re.MULTILINE)
+    )
+    for index, name in (("1", "a.toml"), ("2", "my runs/b.toml")):
+        done = start(tmp_path / "array.sbatch", "--set run.seed=1", SLURM_ARRAY_TASK_ID=index)
+        assert done.calls == [f"srun mpidbo run {tmp_path}/{name} --set run.seed=1"]
+
+
+def test_without_mpidbo_on_path_it_is_this_interpreter(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert f"mpidbo=({sys.executable} -m mpidbo)" in filled(tmp_path, capsys, "slurm").splitlines()
+
+
+@pytest.mark.parametrize(
+    ("words", "folder"), [((), "runs/a"), (("--out", "x"), "x"), (("--set", "run.out=y"), "y")]
+)
+def test_where(words, folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    path = toml(tmp_path, {**QUADRATIC, "run.iterations": 2})
+    assert cli.main(["where", str(path), *words]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / folder}\n"
+    assert cli.main(["run", str(path), *words]) == 0 and (tmp_path / folder / "done").exists()
+
+
+# the real program
+
+
+def test_a_run_with_restarts_is_the_run_without(mpi, tmp_path):
+    """local.sh with this mpidbo and mpiexec: ranks stop at their 101st draw; the same bits."""
+    path = toml(
+        tmp_path,
+        {**QUADRATIC, "problem.name": f"{SLOW}:Slow"},
+    )
+    run(path, tmp_path / "whole")
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "mpidbo").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m mpidbo "$@"\n')
+    (tools / "mpidbo").chmod(0o755)
+    env = launch.environment(
+        {
+            "PATH": f"{tools}:{os.environ['PATH']}",
+            "LAUNCH": " ".join(launch.command(2, [])[:-1]),
+            "MPIDBO_TEST_ASK": "0123",
+            "MPIDBO_TEST_SIGNAL": str(int(signal.SIGUSR1)),
+            "OMPI_ALLOW_RUN_AS_ROOT": "1",
+            "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+        }
+    )
+    line = ["bash", FOLDER / "local.sh", path, "--out", tmp_path / "out"]
+    with subprocess.Popen(
+        line,
+        env=env,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as process:
+        try:
+            said, _ = process.communicate(timeout=100)
+        except BaseException:
+            process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.communicate(timeout=10)
+            process.kill()
+            raise
+    assert process.returncode == 0, said
+    assert (
+        "restart 1 of at most 10" in said
+        and "restart 2" not in said
+        and "resuming from iteration" in said
+    )
+    assert same(tmp_path / "whole", tmp_path / "out")
+
+
+def test_the_templates_are_installed(tmp_path):
+    """What a wheel is made of, without building one."""
+    pytest.importorskip("setuptools", reason="setuptools is not installed: pip install setuptools")
+    source = tmp_path / "source"
+    shutil.copytree(
+        FOLDER.parent / "mpidbo", source / "mpidbo", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(FOLDER.parent / name, source / name)
+    code = "import setuptools; setuptools.setup()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "-q", "build", "--build-lib", tmp_path / "lib"],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        cwd=source,
+    )
+    assert done.returncode == 0, done.stderr
+    for folder in (TEMPLATES, PAGE, PAGE / "uplot"):
+        files = {path.name for path in (tmp_path / "lib" / folder).iterdir()}
+        assert files == {path.name for path in (FOLDER.parent / folder).iterdir()}

@@ -1,0 +1,140 @@
+"""Every file of examples/ runs, here for a few iterations (the demo: test_demo.py;
+hyper_cleaning_conv: test_torch.py)."""
+
+import os
+import runpy
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+
+import mpidbo
+from mpidbo import cli
+from mpidbo.problems.projections import simplex
+from mpidbo.storage import read_run
+
+SHORT = {
+    "my_problem": ["run.iterations=600"],
+    "sun_dsbo": ["run.iterations=1000"],
+    "topology_per_level": ["run.iterations=200"],
+    "hyper_cleaning_mnist": [
+        "run.iterations=60",
+        "run.evaluate_every=30",
+        "problem.hidden=[16]",
+        "problem.n_train=2000",
+        "problem.n_validation=500",
+        "steps.alpha=100",
+    ],
+}
+BETTER = {
+    "my_problem": "error",
+    "sun_dsbo": "distance",
+    "topology_per_level": "distance",
+    "hyper_cleaning_mnist": "upper_loss",
+}
+"""The metric that must at least halve."""
+
+
+def run(line):
+    """A command in this process, without MPI."""
+    args = cli.parser().parse_args([str(word) for word in line])
+    return args.call(args, None)
+
+
+def test_all_are_run(repo):
+    files = {path.stem for path in (repo / "examples").glob("*.toml")}
+    assert files == {"demo", "study_mnist", "hyper_cleaning_conv", "group_weights", *SHORT}
+    table = (repo / "examples" / "README.md").read_text()
+    assert all(f"`{path.name}`" in table for path in (repo / "examples").glob("*.[tp]*"))
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_configurations(repo, tmp_path, monkeypatch, shared_data, name):
+    monkeypatch.chdir(tmp_path)  # paths are relative to the file
+    settings = list(SHORT[name])
+    if name == "hyper_cleaning_mnist":
+        settings.append(f"problem.data={shared_data('mnist')}")
+    line = ["run", os.path.relpath(repo / "examples" / f"{name}.toml"), "--out", tmp_path / "run"]
+    assert run([*line, *(word for text in settings for word in ("--set", text))]) == 0
+    found = read_run(tmp_path / "run").columns[BETTER[name]]
+    assert found[-1] < 0.5 * found[0]
+
+
+@pytest.mark.slow
+def test_the_study(repo, tmp_path, shared_data):
+    settings = [
+        "study.seeds=1",
+        "tune.budget=4",
+        "tune.iterations=2",
+        "run.iterations=8",
+        "run.evaluate_every=4",
+        "problem.n_train=400",
+        "problem.n_validation=100",
+        f"problem.data={shared_data('mnist')}",
+    ]
+    line = ["compare", repo / "examples" / "study_mnist.toml", "--out", tmp_path]
+    assert run([*line, *(word for text in settings for word in ("--set", text))]) == 0
+    assert len(list(tmp_path.glob("*/*/seed-0/done"))) == 6 and (tmp_path / "curves.png").exists()
+
+
+def test_my_problem_is_right(repo):
+    assert run(["check", f"{repo / 'examples' / 'my_problem.py'}:Ridge"]) == 0
+
+
+def test_group_weights(repo, tmp_path, monkeypatch):
+    """Against scipy: y* is a projection, and the maximum over y is a convex function of x."""
+    path = str(repo / "examples" / "group_weights.py")
+    assert run(["check", f"{path}:GroupWeights"]) == 0
+    assert run(["run", repo / "examples" / "group_weights.toml", "--out", tmp_path / "run"]) == 0
+    found = mpidbo.load(tmp_path / "run")
+    module = runpy.run_path(path)
+    n = len(found.x)
+    team = [module["GroupWeights"](agent, n, xp=np, seed=0) for agent in range(n)]
+
+    def mean(name, x, y):
+        return np.mean([getattr(agent, name)(x, y, None) for agent in team], axis=0)
+
+    def best(x):
+        y = np.full(4, 0.25)
+        return simplex(y + mean("f_y", x, y) / module["SMOOTHING"])
+
+    least = minimize(
+        lambda x: mean("f", x, best(x)),
+        np.zeros(10),
+        jac=lambda x: mean("f_x", x, best(x)),
+        options={"gtol": 1e-9},
+    )
+    y = best(least.x)
+    assert (y == 0).any()
+    assert np.abs(found.x - least.x).max() < 1e-5 and np.abs(found.y - y).max() < 1e-5
+    assert found.columns["phi"][-1] == pytest.approx(least.fun, abs=1e-8)
+
+
+def test_solve_on_ranks_as_alone(mpi, repo):
+    alone, ranks = (
+        mpi(n, [*(["-m", "mpi4py"] if n else []), repo / "examples" / "solve.py", "600"])
+        for n in (0, 2)
+    )
+    assert alone.returncode == 0, alone.stderr
+    assert ranks.returncode == 0, ranks.stderr
+    assert alone.stdout == ranks.stdout
+    last = {line[:29].strip(): float(line.split()[-2]) for line in alone.stdout.splitlines()[3:]}
+    assert last["SPARKLE-ED"] < 0.07 and last["D-SOBA"] > 0.1
+
+
+def test_my_problem_on_ranks(mpi, repo, tmp_path):
+    done = mpi(
+        3,
+        [
+            "-m",
+            "mpidbo",
+            "run",
+            repo / "examples" / "my_problem.toml",
+            "--out",
+            tmp_path / "run",
+            "--set",
+            "run.iterations=50",
+        ],
+    )
+    assert done.returncode == 0, done.stderr
+    assert read_run(tmp_path / "run").iteration == 50

@@ -1,0 +1,66 @@
+"""What holds for the package as a whole: light to import, one version, small files, no paths of
+somebody's machine."""
+
+import json
+import shutil
+import subprocess
+from importlib.metadata import version
+
+import pytest
+
+from support import ROOT, launch
+
+FILES = sorted((ROOT / "mpidbo").rglob("*.py"))
+HEAVY = ["mpi4py", "cupy", "matplotlib", "pandas", "sklearn", "torch", "jax"]
+LONGEST = 400
+
+
+def test_import_is_light():
+    code = (
+        f"import sys, json, mpidbo; print(json.dumps([name for name in {HEAVY} if name in "
+        f"sys.modules]))"
+    )
+    done = launch.mpirun(None, ["-W", "error", "-c", code])
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [], (
+        "import mpidbo loads these; import them where they are used"
+    )
+
+
+def test_version_is_said_once():
+    code = "import mpidbo, mpidbo._version as v; print(mpidbo.__version__, v.__version__)"
+    done = launch.mpirun(None, ["-c", code])
+    assert done.returncode == 0, done.stderr
+    public, private = done.stdout.split()
+    assert public == private
+    assert version("mpidbo") == private, "the installed metadata is old: pip install -e ."
+    assert f"## [{private}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_are_small(path):
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert lines <= LONGEST, f"{path.name} has {lines} lines: it is probably two things"
+
+
+def test_no_path_of_a_machine():
+    git = shutil.which("git")
+    listed = git and subprocess.run(
+        [git, "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, timeout=30
+    )
+    if not listed or listed.returncode:
+        pytest.skip("not a git checkout")
+    forbidden = [f"/{name}/" for name in ("work", "root")]
+    found = []
+    for name in filter(None, listed.stdout.split("\0")):
+        try:
+            text = (ROOT / name).read_text(encoding="utf-8")
+        except (UnicodeDecodeError, OSError):  # not text, or removed in the working tree
+            continue
+        found += [f"{name}: {word}" for word in forbidden if word in text]
+    assert not found
+
+
+def test_the_citation_names_this_version():
+    text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {version('mpidbo')}\n" in text

@@ -1,0 +1,449 @@
+"""steps = "auto": the search, what it is given, and what a run makes of it."""
+
+import math
+import tomllib
+
+import numpy as np
+import pytest
+
+import mpidbo
+from mpidbo import config
+from mpidbo.algorithms import METHODS, STRATEGIES
+from mpidbo.errors import UserError
+from mpidbo.solver import Pilots, set_up, stable_lower_steps
+from mpidbo.solver.step_search import MAX_DIVERGED, MAX_EXTENSIONS, RATIOS, lengths, search
+from mpidbo.storage import files
+from support.runs import QUADRATIC, run, same, toml
+
+AUTO = {**{key: QUADRATIC[key] for key in QUADRATIC if key != "steps.alpha"}, "steps": "auto"}
+
+
+def valley(at, wall=math.inf):
+    """A judgement that is least at an alpha, and infinite from another one on."""
+    return lambda alpha, iterations: (
+        math.inf if alpha >= wall else math.log(alpha / at) ** 2 / iterations
+    )
+
+
+def found_by(judge, first):
+    return search(judge, judge, first, 2000)
+
+
+@pytest.mark.parametrize("at", [1e-7, 3e-3, 0.011, 1.0, 2e5])
+def test_search_finds_the_least_however_far_it_is(at):
+    found = found_by(valley(at), 0.01)
+    assert 1 / RATIOS[-1] < found.alpha / at < RATIOS[-1]
+
+
+def test_a_winner_is_never_at_the_edge_of_its_round():
+    found = found_by(valley(37.0), 0.01)
+    for length in lengths(2000)[:-1]:
+        tried = {t.alpha: t.value for t in found.trials if t.iterations == length}
+        best = min(tried, key=tried.get)
+        assert min(tried) < best < max(tried)
+        assert len(tried) == len([t for t in found.trials if t.iterations == length])
+
+
+def test_divergent_pilots_are_worse_than_all_others():
+    wall = 0.5
+    found = found_by(valley(10.0, wall), 0.01)
+    assert wall / RATIOS[-1] <= found.alpha < wall
+    assert any(math.isinf(trial.value) for trial in found.trials)
+
+
+def test_search_ends_without_a_least():
+    found = found_by(lambda alpha, iterations: -alpha, 1.0)
+    assert found.alpha > 8.0**MAX_EXTENSIONS and len(found.trials) == 3 * (3 + MAX_EXTENSIONS) + 1
+    found = found_by(lambda alpha, iterations: math.inf, 1.0)
+    assert math.isinf(found.value) and len(found.trials) == 3 + MAX_DIVERGED
+
+
+def test_a_flat_judgement_prefers_the_larger():
+    found = found_by(lambda alpha, iterations: float(alpha > 1), 0.01)
+    assert 1 / RATIOS[-1] < found.alpha <= 1
+
+
+def spectral_radius(strategy, w, a):
+    """Of the step of a strategy as a linear map of (s, memory), for the eigenvalue w of W and
+    gradients a s."""
+
+    def stepped(s, m):
+        step, answer = strategy(s, a * s, m), None
+        try:
+            while True:
+                sent = step.send(answer)
+                answer = tuple(w * v for v in sent) if isinstance(sent, tuple) else w * sent
+        except StopIteration as end:
+            return end.value
+
+    start = strategy.start(np.ones((1, 1)))
+    size = 1 + len(start)
+    columns = []
+    for unit in np.eye(size):
+        s, *parts = (np.full((1, 1), entry) for entry in unit)
+        s, m = stepped(s, type(start)(*parts))
+        columns.append([float(part[0, 0]) for part in (s, *m)])
+    return abs(np.linalg.eigvals(np.array(columns))).max()
+
+
+SYMMETRIC = [
+    name for name, row in STRATEGIES.items() if row.weights == ("W",) and row.compression is None
+]
+
+
+@pytest.mark.parametrize("name", SYMMETRIC)
+@pytest.mark.parametrize("least", [-0.9, -0.6, -0.3, 0.0, 0.4])
+def test_the_limits_are_those_of_the_recursions(name, least):
+    strategy = STRATEGIES[name]
+    bound = strategy.min_eigenvalue
+    if bound is not None and least < bound(1):
+        return  # refused with this strategy
+    limit = strategy.max_step(least)
+    assert 0 < limit <= 2
+    spectrum = [*np.linspace(least, 1, 60)]
+    below = max(spectral_radius(strategy, w, 0.99 * limit) for w in spectrum)
+    above = max(spectral_radius(strategy, w, 1.01 * limit) for w in spectrum)
+    assert below < 1 + 1e-6 and above > 1 + 1e-5, (below, above)
+
+
+class Bowls(mpidbo.Problem):
+    """f = |y - 1|^2 / 2, g = sum_j h_j (y_j - x_j)^2 / 2 with h of 1, ..., 4 times the agent's."""
+
+    dims = (4, 4)
+
+    def __init__(self, agent, n_agents, *, xp, seed):
+        super().__init__(agent, n_agents, xp=xp, seed=seed)
+        self.h = np.arange(1.0, 5) * (1 + agent / 10)
+
+    def f(self, x, y, sample):
+        return (y - 1) @ (y - 1) / 2
+
+    def g(self, x, y, sample):
+        return (y - x) @ (self.h * (y - x)) / 2
+
+    def f_x(self, x, y, sample):
+        return 0 * x
+
+    def f_y(self, x, y, sample):
+        return y - 1
+
+    def g_x(self, x, y, sample):
+        return self.h * (x - y)
+
+    def g_y(self, x, y, sample):
+        return self.h * (y - x)
+
+    def g_yy(self, x, y, v, sample):
+        return self.h * v
+
+    def g_xy(self, x, y, v, sample):
+        return -self.h * v
+
+
+class FirstOrder(Bowls):
+    g_yy = None
+    g_xy = None
+
+
+L = 1.1 * 4 * 1.3
+"""1.1 times the largest curvature of four agents of Bowls."""
+
+
+def planned(problem, method, topology="ring", **steps):
+    tables = {
+        "problem": {"name": problem},
+        "method": {"name": method},
+        "topology": topology if isinstance(topology, dict) else {"name": topology},
+        "run": {"agents": 4, "iterations": 200},
+        "steps": steps,
+    }
+    return set_up(config.check(tables))
+
+
+@pytest.mark.parametrize(
+    ("problem", "method", "topology", "beta", "gamma"),
+    [
+        (Bowls, "sparkle-ed", "ring", 1 / L, 1 / L),
+        # W of a lazy ring of four has the eigenvalues 1, 2/3, 2/3 and 1/3
+        (Bowls, "sparkle-extra", "ring", 0.5 / L, 0.5 / L),
+        (Bowls, "sparkle-non-gt", "ring", 4 / 9 / L, 4 / 9 / L),
+        # not lazy: 1, 1/3, 1/3 and -1/3
+        (Bowls, "sparkle-gt", {"name": "ring", "lazy": False}, 1 / L, 1 / L),
+        (Bowls, "sparkle-dgd", {"name": "ring", "lazy": False}, 1 / 3 / L, 1 / 3 / L),
+        # the others take local steps in between
+        (Bowls, "sparkle-gt", {"name": "ring", "every": 2}, 0.5 / L, 0.5 / L),
+        (FirstOrder, "sun-dsbo", "ring", 1 / (L + 1), 1 / (L + 1)),
+        (FirstOrder, "f2sa", "ring", 1 / L, 1 / L),
+        (Bowls, "adasdbo", "ring", 1.0, 1.0),
+    ],
+)
+def test_steps_of_the_lower_level(problem, method, topology, beta, gamma):
+    with planned(problem, method, topology) as setup:
+        found = stable_lower_steps(setup, ["beta", "gamma"])
+    assert found.steps["beta"] == pytest.approx(beta, rel=1e-3)
+    assert found.steps["gamma"] == pytest.approx(gamma, rel=1e-3)
+
+
+def test_they_keep_a_run_stable():
+    """The largest curvature and the smallest eigenvalue at once, which the limits are for."""
+    for method in ("sparkle-extra", "sparkle-non-gt", "sparkle-dgd", "d-soba-semi-gt"):
+        with planned(Bowls, method, {"name": "ring", "lazy": method[-5:] == "extra"}) as setup:
+            steps = stable_lower_steps(setup, ["beta", "gamma"]).steps
+        topology = {"name": "ring", "lazy": method[-5:] == "extra"}
+        result = mpidbo.solve(
+            Bowls, method, topology, agents=4, steps={"alpha": 0.02, **steps}, iterations=400
+        )
+        assert result.history["phi"][-1] < 0.1 * result.history["phi"][0], method
+
+
+def test_a_run_is_the_same_as_with_the_numbers_given():
+    given = {"agents": 4, "iterations": 60, "evaluate_every": 20}
+    topology = {"name": "ring", "drop": 0.2}
+    problem = {"name": "quadratic", "noise": 0.2}
+    auto = mpidbo.solve(problem, "sparkle-gt", topology, steps="auto", **given)
+    steps = dict(auto.config.steps)
+    assert steps["theta"] == 0.2 and auto.config.auto == ()
+    assert auto.config.tuning["found"] == {key: steps[key] for key in ("alpha", "beta", "gamma")}
+    other = mpidbo.solve(problem, "sparkle-gt", topology, steps=steps, **given)
+    assert (auto.x == other.x).all() and (auto.y == other.y).all()
+    counted = [name for name in auto.history if not name.startswith("seconds")]
+    for name in counted:  # no column knows of the pilots
+        assert np.array_equal(auto.history[name], other.history[name], equal_nan=True), name
+    assert other.config.tuning == {}
+
+
+def test_the_record():
+    result = mpidbo.solve("quadratic", agents=4, steps="auto", iterations=60)
+    record = result.config.tuning
+    assert record["judge"] == "phi" and record["at_start"] == result.history["phi"][0]
+    pilots = record["pilot"]
+    steps = result.config.steps
+    last = [pilot for pilot in pilots if pilot["iterations"] == pilots[-1]["iterations"]]
+    best = min(last, key=lambda pilot: pilot["value"])
+    assert {key: best[key] for key in record["found"]} == record["found"]
+    assert best["value"] < record["at_start"]
+    # A pilot that goes on where it was takes no more than the iterations that it lacked.
+    assert 0 < record["iterations"] < sum(pilot["iterations"] for pilot in pilots)
+    assert record["calls"] > 5 * record["iterations"]
+    # The pilots say of their step sizes what runs say.
+    length = best["iterations"]
+    assert length == 64  # and looked at more closely
+    parts = (0.125, 0.25, 0.5, 0.58, 0.67, 0.75, 0.83, 0.92, 1)
+    again = mpidbo.solve("quadratic", agents=4, steps=steps, iterations=length, evaluate_every=1)
+    phi = dict(zip(again.history["iteration"], again.history["phi"], strict=True))
+    assert best["value"] == sum(phi[math.ceil(part * 64)] for part in parts) / 9
+
+
+def test_some_and_the_others_given():
+    result = mpidbo.solve(
+        "quadratic", agents=4, steps={"alpha": 0.05, "beta": "auto"}, iterations=30
+    )
+    steps = result.config.steps
+    assert steps["alpha"] == 0.05 and steps["gamma"] == 0.1
+    assert result.config.tuning["found"].keys() == {"beta"}
+    assert len(result.config.tuning["pilot"]) == 1
+    schedule = {"kind": "staircase", "start": 0.3, "factor": 0.5, "every": 10}
+    result = mpidbo.solve(
+        "quadratic", agents=4, steps={"alpha": "AUTO", "gamma": schedule}, iterations=30
+    )
+    assert result.config.steps["gamma"]["factor"] == 0.5 and result.config.steps["beta"] == 0.1
+
+
+def test_a_default_that_varies_keeps_its_shape():
+    result = mpidbo.solve("quadratic", "f2sa", agents=4, steps="auto", iterations=30)
+    alpha = result.config.steps["alpha"]
+    assert alpha["kind"] == "power" and alpha["exponent"] == -0.3333
+    assert alpha["start"] in [pilot["alpha"] for pilot in result.config.tuning["pilot"]]
+
+
+class Bending(Bowls):
+    """g has a curvature of about 0.15 at the start and 100 beyond the minimiser."""
+
+    def start(self):
+        return np.zeros(4), np.full(4, -1.0)
+
+    def parts(self, x, y):
+        """d, and the positive part of d, smoothed, with its derivatives."""
+        d = y - x
+        r = np.sqrt(d**2 + 0.09)
+        return d, (d + r) / 2, (1 + d / r) / 2, 0.045 / r**3
+
+    def g(self, x, y, sample):
+        d, s, _, _ = self.parts(x, y)
+        return np.sum(0.005 * d**2 + 50 * s**2 - d)
+
+    def g_y(self, x, y, sample):
+        d, s, ds, _ = self.parts(x, y)
+        return 0.01 * d + 100 * s * ds - 1
+
+    def g_x(self, x, y, sample):
+        return -self.g_y(x, y, sample)
+
+    def g_yy(self, x, y, v, sample):
+        _, s, ds, dds = self.parts(x, y)
+        return (0.01 + 100 * (ds**2 + s * dds)) * v
+
+    def g_xy(self, x, y, v, sample):
+        return -self.g_yy(x, y, v, sample)
+
+
+class Overflowing(Bowls):
+    """f and g overflow where anything moves."""
+
+    def f_x(self, x, y, sample):
+        return np.full(4, 1e200)
+
+    def g_y(self, x, y, sample):
+        return np.full(4, 1e200)
+
+
+def test_beta_is_reduced_where_every_pilot_diverges():
+    """Where the curvature at the start says little of that along the run."""
+    result = mpidbo.solve(Bending, agents=4, steps="auto", iterations=40, evaluate_every=40)
+    record = result.config.tuning
+    tried = [pilot["beta"] for pilot in record["pilot"]]
+    assert tried[0] > 4 > result.config.steps["beta"] == tried[-1]
+    assert math.isinf(record["pilot"][0]["value"])
+    assert result.history["phi"][-1] < result.history["phi"][0]
+
+
+def test_where_nothing_works():
+    with pytest.raises(UserError, match=r'^steps: "auto" finds no step size .* give numbers'):
+        mpidbo.solve(Overflowing, agents=2, steps="auto", iterations=10, checks="never")
+
+
+def test_a_diverging_pilot_is_a_row_of_the_record():
+    result = mpidbo.solve("compositional", agents=4, steps="auto", iterations=10)
+    values = [pilot["value"] for pilot in result.config.tuning["pilot"]]
+    assert math.inf in values and min(values) < result.config.tuning["at_start"]
+
+
+EVERYDAY = ("sparkle", "sun-dsbo", "single-level", "maml")
+
+
+@pytest.mark.parametrize(
+    "method",
+    [pytest.param(name, marks=[] if name in EVERYDAY else [pytest.mark.slow]) for name in METHODS],
+)
+def test_every_method(method):
+    """It works, judged by what the method minimises, and gets somewhere."""
+    policy = {"name": "policy-evaluation", "states": 5, "p": 3}
+    problem = {"gda": "minimax", "dm-hsgd": "minimax", "dsgd": policy}.get(method, "quadratic")
+    result = mpidbo.solve(problem, method, agents=3, steps="auto", iterations=50)
+    record, rule = result.config.tuning, METHODS[method][0]
+    judge = record["judge"]
+    assert judge == ("phi" if rule.bilevel and not rule.personalized else "upper_loss")
+    values = result.history[judge]
+    assert values[-1] < values[0] == record["at_start"]
+
+
+def test_losses_are_needed():
+    class Without(Bowls):
+        f = None
+
+    with pytest.raises(UserError, match=r'^steps: "auto" judges step sizes by the upper loss'):
+        mpidbo.solve(Without, agents=2, steps="auto", iterations=10)
+
+    class Flat(Bowls):
+        def g_yy(self, x, y, v, sample):
+            return 0 * v
+
+    with pytest.raises(
+        UserError, match=r"^steps.beta: g_yy at the start gives 0, .* give a number"
+    ):
+        mpidbo.solve(Flat, agents=2, steps="auto", iterations=10, checks="never")
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        ("automatic", '^steps: "automatic" is not a table; write steps = "auto", or '),
+        ({"alpha": "automatic"}, '^steps.alpha: "automatic" is not a number; .* or "auto"$'),
+        ({"theta": "fast"}, '^steps.theta: "fast" is not a number'),
+        ({"alfa": "auto"}, "^steps.alfa: unknown key; did you mean alpha"),
+    ],
+)
+def test_wrong_words(steps, message):
+    with pytest.raises(UserError, match=message):
+        mpidbo.solve("quadratic", agents=2, steps=steps, iterations=10)
+
+
+def test_a_step_size_that_the_method_lacks():
+    with pytest.raises(UserError, match=r"^steps.gamma: not used by single-level"):
+        mpidbo.solve("quadratic", "single-level", steps={"gamma": "auto"}, agents=2)
+
+
+def test_a_restart_takes_the_numbers_of_the_folder(tmp_path, monkeypatch):
+    path = toml(tmp_path, AUTO)
+    run(path, tmp_path / "whole")
+    run(path, tmp_path / "parts", run__iterations=14)
+    first = tomllib.loads((tmp_path / "parts" / files.CONFIG).read_text())
+
+    def never(*arguments):
+        raise AssertionError("it tunes again")
+
+    monkeypatch.setattr("mpidbo.solver.tuning.tune", never)
+    run(path, tmp_path / "parts")
+    second = tomllib.loads((tmp_path / "parts" / files.CONFIG).read_text())
+    assert second["steps"] == first["steps"] and second["tuning"] == first["tuning"]
+    whole = tomllib.loads((tmp_path / "whole" / files.CONFIG).read_text())
+    assert whole["steps"] == first["steps"]  # a run that short is tuned as one of 31 iterations
+    assert same(tmp_path / "parts", tmp_path / "whole")
+    run(path, tmp_path / "parts")  # finished
+    # config.toml is a configuration by itself, and another start may say the numbers
+    run(tmp_path / "parts" / files.CONFIG, tmp_path / "again")
+    assert same(tmp_path / "again", tmp_path / "whole")
+
+
+def test_a_record_of_other_numbers_is_dropped(tmp_path):
+    path = toml(tmp_path, AUTO)
+    run(path, tmp_path / "a", run__iterations=10)
+    own = tmp_path / "a" / files.CONFIG
+    run(own, tmp_path / "b", run__seed=1)
+    run(own, tmp_path / "c", steps__alpha=0.001)
+    assert "tuning" in tomllib.loads((tmp_path / "b" / files.CONFIG).read_text())
+    assert "tuning" not in tomllib.loads((tmp_path / "c" / files.CONFIG).read_text())
+
+
+def test_a_folder_with_another_run(tmp_path, capsys, monkeypatch):
+    """It is refused before any pilot."""
+    path = toml(tmp_path, AUTO)
+    run(path, tmp_path / "a", steps__alpha=0.01, steps__beta=0.1, steps__gamma=0.1)
+
+    def never(*arguments):
+        raise AssertionError("it tunes")
+
+    monkeypatch.setattr("mpidbo.solver.tuning.tune", never)
+    run(path, tmp_path / "a", code=2)
+    assert 'holds another run, whose step sizes were not found by "auto"' in capsys.readouterr().err
+
+
+def test_solve_in_a_folder(tmp_path, monkeypatch):
+    given = {"agents": 4, "steps": "auto", "out": tmp_path / "a"}
+    first = mpidbo.solve("quadratic", iterations=20, **given)
+
+    def never(*arguments):
+        raise AssertionError("it tunes again")
+
+    monkeypatch.setattr("mpidbo.solver.tuning.tune", never)
+    second = mpidbo.solve("quadratic", iterations=40, resume="auto", **given)
+    assert second.config.steps == first.config.steps
+    assert second.config.tuning == first.config.tuning
+    loaded = mpidbo.load(tmp_path / "a")
+    assert loaded.config.tuning == first.config.tuning
+
+
+def test_pilots_go_on_with_the_same_bits():
+    with planned("quadratic", "sparkle", alpha=0.01) as setup:
+        pilots = Pilots(setup)
+        steps = [{"alpha": alpha} for alpha in (0.01, 0.1, 0.3)]
+        short = [pilots.score(each, 16) for each in steps]
+        longer = [pilots.score(each, 32) for each in steps]
+        assert short != longer
+        fresh = Pilots(setup)
+        assert [fresh.score(each, 32) for each in steps] == longer
+        # The last of the short ones, which was the best, went on.
+        assert short[2] == min(short)
+        assert pilots.cost().iterations == 3 * 16 + 2 * 32 + 16
+        at = [fresh.metric(steps[0], k) for k in (4, 8, 16, 32)]
+        assert longer[0] == sum(at) / 4

@@ -1,0 +1,102 @@
+"""What the claims on transients measure: the iteration, the exponents, the mixing matrices, the
+reduced problem."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mpidbo
+from mpidbo import network as topologies
+from mpidbo.algorithms.schedules import schedule
+from mpidbo.studies import claims
+from mpidbo.studies.claims.base import cost_to_reach
+from mpidbo.studies.claims.decay import (
+    MAX_ALPHA,
+    SCALE,
+    exponents,
+    growth,
+    mixing,
+    offset,
+    steps,
+    transient,
+)
+from mpidbo.studies.claims.reduced import Reduced
+
+
+def test_the_transient_ends_where_the_ratio_stays_below_two():
+    k = np.arange(0, 20001, 50)
+    central = 1 / np.sqrt(k + 1.0)
+    own = central * (1 + np.sqrt(1000 / (k + 1.0)))  # twice the other at k = 999
+    assert transient(k, own, central) == pytest.approx(1000, rel=0.05)
+    assert (
+        transient(k, own[:1].repeat(k.size), central) == np.inf
+        and transient(k, central, central) == k[1]
+    )
+    later = own.copy()
+    later[280:340] *= 6
+    assert transient(k, later, central) > k[280]
+
+
+def test_exponents_are_those_of_a_power():
+    sizes, constants = np.array([4, 6, 10]), np.array([[1.0], [7.0]])
+    np.testing.assert_allclose(exponents(sizes, constants * sizes**2.5), [2.5, 2.5])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert not np.isfinite(exponents(sizes, np.array([[1.0, 2.0, np.inf]]))).any()
+
+
+@pytest.mark.parametrize(("n", "rho"), [(4, 0.9), (13, 0.8)])
+def test_the_mixing_matrix_has_that_rho_and_no_other_mode(n, rho):
+    label, table = mixing(n, rho)
+    table.pop("label")
+    values = np.linalg.eigvalsh(topologies.make(table, n).W.toarray())
+    assert label == f"rho-{rho}" and values == pytest.approx([rho] * (n - 1) + [1])
+
+
+def test_steps_are_those_of_theory_for_the_horizon():
+    n = 9
+    alpha = schedule(steps(n)["alpha"], n, "steps.alpha")
+    assert alpha(0) == pytest.approx(MAX_ALPHA) and alpha(500) == pytest.approx(
+        SCALE * np.sqrt(n / (500 + offset(n)))
+    )
+
+
+def test_the_reduced_problem_has_the_solution_of_the_bilevel_one():
+    name = f"{Path(claims.__file__).with_name('reduced.py')}:Reduced"
+    result = mpidbo.solve(
+        {"name": name, "heterogeneity": 0.5},
+        "single-level-ed",
+        "ring",
+        5,
+        {"alpha": 0.3},
+        2000,
+        evaluate_every=2000,
+    )
+    assert result.history["error"][0] > 0.1 and result.history["error"][-1] < 1e-9
+    agent = Reduced(1, 3, xp=np, seed=0, noise=1.0)
+    rng = np.random.default_rng(0)
+    x, y, sample = rng.standard_normal(5), rng.standard_normal(5), agent.draw(rng)
+    at = agent.M @ x + agent.w
+    expected = (
+        agent.A @ (x - agent.a) + sample[:5] + agent.M.T @ (agent.B @ (at - agent.b) + sample[5:10])
+    )
+    np.testing.assert_allclose(agent.f_x(x, y, sample), expected)
+
+
+def test_the_figure_stands_where_a_run_never_ends_its_transient(tmp_path):
+    values = np.array([[10.0, 80.0], [20.0, np.inf]])
+    assert growth(
+        tmp_path / "figure.png",
+        {"n": {"a": (np.array([4.0, 8.0]), values)}},
+        {"n": 3},
+        "iterations",
+    ).is_file()
+
+
+def test_each_seed_has_its_own_cost():
+    losses = np.array([[1.0, 0.4, 0.2], [1.0, 0.1, 0.4], [np.inf] * 3])
+    at = np.array([[0.0, 10, 20], [0.0, 11, 22], [np.inf] * 3])
+    assert cost_to_reach(losses, at, np.array([0.4, 0.4, 0.4])).tolist() == [10, 11, np.inf]
+    assert cost_to_reach(losses, at, np.array([0.3, 0.3, 0.3])).tolist() == [20, np.inf, np.inf]

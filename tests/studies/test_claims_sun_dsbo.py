@@ -1,0 +1,78 @@
+"""The claims about SUN-DSBO: what they measure, on planted numbers."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from mpidbo.studies.claims import sun_dsbo_nonconvex
+from mpidbo.studies.claims.base import FAILS, HOLDS
+from mpidbo.studies.claims.sun_dsbo_speed_up import SunDsboSpeedUp, late_error, squared_error
+from mpidbo.studies.claims.sun_dsbo_variants import floats_until
+
+SIZES, SEEDS, ROWS = (1, 2, 4), 5, 40
+
+
+class Planted:
+    """Columns of a study, the same for every method."""
+
+    def __init__(self, **columns):
+        self.columns = columns
+
+    def column(self, method, topology, name="distance"):
+        return np.asarray(self.columns[name], float)
+
+
+def planted(average, spread=0.0):
+    """A run whose average is at that mean-square distance, in an even spread of the agents."""
+    values = average * np.random.default_rng(0).uniform(0.9, 1.1, (SEEDS, ROWS))
+    return Planted(
+        distance=np.sqrt(values + spread), consensus_x=np.full((SEEDS, ROWS), np.sqrt(spread))
+    )
+
+
+@pytest.mark.parametrize(
+    ("power", "verdict"), [(-1, HOLDS), (-0.5, FAILS), (0, FAILS), (-2, FAILS)]
+)
+def test_the_slope_of_the_noise_in_the_average(power, verdict):
+    found = {
+        f"{key} {n}": planted(value, spread=n)
+        for n in SIZES
+        for key, value in (("same", 0.1 + n**power), ("calm", 0.1), ("scaled", 1.0))
+    }
+    slope, *same = SunDsboSpeedUp().judge(found)
+    assert slope.verdict == verdict and [finding.verdict for finding in same] == [HOLDS, HOLDS]
+
+
+def test_no_speed_up_with_larger_steps():
+    found = {
+        f"{key} {n}": planted(value)
+        for n in SIZES
+        for key, value in (("same", 0.1 + 1 / n), ("calm", 0.1), ("scaled", float(n)))
+    }
+    assert [finding.verdict for finding in SunDsboSpeedUp().judge(found)] == [HOLDS, FAILS, FAILS]
+
+
+def test_the_average_is_what_the_spread_leaves():
+    outcome = Planted(distance=[[5.0, 13.0, 13.0, 5.0]], consensus_x=[[4.0, 5.0, 12.0, 3.0]])
+    assert squared_error(outcome).tolist() == [[9.0, 144.0, 25.0, 16.0]] and late_error(
+        outcome
+    ).tolist() == [20.5]
+
+
+def test_floats_until_each_seeds_own_target():
+    outcome = Planted(
+        distance=[[9, 2, 4, 3, 2], [9, 8, 7, 6, 5], [1, 1, 1, 1, 1]],
+        floats=[[0, 10, 20, 30, 40]] * 3,
+    )
+    assert floats_until(outcome, "", np.array([3, 4, 1])).tolist() == [30, np.inf, 0]
+
+
+def test_how_many_steps_lead_to_the_solution(tmp_path):
+    (tmp_path / "tuned.toml").write_text(
+        "".join(
+            f"[[trials]]\nscore = {score}\n" for score in ("0.02", "6.28", "inf", "3.14", "0.09")
+        )
+    )
+    outcome = SimpleNamespace(group=lambda method, topology: SimpleNamespace(folder=tmp_path))
+    assert sun_dsbo_nonconvex.trials_that_solve(outcome, "") == "2 of 5 steps tried get there"
