@@ -71,6 +71,7 @@ class Pilots:
 
     def __init__(self, setup: Setup) -> None:
         self.setup, self.oracle = setup, setup.oracle.twin()
+        self._threads = Threads(setup.config.run.threads)
         self.iterations, self.judging = 0, 0
         # Of large problems a state takes much memory: only those of two pilots are kept.
         self._last = self._best = _Reached(None, 0, None)
@@ -138,7 +139,7 @@ class Pilots:
             return inf
         done, state = known[0][1:] if known else (0, self._start(method))
         loop = Loop(method, self.oracle, setup.W)
-        with Threads(setup.config.run.threads).limited(), np.errstate(all="ignore"):
+        with self._threads.limited(), np.errstate(all="ignore"):
             if state is not None and k > done:
                 state = loop.steps(state, done, k)
                 self.iterations += k - done

@@ -39,10 +39,14 @@ class Found(NamedTuple):
     trials: tuple[Trial, ...]
 
 
+def counted(iterations: int) -> int:
+    """Return the iterations that a run counts as having: not too few, nor too many."""
+    return min(max(iterations, MIN_ITERATIONS), MAX_ITERATIONS)
+
+
 def lengths(iterations: int) -> list[int]:
     """Return the iterations of the pilots of each round, and of the last pilot."""
-    whole = min(max(iterations, MIN_ITERATIONS), MAX_ITERATIONS)
-    return [round(share * whole) for share in (*SHARES, LAST)]
+    return [round(share * counted(iterations)) for share in (*SHARES, LAST)]
 
 
 def search(judge: Judge, confirm: Judge, first: float, iterations: int) -> Found:

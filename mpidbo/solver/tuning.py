@@ -14,14 +14,16 @@ from ..parallel import raise_on_all_ranks
 from .lower_steps import LowerSteps, stable_lower_steps
 from .pilots import MANY, PARTS, Pilots, first_value, with_numbers
 from .setup import Setup
-from .step_search import lengths, search
+from .step_search import counted, lengths, search
 
 FALLBACK = 0.01
 """Where the search begins if the problem's own alpha is 0."""
 DIGITS = 3
 """Significant digits of the numbers that are found."""
 REDUCTION, MAX_REDUCTIONS = 0.25, 6
-"""Factor of beta and gamma where every pilot diverges, and how often it is applied."""
+"""Factor of beta and gamma where every pilot diverges, and how often it is applied at most: not
+again once the pilots have taken as many iterations as the run.
+"""
 
 
 class Tried(NamedTuple):
@@ -119,12 +121,13 @@ def tune(setup: Setup, interrupt: Callable[[], None] = lambda: None) -> Tuning:
             steps, value = chosen, judge(None, lengths(iterations)[-1], MANY)
         if isfinite(value):
             return Tuning(steps, lower, tried, pilots)
-        if not chosen:
+        if not chosen or pilots.iterations > counted(iterations):
             break
         scale *= REDUCTION
     error = UserError(
-        f'steps: "auto" finds no step size with which a run of {lengths(iterations)[0]} iterations '
-        "does not diverge; give numbers, or look at the problem by mpidbo check"
+        'steps: "auto" finds no step size with which '
+        f"a run of {lengths(iterations)[-1]} iterations does not diverge; "
+        "give numbers, or look at the problem by mpidbo check"
     )
     raise_on_all_ranks(error)
     raise error

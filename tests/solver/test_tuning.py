@@ -11,7 +11,7 @@ from mpidbo import config
 from mpidbo.algorithms import METHODS, STRATEGIES
 from mpidbo.errors import UserError
 from mpidbo.solver import Pilots, set_up, stable_lower_steps
-from mpidbo.solver.step_search import MAX_DIVERGED, MAX_EXTENSIONS, RATIOS, lengths, search
+from mpidbo.solver.step_search import MAX_DIVERGED, MAX_EXTENSIONS, RATIOS, counted, lengths, search
 from mpidbo.storage import files
 from support.runs import QUADRATIC, run, same, toml
 
@@ -310,6 +310,25 @@ def test_beta_is_reduced_where_every_pilot_diverges():
 def test_where_nothing_works():
     with pytest.raises(UserError, match=r'^steps: "auto" finds no step size .* give numbers'):
         mpidbo.solve(Overflowing, agents=2, steps="auto", iterations=10, checks="never")
+
+
+def test_a_search_without_hope_ends(monkeypatch):
+    """Where short pilots go well and all longer ones diverge, whatever alpha and beta are."""
+    made = []
+
+    class Failing(Pilots):
+        def __init__(self, setup):
+            super().__init__(setup)
+            made.append(self)
+
+        def metric(self, steps, k):
+            value = super().metric(steps, k)
+            return math.inf if k > 40 else value
+
+    monkeypatch.setattr("mpidbo.solver.tuning.Pilots", Failing)
+    with pytest.raises(UserError, match=r"finds no step size with which a run of 64 iterations"):
+        mpidbo.solve("quadratic", agents=2, steps="auto", iterations=10)
+    assert made[0].iterations < 2 * counted(10)
 
 
 def test_a_diverging_pilot_is_a_row_of_the_record():
