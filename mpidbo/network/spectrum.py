@@ -1,17 +1,23 @@
 """Spectrum of a mixing matrix."""
 
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 
+from .translation import eigenvalues_by_translation
 from .weights import summed
 
 MAX_DENSE = 1000
 """Agents up to which all eigenvalues are computed."""
 KRYLOV_VECTORS = 64
-"""Many, because the eigenvalues of a ring are crowded at both ends of its spectrum."""
+"""Of ARPACK."""
+MAX_RESTARTS, MAX_RESTARTS_UNSYMMETRIC = 40, 100
+"""Of ARPACK; eigenvalues that need more are found by a factorization."""
 
 
 MAX_POWERS, PERRON_ERROR = 10_000, 1e-9
@@ -49,16 +55,26 @@ def spectrum(W: csr_array, *, symmetric: bool) -> Spectrum:
 def spectrum_of_weights(matrix: csr_array) -> Spectrum:
     """Return the spectrum of a matrix whose rows or columns sum to one, shape (n, n)."""
     n = matrix.shape[0]
-    if n <= MAX_DENSE:
-        values = np.linalg.eigvals(matrix.toarray())
-    else:
-        from scipy.sparse.linalg import eigs
-
-        start = np.random.default_rng(0).standard_normal(n)
-        options = {"k": 2, "ncv": KRYLOV_VECTORS, "v0": start, "return_eigenvectors": False}
-        values = np.concatenate([eigs(matrix, which=which, **options) for which in ("LM", "SR")])
+    values = np.linalg.eigvals(matrix.toarray()) if n <= MAX_DENSE else _ends(matrix)
     moduli = np.sort(np.abs(values))
     return Spectrum(float(moduli[-2]) if n > 1 else 0.0, float(values.real.min()))
+
+
+def _ends(matrix: csr_array) -> NDArray[np.complex128]:
+    """Return the two eigenvalues of largest modulus, and that of smallest real part.
+
+    Where the last does not converge it is a lower bound.
+    """
+    from scipy.sparse.linalg import eigs
+
+    n = matrix.shape[0]
+    largest = _converged(partial(_eigenvalues, matrix, "LM", 2))
+    if largest is None:
+        largest = eigs(matrix, 2, sigma=1 + _beside(n), v0=_start(n), return_eigenvectors=False)
+    smallest = _converged(partial(_eigenvalues, matrix, "SR", 1))
+    if smallest is None:
+        smallest = np.array([2 * matrix.diagonal().min() - 1])  # by Gershgorin
+    return np.concatenate([largest, smallest])
 
 
 def perron(matrix: csr_array) -> NDArray[np.float64]:
@@ -90,26 +106,107 @@ def contraction(matrices: list[csr_array], *, random: bool) -> float:
 
 
 def _sparse(W: csr_array, symmetric: bool) -> Spectrum:
+    values = eigenvalues_by_translation(W)
+    if values is not None:  # the first is 1
+        return Spectrum(float(np.abs(values[1:]).max()), float(values.real.min()))
+    parts, part_of = connected_components(W)
+    if symmetric and parts > 1:
+        return Spectrum(1.0, min(_smallest_of_parts(W, part_of)))
+    if symmetric:
+        smallest = _smallest(W)
+        return Spectrum(max(_second(W), -smallest), smallest)
+    # ||W - 11'/n||^2 is the second largest eigenvalue of W'W.
+    rho = float(np.sqrt(_second(csr_array(W.T @ W))))
+    return Spectrum(rho, float(_ends(W).real.min()))
+
+
+def _smallest_of_parts(W: csr_array, part_of: NDArray[np.int32]) -> Iterator[float]:
+    """The smallest eigenvalue of a symmetric matrix, of the parts of each size.
+
+    Parts of one size are many in a matching, and too many equal eigenvalues for ARPACK.
+    """
+    sizes = np.bincount(part_of)
+    for size in np.unique(sizes):
+        agents = np.flatnonzero(sizes[part_of] == size)
+        agents = agents[np.argsort(part_of[agents], kind="stable")]
+        own = W[agents][:, agents].tocoo()
+        if size > MAX_DENSE:
+            yield from (_smallest(W[part][:, part]) for part in agents.reshape(-1, size))
+            continue
+        blocks = np.zeros((len(agents) // size, size, size))
+        blocks[own.row // size, own.row % size, own.col % size] = own.data
+        yield float(np.linalg.eigvalsh(blocks).min())
+
+
+def _second(W: csr_array) -> float:
+    """Return the second largest eigenvalue of a symmetric doubly stochastic matrix."""
     # Imported here: every rank loads this module, and only the first one needs the solvers.
-    from scipy.sparse.linalg import LinearOperator, eigs, eigsh, svds
+    from scipy.sparse.linalg import LinearOperator, eigsh
 
     n = W.shape[0]
-    # The eigenvalue 1 is moved to 1 - c, the mean of the others: ARPACK converges badly where it is
-    # at an end of the spectrum.
+    # The eigenvalue 1 is moved to the mean of the others: ARPACK converges badly where it is at an
+    # end of the spectrum.
     c = 1 - (W.trace() - 1) / (n - 1)
-    others = LinearOperator(
-        (n, n),
-        lambda v: W @ v - c * v.mean(),
-        lambda v: W.T @ v - c * v.mean(),
-        dtype=np.float64,
+    others = LinearOperator((n, n), lambda v: W @ v - c * v.mean(), dtype=np.float64)
+    values = _converged(partial(_eigenvalues, others, "LA", 1))
+    if values is None:
+        values = eigsh(W, 2, sigma=1 + _beside(n), v0=_start(n), return_eigenvectors=False)
+    return float(values.min())
+
+
+def _smallest(W: csr_array) -> float:
+    """Return the smallest eigenvalue of a symmetric doubly stochastic matrix."""
+    from scipy.sparse.linalg import eigsh
+
+    n = W.shape[0]
+    values = _converged(partial(_eigenvalues, W, "SA", 1))
+    if values is None:
+        least = 2 * W.diagonal().min() - 1  # by Gershgorin
+        values = eigsh(W, 1, sigma=least - _beside(n), v0=_start(n), return_eigenvectors=False)
+    return float(values[0])
+
+
+def _eigenvalues(W: Any, which: str, k: int) -> NDArray[Any]:
+    """Return k eigenvalues at an end of the spectrum; ArpackNoConvergence where they are crowded.
+
+    `which` is "LA" or "SA" of a symmetric matrix, "LM" or "SR" of any other one.
+    """
+    from scipy.sparse.linalg import eigs, eigsh
+
+    symmetric = which in ("LA", "SA")
+    solver = eigsh if symmetric else eigs
+    n = W.shape[0]
+    found: NDArray[Any] = solver(
+        W,
+        k,
+        which=which,
+        ncv=KRYLOV_VECTORS,
+        maxiter=MAX_RESTARTS if symmetric else MAX_RESTARTS_UNSYMMETRIC,
+        v0=_start(n),
+        return_eigenvectors=False,
     )
-    # A fixed start: ARPACK's own is random, and with it the last digits.
-    start = np.random.default_rng(0).standard_normal(n)
-    options = {"k": 1, "ncv": KRYLOV_VECTORS, "v0": start}
-    if symmetric:
-        largest = eigsh(others, which="LM", return_eigenvectors=False, **options)
-        smallest = eigsh(W, which="SA", return_eigenvectors=False, **options)
-    else:
-        largest = svds(others, return_singular_vectors=False, **options)
-        smallest = eigs(W, which="SR", return_eigenvectors=False, **options)
-    return Spectrum(float(abs(largest[0])), float(smallest[0].real))
+    return found
+
+
+def _converged(eigenvalues: Callable[[], NDArray[Any]]) -> NDArray[Any] | None:
+    """Return eigenvalues, or None where they do not converge.
+
+    They are crowded then, as on a long path, whose matrix is cheap to factorize: those nearest to a
+    number beside the spectrum converge at once.
+    """
+    from scipy.sparse.linalg import ArpackNoConvergence
+
+    try:
+        return eigenvalues()
+    except ArpackNoConvergence:
+        return None
+
+
+def _beside(n: int) -> float:
+    """Return a distance from the spectrum that is small against the gaps of a path of n agents."""
+    return 0.1 / n**2
+
+
+def _start(n: int) -> NDArray[np.float64]:
+    """Return a fixed start vector: ARPACK's own is random, and with it the last digits."""
+    return np.random.default_rng(0).standard_normal(n)

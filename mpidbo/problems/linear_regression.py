@@ -1,6 +1,6 @@
 """Linear regression through a lower-level ridge regression, with a closed-form solution."""
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -82,23 +82,9 @@ class LinearRegression(Problem):
         self.heterogeneity = heterogeneity
         self._spread = 0.5 * noise / q**0.5
         self._covariance = p * self._spread**2
-        self.A, self.b = (xp.asarray(part, dtype=dtype) for part in self._means(agent))
+        own = _means(seed, p, q, heterogeneity, agent)
+        self.A, self.b = (xp.asarray(part, dtype=dtype) for part in own)
         self.AT = xp.ascontiguousarray(self.A.T)
-
-    def _means(self, agent: int) -> tuple[np.ndarray, np.ndarray]:
-        """(A_i, b_i) of shapes (p, q) and (p,).
-
-        A common part drawn from the seed, and the agent's own.
-        """
-        p, q = self.dims
-        common = np.random.default_rng([self.seed, 0])
-        own = np.random.default_rng([self.seed, 1, agent])
-
-        def draw(*shape: int) -> np.ndarray:
-            return common.standard_normal(shape) + self.heterogeneity * own.standard_normal(shape)
-
-        A = draw(p, q) / (2 * np.sqrt(q))
-        return A, A @ draw(q)
 
     def draw(self, rng: np.random.Generator) -> Any:
         """(A, b) of shapes (batch, p, q) and (batch, p), or None."""
@@ -154,11 +140,9 @@ class LinearRegression(Problem):
     @cached_property
     def _network(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Sbar (q, q), mbar (q,) and G (q, p)."""
-        n, (p, q) = self.n_agents, self.dims
-        S, m, Abar = self._covariance * np.eye(q), np.zeros(q), np.zeros((p, q))
-        for A, b in map(self._means, range(n)):
-            S, m, Abar = S + A.T @ A / n, m + A.T @ b / n, Abar + A / n
-        return S, m, np.linalg.solve(S + self.ridge * np.eye(q), Abar.T)
+        return _averages(
+            self.n_agents, self.seed, *self.dims, self.heterogeneity, self._covariance, self.ridge
+        )
 
     def solution(self) -> Float[Array, " p"]:
         S, m, G = self._network
@@ -171,3 +155,32 @@ class LinearRegression(Problem):
     @cached_property
     def _G(self) -> Any:
         return self.xp.asarray(self._network[2], dtype=self.dtype)
+
+
+def _means(
+    seed: int, p: int, q: int, heterogeneity: float, agent: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(A_i, b_i) of shapes (p, q) and (p,).
+
+    A common part drawn from the seed, and the agent's own.
+    """
+    common = np.random.default_rng([seed, 0])
+    own = np.random.default_rng([seed, 1, agent])
+
+    def draw(*shape: int) -> np.ndarray:
+        return common.standard_normal(shape) + heterogeneity * own.standard_normal(shape)
+
+    A = draw(p, q) / (2 * np.sqrt(q))
+    return A, A @ draw(q)
+
+
+@lru_cache(maxsize=2)
+def _averages(
+    n: int, seed: int, p: int, q: int, heterogeneity: float, covariance: float, ridge: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sbar (q, q), mbar (q,) and G (q, p); once for all agents of a process."""
+    S, m, Abar = covariance * np.eye(q), np.zeros(q), np.zeros((p, q))
+    for agent in range(n):
+        A, b = _means(seed, p, q, heterogeneity, agent)
+        S, m, Abar = S + A.T @ A / n, m + A.T @ b / n, Abar + A / n
+    return S, m, np.linalg.solve(S + ridge * np.eye(q), Abar.T)

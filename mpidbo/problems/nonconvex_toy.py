@@ -1,5 +1,6 @@
 """A toy whose lower level has many minimizers."""
 
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -73,9 +74,8 @@ class NonconvexToy(Problem):
             )
         self.dims, self.dtype = (dim, dim), dtype
         self.a, self.c, self.x0, self.noise = a, c, x0, noise
-        generators = (np.random.default_rng([seed, 1, i]) for i in range(n_agents))
-        own = np.stack([rng.standard_normal(4 * dim + 1) for rng in generators])
-        mine = heterogeneity * (own[agent] - own.mean(axis=0))
+        own, mean = _differences(seed, n_agents, dim)
+        mine = heterogeneity * (own[agent] - mean)
         self.amplitude = 1 + float(mine[-1])
         self.linear = xp.asarray(mine[:-1].reshape(4, dim), dtype=dtype)
 
@@ -133,3 +133,11 @@ class NonconvexToy(Problem):
     def metrics(self, x: Float[Array, " p"], y: Float[Array, " q"]) -> dict[str, float]:
         """y_distance: |y - y*|."""
         return {"y_distance": float(self.xp.linalg.norm(y - self.c - self.solution()))}
+
+
+@lru_cache(maxsize=2)
+def _differences(seed: int, n: int, dim: int) -> tuple[np.ndarray, np.ndarray]:
+    """What differs between agents, a row (4 dim + 1,) for each, and its mean; once a process."""
+    generators = (np.random.default_rng([seed, 1, agent]) for agent in range(n))
+    own = np.stack([rng.standard_normal(4 * dim + 1) for rng in generators])
+    return own, own.mean(axis=0)

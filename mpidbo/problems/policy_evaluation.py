@@ -1,14 +1,62 @@
 """Policy evaluation with linear value functions, in the two published forms."""
 
 from abc import ABC, abstractmethod
-from functools import cached_property
-from typing import Any, ClassVar
+from functools import cached_property, lru_cache
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from .._types import Array, Float
 from ..errors import UserError
 from .base import Problem
+
+
+class Chain(NamedTuple):
+    """The Markov chain that all agents share, q states with p features each.
+
+    Parameters
+    ----------
+    features : array of shape (q, p)
+    rewards : array of shape (q, q)
+        The common reward of each transition.
+    cumulated : array of shape (q * q,)
+        The distributions of the next state, cumulated and shifted by s: a sorted array, so that one
+        search serves every state.
+    expected_rewards : array of shape (q,)
+    successors : array of shape (q, p)
+        The expected features of the next state.
+    """
+
+    features: Float[np.ndarray, "q p"]
+    rewards: Float[np.ndarray, "q q"]
+    cumulated: Float[np.ndarray, " qq"]
+    expected_rewards: Float[np.ndarray, " q"]
+    successors: Float[np.ndarray, "q p"]
+
+
+@lru_cache(maxsize=2)
+def _chain(seed: int, states: int, p: int) -> Chain:
+    """Draw the chain; once for all agents of a process."""
+    common = np.random.default_rng([seed, 0])
+    features, transition, rewards = (common.uniform(size=(states, d)) for d in (p, states, states))
+    transition /= transition.sum(axis=1, keepdims=True)
+    cumulated = (transition.cumsum(axis=1) + np.arange(states)[:, None]).ravel()
+    expected = (transition * rewards).sum(axis=1)
+    return Chain(features, rewards, cumulated, expected, transition @ features)
+
+
+def _own_rewards(seed: int, states: int, agent: int) -> Float[np.ndarray, " q"]:
+    """What the agent's reward in every state is above the common one, for heterogeneity 1."""
+    return np.random.default_rng([seed, 1, agent]).standard_normal(states)
+
+
+@lru_cache(maxsize=2)
+def _sum_of_own_rewards(
+    n: int, seed: int, states: int, heterogeneity: float
+) -> Float[np.ndarray, " q"]:
+    """Add the agents' own rewards in their order; once for all agents of a process."""
+    own = (heterogeneity * _own_rewards(seed, states, agent) for agent in range(n))
+    return sum(own, np.zeros(states))
 
 
 class BellmanProblem(Problem, ABC):
@@ -54,29 +102,14 @@ class BellmanProblem(Problem, ABC):
         self.dims, self.dtype = (p, states), dtype
         self.discount, self.batch, self.lam = discount, batch, lam
         self.heterogeneity = heterogeneity
-        common = np.random.default_rng([seed, 0])
-        features, transition, rewards = (
-            common.uniform(size=(states, d)) for d in (p, states, states)
-        )
-        transition /= transition.sum(axis=1, keepdims=True)
-        # Cumulated and shifted by s, the distributions of all next states are one sorted array, so
-        # that one search serves every state.
-        self._cumulated = (transition.cumsum(axis=1) + np.arange(states)[:, None]).ravel()
-        self._host_features = features
-        self._expected_rewards = (transition * rewards).sum(axis=1)
-        self._successors = transition @ features
-        mine = self._own_rewards(agent)
-        self.features = xp.asarray(features, dtype=dtype)
-        self.rewards = xp.asarray(rewards + mine[:, None], dtype=dtype)
+        self.chain = chain = _chain(seed, states, p)
+        mine = heterogeneity * _own_rewards(seed, states, agent)
+        self.features = xp.asarray(chain.features, dtype=dtype)
+        self.rewards = xp.asarray(chain.rewards + mine[:, None], dtype=dtype)
         self._full = self._bellman(
-            xp.asarray(self._expected_rewards + mine, dtype=dtype),
-            xp.asarray(self._successors, dtype=dtype),
+            xp.asarray(chain.expected_rewards + mine, dtype=dtype),
+            xp.asarray(chain.successors, dtype=dtype),
         )
-
-    def _own_rewards(self, agent: int) -> Float[np.ndarray, " q"]:
-        """What the agent's reward in every state is above the common one."""
-        rng = np.random.default_rng([self.seed, 1, agent])
-        return self.heterogeneity * rng.standard_normal(self.dims[1])
 
     @abstractmethod
     def _bellman(
@@ -91,7 +124,7 @@ class BellmanProblem(Problem, ABC):
         q = self.dims[1]
         states = np.arange(q)
         uniform = rng.random((self.batch, q))
-        drawn = np.searchsorted(self._cumulated, uniform + states, side="right") - q * states
+        drawn = np.searchsorted(self.chain.cumulated, uniform + states, side="right") - q * states
         # Rounding may leave the last sum of probabilities below 1.
         following = self.xp.asarray(np.minimum(drawn, q - 1))
         rewards = self.rewards[self.xp.asarray(states), following]
@@ -126,9 +159,9 @@ class BellmanProblem(Problem, ABC):
     @cached_property
     def _network(self) -> tuple[np.ndarray, np.ndarray]:
         """Psi = Phi - discount P Phi (q, p) and rbar (q,)."""
-        own = sum(map(self._own_rewards, range(self.n_agents)), np.zeros(self.dims[1]))
-        Psi = self._host_features - self.discount * self._successors
-        return Psi, self._expected_rewards + own / self.n_agents
+        chain, n = self.chain, self.n_agents
+        own = _sum_of_own_rewards(n, self.seed, self.dims[1], self.heterogeneity)
+        return chain.features - self.discount * chain.successors, chain.expected_rewards + own / n
 
     def solution(self) -> Float[Array, " p"]:
         (p, q), (Psi, r) = self.dims, self._network

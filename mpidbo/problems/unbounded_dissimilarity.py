@@ -1,6 +1,6 @@
 """A problem whose agents' gradients differ without bound."""
 
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -85,7 +85,9 @@ def _symmetric(seed: int, agent: int, dim: int) -> tuple[np.ndarray, np.ndarray]
     return (free + free.T) / np.sqrt(8 * dim), own.standard_normal(dim)
 
 
+@lru_cache(maxsize=2)
 def _mean(seed: int, n: int, dim: int) -> np.ndarray:
+    """The mean of all agents' symmetric matrices; once for all agents of a process."""
     """Sbar."""
     symmetric = (_symmetric(seed, agent, dim)[0] for agent in range(n))
     return sum(symmetric, np.zeros((dim, dim))) / n

@@ -1,6 +1,8 @@
 """Mixing matrices: doubly stochastic, connected, with the spectra of the textbooks; and every
 refusal."""
 
+import itertools
+import math
 import warnings
 
 import networkx as nx
@@ -185,15 +187,78 @@ def test_fingerprints_tell_matrices_apart():
     assert make("ring", 8).fingerprint == prints[0] and len(prints[0]) == 16
 
 
-@pytest.mark.parametrize(
-    "table", ["ring", "path", {"name": "exponential", "directed": True}, "complete"]
-)
+LARGE = [
+    "ring",
+    "path",
+    "grid",
+    "torus",
+    "star",
+    "complete",
+    "exponential",
+    "adjusted-ring",
+    "erdos-renyi",
+    "random-regular",
+    "directed-ring",
+    "directed-exponential",
+    "directed-erdos-renyi",
+    "matching",
+    {"name": "exponential", "directed": True},
+    {"name": "torus", "shape": [25, 4], "lazy": False},
+    {"name": "ring", "lazy": False},
+    {"name": "path", "lazy": False},
+    {"name": "path", "weights": "uniform"},
+]
+
+
+@pytest.mark.parametrize("table", LARGE)
 def test_sparse_solvers_agree_with_dense_ones(table, monkeypatch):
     dense = make(table, 100)
     expected = dense.rho, dense.lambda_min
     monkeypatch.setattr("mpidbo.network.spectrum.MAX_DENSE", 50)
     sparse = make(table, 100)
+    np.testing.assert_allclose((sparse.rho, sparse.lambda_min), expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("table", ["path", "grid", {"name": "path", "lazy": False}])
+def test_crowded_eigenvalues_by_a_factorization(table, monkeypatch):
+    dense = make(table, 400)
+    expected = dense.rho, dense.lambda_min
+    monkeypatch.setattr("mpidbo.network.spectrum.MAX_DENSE", 50)
+    monkeypatch.setattr("mpidbo.network.spectrum.MAX_RESTARTS", 1)
+    monkeypatch.setattr("mpidbo.network.spectrum.KRYLOV_VECTORS", 5)
+    sparse = make(table, 400)
     np.testing.assert_allclose((sparse.rho, sparse.lambda_min), expected, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("name", "rho", "least"),
+    [
+        ("ring", (2 + math.cos(2 * math.pi / 4096)) / 3, 1 / 3),
+        ("path", (2 + math.cos(math.pi / 4096)) / 3, None),
+        ("directed-ring", math.cos(math.pi / 4096), 0),
+        ("hypercube", 1 - 1 / 13, 1 / 13),
+        ("torus", (4 + math.cos(2 * math.pi / 64)) / 5, 1 / 5),
+    ],
+)
+def test_closed_forms_of_4096_agents(name, rho, least):
+    topology = make(name, 4096)
+    assert topology.rho == pytest.approx(rho, abs=1e-12)
+    assert least is None or topology.lambda_min == pytest.approx(least, abs=1e-12)
+
+
+def test_random_graphs_are_those_of_networkx():
+    """The links of a seed are part of the trajectory."""
+    for n, p, seed in itertools.product((3, 40), (0.2, 0.9, 1.0), (0, 7)):
+        for name, directed in (("erdos-renyi", False), ("directed-erdos-renyi", True)):
+            graphs = (
+                nx.gnp_random_graph(n, p, s, directed=directed) for s in itertools.count(seed)
+            )
+            connected = nx.is_strongly_connected if directed else nx.is_connected
+            expected = next(graph for graph in graphs if connected(graph))
+            found = make({"name": name, "p": p, "seed": seed}, n)
+            links = nx.from_scipy_sparse_array(found.W.T, create_using=type(expected))
+            links.remove_edges_from(nx.selfloop_edges(links))
+            assert set(links.edges) == set(expected.edges)
 
 
 @pytest.mark.parametrize("n", [1, 2, 5])
