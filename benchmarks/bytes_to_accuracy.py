@@ -1,0 +1,116 @@
+"""(l) Bytes to an accuracy, with compressed messages and without: Fashion-MNIST.
+
+Hyper-cleaning with the perceptron 784-300-10, 10 agents in one process, and the step sizes of the
+problem in every run. Each finished run is a line of runs.jsonl, and is not repeated:
+
+    python benchmarks/bytes_to_accuracy.py FOLDER_OF_FASHION_MNIST --out bytes
+    python benchmarks/bytes_to_accuracy.py --out bytes  # the table alone
+"""
+
+import argparse
+import json
+from pathlib import Path
+from time import process_time
+from typing import Any, NamedTuple
+
+from mpidbo import solve
+
+AGENTS, EVERY, BELOW = 10, 10, 0.005
+"""BELOW: how far the accuracy that counts is below the best of the run without compression."""
+
+
+class Run(NamedTuple):
+    """A run, and the one without compression that it is compared with."""
+
+    baseline: str
+    method: str | dict[str, Any]
+    iterations: int = 150
+    topology: str = "ring"
+
+
+def compressed(method: str, strategy: str, **keys: Any) -> dict[str, Any]:
+    return {"name": method, "strategy": {"name": strategy, **keys}}
+
+
+RUNS = {
+    "SPARKLE-ED": Run("SPARKLE-ED", "sparkle-ed"),
+    "SPARKLE-BEER, top 1 %": Run(
+        "SPARKLE-ED", compressed("sparkle", "beer", compress="top-k", k=0.01), 250
+    ),
+    "D-SOBA": Run("D-SOBA", "d-soba"),
+    "D-SOBA-CHOCO, top 10 %": Run(
+        "D-SOBA", compressed("d-soba", "choco", compress="top-k", k=0.1), 250
+    ),
+    "SPARKLE-BEER, 4 bits": Run(
+        "SPARKLE-ED", compressed("sparkle", "beer", compress="quantize", bits=4), 250
+    ),
+    "D-SOBA, one peer": Run("D-SOBA", "d-soba", topology="matching"),
+    "SPARKLE-BEER, top 10 %": Run(
+        "SPARKLE-ED", compressed("sparkle", "beer", compress="top-k", k=0.1), 250
+    ),
+}
+
+
+def record(data: str, run: Run) -> dict[str, Any]:
+    """Return a run's history of bytes and accuracy."""
+    problem = {
+        "name": "hyper-cleaning",
+        "data": data,
+        "model": "mlp",
+        "hidden": [300],
+        "batch": 32,
+        "n_train": 5000,
+        "n_validation": 1000,
+    }
+    began = process_time()
+    result = solve(
+        problem,
+        run.method,
+        run.topology,
+        agents=AGENTS,
+        iterations=run.iterations,
+        evaluate_every=EVERY,
+        dtype="float32",
+    )
+    columns = ("iteration", "bytes", "test_accuracy")
+    history = {column: result.history[column].tolist() for column in columns}
+    return {"reason": result.reason, "seconds": process_time() - began, **history}
+
+
+def cost(found: dict[str, Any], accuracy: float) -> int | None:
+    """Return the bytes sent by the first evaluation with this accuracy."""
+    both = zip(found["bytes"], found["test_accuracy"], strict=True)
+    return next((sent for sent, reached in both if reached >= accuracy), None)
+
+
+def table(found: dict[str, dict[str, Any]]) -> None:
+    print("| run | MB of an iteration | best accuracy | MB to the accuracy | times fewer |")
+    print("|---|---|---|---|---|")
+    for name in [name for name in RUNS if name in found]:
+        one, base = found[name], found.get(RUNS[name].baseline)
+        each = one["bytes"][-1] / one["iteration"][-1] / 1e6
+        cells = [f"{each:.2f}", f"{max(one['test_accuracy']):.3f}", "", ""]
+        if base:
+            accuracy = max(base["test_accuracy"]) - BELOW
+            sent, full = cost(one, accuracy), cost(base, accuracy)
+            if sent and full:
+                cells[2:] = [f"{sent / 1e6:.0f}", f"{full / sent:.1f}"]
+            else:
+                cells[2:] = ["not reached", ""]
+        print(f"| {name} | {' | '.join(cells)} |")
+
+
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("data", nargs="?", help="folder with the four IDX files; default: no runs")
+parser.add_argument("--out", type=Path, default=Path("bytes"))
+options = parser.parse_args()
+options.out.mkdir(parents=True, exist_ok=True)
+lines = options.out / "runs.jsonl"
+lines.touch()
+found = {one["run"]: one for one in map(json.loads, lines.read_text().splitlines())}
+for name, run in RUNS.items() if options.data else ():
+    if name not in found:
+        found[name] = {"run": name, **record(options.data, run)}
+        with lines.open("a") as file:
+            file.write(json.dumps(found[name]) + "\n")
+table(found)
