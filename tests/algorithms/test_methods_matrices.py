@@ -153,12 +153,6 @@ def dsgd(trial, upper):
         yield x, y
 
 
-@pytest.fixture(autouse=True)
-def fewer(monkeypatch):
-    """Iterations have inner loops here."""
-    monkeypatch.setattr(trials, "ITERATIONS", 100)
-
-
 @pytest.mark.parametrize(("topology", "n"), PLACES)
 @pytest.mark.parametrize(("lower", "upper"), [("dgd", "dgd"), ("gt", "dgd"), ("non-gt", "semi-gt")])
 def test_ma_dsbo(lower, upper, topology, n, tmp_path):

@@ -12,6 +12,7 @@ from mpidbo.algorithms.base import project_ball
 from mpidbo.errors import Diverged, UserError
 from mpidbo.problems.minimax import Minimax
 from mpidbo.solver.plan import Plan
+from support import trials
 from support.dense import ALIKE, POWERS, PrimalDual
 from support.trials import GRAPHS, MU, QUADRATIC, RANDOM, TWISTED, Trial
 
@@ -135,8 +136,9 @@ def test_sldbo(lower, upper, topology, n, tmp_path):
 
 
 @pytest.mark.parametrize("row", [*ALIKE, "sgd", "centralized"])
-def test_sldbo_with_a_small_ball(row, tmp_path):
+def test_sldbo_with_a_small_ball(row, tmp_path, monkeypatch):
     """Agents are projected, then less so; the tracker's mean stays that of the directions."""
+    monkeypatch.setattr(trials, "ITERATIONS", 200)
     trial = Trial(TWISTED, {"name": f"sldbo-{row}", "R": 1.72}, 5, RANDOM, tmp_path)
     sizes = np.linalg.norm([z for _, _, z in sldbo(trial, row, row, 1.72)], axis=2)
     inside = sizes < 1.72 - 1e-9

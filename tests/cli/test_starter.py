@@ -104,6 +104,7 @@ def test_the_task_is_the_same(inside, tmp_path, framework):
     )
 
 
+@pytest.mark.long
 def test_on_ranks_as_alone(mpi, inside, tmp_path):
     inside("numpy")
     ran(tmp_path / "alone")
@@ -160,6 +161,7 @@ def test_files(inside, framework):
         cli.parser().parse_args(words.split())
 
 
+@pytest.mark.long
 def test_job_script(mpi, starters, tmp_path):
     """It is that of `mpidbo jobscript` and runs, with the launcher of this machine for srun."""
     folder = shutil.copytree(starters("numpy"), tmp_path / "other")

@@ -7,7 +7,7 @@ import pytest
 
 from mpidbo import cli
 from mpidbo.problems import problems_in
-from support import launch
+from support import MPI, launch
 
 FILE = """
 import mpidbo as m
@@ -187,11 +187,17 @@ def test_problems_are_found_without_execution(folder, tmp_path):
 
 
 def test_one_rank_speaks(mpi, folder):
-    for line in ("run study.toml", "train config.toml", "run config.toml -n 2", "run --zzz 1"):
-        done = mpi(3, ["-m", "mpidbo", *line.split()], cwd=folder)
-        assert done.returncode == 2
-        printed = [text for text in done.stderr.splitlines() if text.startswith("mpidbo: ")]
-        assert len(printed) == 1, done.stderr
+    done = mpi(3, ["-m", "mpidbo", "train", "config.toml"], cwd=folder)
+    assert done.returncode == 2
+    printed = [text for text in done.stderr.splitlines() if text.startswith("mpidbo: ")]
+    assert len(printed) == 1, done.stderr
+    lines = ("run study.toml", "run config.toml -n 2", "run --zzz 1")
+    (folder / "cases.json").write_text(json.dumps([line.split() for line in lines]))
+    done = mpi(3, [MPI / "ranks_mistakes.py", "cases.json"], cwd=folder)
+    assert done.returncode == 0, done.stderr
+    for answer in json.loads((folder / "answers.json").read_text()):
+        assert answer["codes"] == [2, 2, 2]
+        assert sum(text.count("mpidbo: ") for text in answer["said"]) == 1, answer
 
 
 def test_unknown_words_import_little():

@@ -817,7 +817,7 @@ def test_codes_reach_the_shell(mpi, folder, tmp_path):
     for code, case in ((2, "run.sed=1"), (3, "steps.alpha=1e6 run.iterations=400")):
         sets = [part for text in case.split() for part in ("--set", text)]
         done = mpi(
-            4, ["-m", "mpidbo", "run", "base.toml", "--out", tmp_path / "out", *sets], cwd=folder
+            2, ["-m", "mpidbo", "run", "base.toml", "--out", tmp_path / "out", *sets], cwd=folder
         )
         assert done.returncode == code, done.stderr
         assert len([line for line in done.stderr.splitlines() if "mpidbo: " in line]) == 1

@@ -26,12 +26,18 @@ def figures(said):
     return {name: tuple(map(float, numbers)) for name, *numbers in rows}
 
 
-def test_a_short_one(mpi, repo, tmp_path):
-    said = run(mpi, repo, tmp_path / "demo", "--iterations", "30", "--ranks", "2")
+@pytest.mark.parametrize(
+    ("ranks", "iterations"), [("1", "20"), pytest.param("2", "30", marks=pytest.mark.long)]
+)
+def test_a_short_one(mpi, repo, tmp_path, ranks, iterations):
+    words = ["--iterations", iterations, "--ranks", ranks]
+    said = run(mpi, repo, tmp_path / "demo", *words)
     assert "8 agents hold 500 labelled images" in said
-    assert "mpiexec" in said and said.count("mpidbo run examples/demo.toml") == 3
+    assert ("mpiexec" in said) == (ranks != "1") and said.count(
+        "mpidbo run examples/demo.toml"
+    ) == 3
     assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == FOLDERS
-    assert said.count("30 iterations (all iterations done)") == 3
+    assert said.count(f"{iterations} iterations (all iterations done)") == 3
     found = figures(said)
     assert found["without"][2] == 0.5 and found["with"][2] == found["not"][2] > 0.8
 

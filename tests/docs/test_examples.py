@@ -110,6 +110,7 @@ def test_group_weights(repo, tmp_path, monkeypatch):
     assert found.columns["phi"][-1] == pytest.approx(least.fun, abs=1e-8)
 
 
+@pytest.mark.long
 def test_solve_on_ranks_as_alone(mpi, repo):
     alone, ranks = (
         mpi(n, [*(["-m", "mpi4py"] if n else []), repo / "examples" / "solve.py", "600"])

@@ -49,14 +49,14 @@ def is_openmpi() -> bool:
 
 
 def environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment without the marks of a launcher, with one BLAS thread, and
-    `extra`."""
+    """This process's environment without the marks of a launcher, with one BLAS thread, ranks of
+    MPICH that sleep while they wait for others, since they share cores, and `extra`."""
     env = {
         key: value
         for key, value in os.environ.items()
         if not key.startswith(FOREIGN) and key not in UNWANTED
     }
-    return env | {"OMP_NUM_THREADS": "1"} | dict(extra)
+    return env | {"OMP_NUM_THREADS": "1", "MPIR_CVAR_ENABLE_HEAVY_YIELD": "1"} | dict(extra)
 
 
 def command(n: int | None, args: Iterable[str | os.PathLike[str]]) -> list[str]:
@@ -183,11 +183,12 @@ class Segments:
 
     def mapped(self) -> set[Path]:
         """What the descendants of this process map now; not what it maps itself."""
-        return {
-            path for pid in descendants(os.getpid()) for path in shared_memory(pid)
-        } - shared_memory(os.getpid())
+        found = {path for pid in descendants(os.getpid()) for path in shared_memory(pid)}
+        return found and found - shared_memory(os.getpid())
 
     def clean(self) -> None:
+        if not self.seen:
+            return
         for path in self.seen - self.mapped() - shared_memory(os.getpid()):
             path.unlink(missing_ok=True)
             self.seen.discard(path)

@@ -14,7 +14,7 @@ from mpidbo.problems.quadratic import Quadratic
 from mpidbo.solver.setup import set_up
 from support.dense import PrimalDual, Rows, Twisted, deviation, mixing_matrix
 
-ITERATIONS, SEED = 200, 3
+ITERATIONS, SEED = 60, 3
 QUADRATIC = {"name": "quadratic", "p": 3, "q": 4, "condition": 2.0, "noise": 0.3}
 TWISTED = {"name": Twisted, "p": 3, "q": 4, "noise": 0.3}
 TOY = {"name": NonconvexToy, "dim": 2, "heterogeneity": 0.1, "noise": 0.1, "x0": 1.0}
