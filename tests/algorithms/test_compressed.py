@@ -11,7 +11,7 @@ from mpidbo import network as topologies
 from mpidbo.algorithms import STRATEGIES, strategy
 from mpidbo.errors import UserError
 from mpidbo.parallel.agents import Agents
-from support.dense import deviation
+from support.dense import CompressedLevel, deviation
 
 N, WIDTH, ITERATIONS, SEED = 5, 23, 60, 7
 M = 2**64
@@ -59,41 +59,6 @@ FORMS = {
 CONSTANTS = {"choco": (0.4, None), "beer": (0.35, None), "lead": (0.3, 0.6)}
 
 
-class Dense:
-    """The recursions with dense matrices; `parts` numbers the messages of an iteration."""
-
-    def __init__(self, name, W, s0, C, g, a):
-        self.step, self.W, self.C, self.g, self.a = getattr(self, name), W, C, g, a
-        zero = 0 * s0
-        self.H = self.HW = zero if name == "choco" else s0
-        self.G = self.GW = self.h = self.u = self.d = zero
-
-    def sent(self, v, k, part):
-        return np.array([self.C(row, i, k, part) for i, row in enumerate(v)])
-
-    def choco(self, k, s, u):
-        v = s - u
-        q = self.sent(v - self.H, k, 0)
-        self.H, self.HW = self.H + q, self.HW + self.W @ q
-        return v + self.g * (self.HW - self.H)
-
-    def beer(self, k, s, u):
-        self.h, self.u = self.h + self.g * (self.GW - self.G) + u - self.u, u
-        s = s + self.g * (self.HW - self.H) - self.h
-        q, p = self.sent(s - self.H, k, 0), self.sent(self.h - self.G, k, 1)
-        self.H, self.HW = self.H + q, self.HW + self.W @ q
-        self.G, self.GW = self.G + p, self.GW + self.W @ p
-        return s
-
-    def lead(self, k, s, u):
-        y = s - u - self.d
-        q = self.sent(y - self.H, k, 0)
-        yh, yw = self.H + q, self.HW + self.W @ q
-        self.d = self.d + self.g / 2 * (yh - yw)
-        self.H, self.HW = self.H + self.a * q, self.HW + self.a * self.W @ q
-        return s - u - self.d
-
-
 def directions(seed=0):
     """u = step * direction, the step varying by three orders."""
     rng = np.random.default_rng(seed)
@@ -119,7 +84,7 @@ def test_recursions_and_invariants_at_every_iteration(name, form):
     topology = topologies.make({"name": "erdos-renyi", "p": 0.5, "seed": 3}, N)
     W, D = topologies.gossip_of(topology, Agents(N), seed=SEED), topology.W.toarray()
     row, s = row_of(name, form), start()
-    dense, t = Dense(name, D, s, FORMS[form][1], *CONSTANTS[name]), s
+    dense, t = CompressedLevel(name, D, s, FORMS[form][1], *CONSTANTS[name]), s
     m, found, expected, mean = row.start(s), [], [], s.mean(axis=0)
     for k, u in enumerate(directions()):
         W.at(k)

@@ -10,7 +10,7 @@ from mpidbo import config
 from mpidbo.algorithms import METHODS, STRATEGIES
 from mpidbo.errors import UserError
 from support.closed_form import QUADRATIC, solve
-from support.dense import POWERS, PrimalDual
+from support.dense import POWERS, CompressedLevel, PrimalDual
 from support.trials import GRAPHS, TWISTED, Trial
 
 PLACES = [("ring", 1), ("file", 2), ("file", 5), ("random", 5)]
@@ -62,28 +62,49 @@ def test_lopa_lg_is_the_papers_lines(topology, n, tmp_path):
         assert trial.deviation(other, ["x", "y", "z"]) > 1e-6
 
 
+def tracking(trial, move, tau):
+    """x+ = (1 - tau) x + tau U(x, alpha z) with the old z, the average of directions."""
+    o, x, th = trial.o, trial.x, trial.y
+    v, z = 0 * th, 0 * x
+    for k, step in enumerate(trial.steps):
+        found = []
+        for phase, name in enumerate(("g_y", "g_yy", "f_y", "g_xy", "f_x")):
+            o.draw(k, phase)
+            more = (v,) if name in ("g_yy", "g_xy") else ()
+            found.append(getattr(o, name)(x, th, *more))
+        d, Hv, fy, Jv, fx = found
+        x = (1 - tau) * x + tau * move(x, step.alpha * z)
+        th, v = th - step.beta * d, v - step.gamma * (Hv - fy)
+        z = (1 - step.theta) * z + step.theta * (fx - Jv)
+        yield x, th, v
+
+
 @pytest.mark.parametrize(("topology", "n"), PLACES)
 @pytest.mark.parametrize("tau", [0.4, 0.7])
 def test_lopa_gt_is_the_papers_lines(topology, n, tau, tmp_path):
     """The tracker follows r, and x takes a part of a step only."""
     trial = Trial(TWISTED, {"name": "lopa-gt", "tau": tau}, n, GRAPHS[topology], tmp_path)
 
-    def lines():
-        o, x, th = trial.o, trial.x, trial.y
-        v, z, X = 0 * th, 0 * x, NonGt(trial.upper)
-        for k, step in enumerate(trial.steps):
-            found = []
-            for phase, name in enumerate(("g_y", "g_yy", "f_y", "g_xy", "f_x")):
-                o.draw(k, phase)
-                more = (v,) if name in ("g_yy", "g_xy") else ()
-                found.append(getattr(o, name)(x, th, *more))
-            d, Hv, fy, Jv, fx = found
-            x = (1 - tau) * x + tau * X(x, step.alpha * z)
-            th, v = th - step.beta * d, v - step.gamma * (Hv - fy)
-            z = (1 - step.theta) * z + step.theta * (fx - Jv)
-            yield x, th, v
+    assert trial.deviation(tracking(trial, NonGt(trial.upper), tau), ["x", "y", "z"]) < 1e-10
 
-    assert trial.deviation(lines(), ["x", "y", "z"]) < 1e-10
+
+@pytest.mark.parametrize("name", ["choco", "beer", "lead"])
+def test_a_part_of_a_compressed_step(name, tmp_path):
+    """The reference H follows what U returns, not the part of it that x takes."""
+    upper = {"name": name, "compress": "quantize", "bits": 3, "gamma": 0.4}
+    trial = Trial(
+        TWISTED, {"name": "lopa", "upper": upper, "tau": 0.4}, 5, GRAPHS["ring"], tmp_path
+    )
+
+    def three_bits(v, *_):
+        largest = abs(v).max()
+        return np.rint(v * 3 / largest) * largest / 3 if largest else v
+
+    a = trial.plan.method.upper.compression.a
+    level = CompressedLevel(name, trial.upper, trial.x, three_bits, 0.4, a)
+    calls = iter(range(10**6))
+    lines = tracking(trial, lambda x, u: level.step(next(calls), x, u), 0.4)
+    assert trial.deviation(lines, ["x", "y", "z"]) < 1e-10
 
 
 def test_a_constant_alpha_is_outside_of_the_papers_tracker():

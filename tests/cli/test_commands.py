@@ -239,6 +239,23 @@ def test_plot_of_one_run_goes_into_its_folder(runs, tmp_path, capsys):
     assert "matplotlib.pyplot" not in sys.modules
 
 
+def test_plot_against_bytes(tmp_path, capsys):
+    """A compressed run ends further to the left than one in full."""
+    paths = [tmp_path / "non-gt", tmp_path / "beer"]
+    for path in paths:
+        mpidbo.solve(
+            "quadratic", f"sparkle-{path.name}", agents=4, iterations=6, evaluate_every=3, out=path
+        )
+    out = tmp_path / "curves.svg"
+    assert said(capsys, "plot", *paths, "--against", "bytes", "--out", out) == f"{out}\n"
+    found = [read_run(path) for path in paths]
+    (ax,) = reports.draw_curves(found, ["distance"], "bytes").axes
+    for line, run in zip(ax.lines, found, strict=True):
+        assert np.array_equal(line.get_xdata(), run.columns["bytes"])
+    assert ax.get_xlabel() == "bytes sent by all agents"
+    assert 0 < found[1].columns["bytes"][-1] < found[0].columns["bytes"][-1]
+
+
 def test_mistakes_of_plot(runs, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     shutil.copy(runs / "a" / "config.toml", tmp_path / "empty")

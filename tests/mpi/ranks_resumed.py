@@ -28,11 +28,19 @@ CASES: dict[str, dict[str, Any]] = {
         "topology": DIGRAPHS,
     },
     "lopa": {"method": "lopa-gt", "topology": "one-peer-exponential"},
+    "beer-choco": {
+        "method": {
+            "name": "sparkle",
+            "upper": {"name": "choco", "compress": "top-k", "k": 2},
+            "lower": {"name": "beer", "compress": "random-k", "k": 3},
+        },
+    },
+    "lead": {"method": "sparkle-lead"},
     "ridge": {
         "method": {"name": "d-soba-gt", "lower_ridge": {"kind": "inverse-sqrt", "start": 0.5}}
     },
 }
-EVERYDAY = ("push-pull", "one-peer", "every", "momentum")
+EVERYDAY = ("push-pull", "one-peer", "every", "momentum", "beer-choco")
 PART, ALL = 9, 21
 """Iterations of the first part, and of the whole run."""
 

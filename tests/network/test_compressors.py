@@ -10,7 +10,8 @@ import mpidbo
 from mpidbo import network as topologies
 from mpidbo.errors import UserError
 from mpidbo.network import COMPRESSORS, WIRES, BFloat16, Compressor, Full, Quantize, RandomK, TopK
-from mpidbo.network.compressors import Float32
+from mpidbo.network.compressors import Float32, drawn
+from mpidbo.network.splitmix import GOLDEN_GAMMA, mix64
 from mpidbo.parallel.agents import Agents
 
 FORMS = (
@@ -191,3 +192,13 @@ def test_an_average_sends_in_full():
     W = topologies.gossip_of(topologies.centralized(3), Agents(3))
     with pytest.raises(UserError, match="the average over all agents sends rows in full"):
         W @ (Full() @ np.ones((3, 2)), np.ones((3, 2)))
+
+
+@pytest.mark.parametrize(
+    ("k", "d"), [(1, 1), (1, 2), (7, 23), (1, 100), (10, 100), (50, 5000), (4999, 5000)]
+)
+def test_places_of_random_k_are_those_of_the_smallest_numbers(k, d):
+    keys = np.random.default_rng(0).integers(2**63, size=50, dtype=np.uint64)
+    counts = np.arange(1, d + 1, dtype=np.uint64) * np.uint64(GOLDEN_GAMMA)
+    expected = np.sort(np.argsort(mix64(keys[:, None] + counts), axis=1)[:, :k], axis=1)
+    np.testing.assert_array_equal(drawn(k, d, keys), expected)

@@ -78,6 +78,20 @@ def test_every_combination_runs_and_is_told(tmp_path, capsys):
     ).read_text().startswith("| topology | method | distance |")
 
 
+def test_bytes_of_compressed_messages(tmp_path):
+    """To the target, from the history, where they are not in proportion to floats."""
+    study = {"methods": ["sparkle-non-gt", "sparkle-beer"], "metric": "distance", "target": 1e6}
+    path, out = written(tmp_path, {**BASE, "study": study}), tmp_path / "out"
+    compare(path, out)
+    share = {}
+    for row in rows(out):
+        columns = read_run(out / row["method"] / "ring" / "seed-0").columns
+        assert float(row["bytes"]) == columns["bytes"][-1] > 0
+        assert float(row["bytes to 1e+06"]) == columns["bytes"][0]
+        share[row["method"]] = float(row["bytes"]) / float(row["floats"])
+    assert share["sparkle-non-gt"] == 8 != share["sparkle-beer"]
+
+
 @pytest.mark.parametrize(
     ("where", "at"),
     [pytest.param("d-soba/ring/seed-1", 13, marks=pytest.mark.slow), ("d-soba/ring/tune/005", 4)],

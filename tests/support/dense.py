@@ -63,6 +63,42 @@ class PrimalDual:
         return new
 
 
+class CompressedLevel:
+    """choco, beer or lead of one level, all agents, dense matrices; `part` numbers the messages
+    of an iteration."""
+
+    def __init__(self, name, W, s0, C, g, a):
+        self.step, self.W, self.C, self.g, self.a = getattr(self, name), W, C, g, a
+        zero = 0 * s0
+        self.H = self.HW = zero if name == "choco" else s0
+        self.G = self.GW = self.h = self.u = self.d = zero
+
+    def sent(self, v, k, part):
+        return np.array([self.C(row, i, k, part) for i, row in enumerate(v)])
+
+    def choco(self, k, s, u):
+        v = s - u
+        q = self.sent(v - self.H, k, 0)
+        self.H, self.HW = self.H + q, self.HW + self.W @ q
+        return v + self.g * (self.HW - self.H)
+
+    def beer(self, k, s, u):
+        self.h, self.u = self.h + self.g * (self.GW - self.G) + u - self.u, u
+        s = s + self.g * (self.HW - self.H) - self.h
+        q, p = self.sent(s - self.H, k, 0), self.sent(self.h - self.G, k, 1)
+        self.H, self.HW = self.H + q, self.HW + self.W @ q
+        self.G, self.GW = self.G + p, self.GW + self.W @ p
+        return s
+
+    def lead(self, k, s, u):
+        y = s - u - self.d
+        q = self.sent(y - self.H, k, 0)
+        yh, yw = self.H + q, self.HW + self.W @ q
+        self.d = self.d + self.g / 2 * (yh - yw)
+        self.H, self.HW = self.H + self.a * q, self.HW + self.a * self.W @ q
+        return s - u - self.d
+
+
 def mixing_matrix(n: int, seed: int = 0) -> np.ndarray:
     """A full symmetric doubly stochastic matrix with eigenvalues of both signs, above -1/3: a
     mean of permutations."""
