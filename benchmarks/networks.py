@@ -1,4 +1,4 @@
-"""(l) What a network costs: bytes and seconds to an accuracy, over an emulated slow network.
+"""(m) What a network costs: bytes and seconds to an accuracy, over an emulated slow network.
 
     python benchmarks/networks.py            # as root: 8 ranks, 5 ms one way, 100 Mbit/s
 
