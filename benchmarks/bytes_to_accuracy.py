@@ -48,6 +48,16 @@ RUNS = {
     "SPARKLE-BEER, top 10 %": Run(
         "SPARKLE-ED", compressed("sparkle", "beer", compress="top-k", k=0.1), 250
     ),
+    "SPARKLE, non-gt in full": Run("SPARKLE-ED", "sparkle-non-gt", 250),
+    "D-SOBA-CHOCO, top 1 %": Run(
+        "D-SOBA", compressed("d-soba", "choco", compress="top-k", k=0.01), 250
+    ),
+    "SPARKLE-BEER, 4 bits, gamma = 0.6": Run(
+        "SPARKLE-ED", compressed("sparkle", "beer", compress="quantize", bits=4, gamma=0.6), 250
+    ),
+    "SPARKLE-BEER, top 1 %, gamma = 0.1": Run(
+        "SPARKLE-ED", compressed("sparkle", "beer", compress="top-k", k=0.01, gamma=0.1), 250
+    ),
 }
 
 
