@@ -1,4 +1,8 @@
-"""Products of one matrix or vector per agent, rounded as the product of each agent by itself."""
+"""Sums, and products of one matrix or vector per agent, with the same rounding everywhere."""
+
+from collections.abc import Iterable
+from functools import reduce
+from operator import add
 
 from ._types import Array, Float
 
@@ -6,10 +10,15 @@ from ._types import Array, Float
 def batched_matvec(
     matrices: Float[Array, "m a b"], vectors: Float[Array, "m b"]
 ) -> Float[Array, "m a"]:
-    """Return `matrices[i] @ vectors[i]` for each agent i."""
+    """Return `matrices[i] @ vectors[i]` for each agent i, rounded as each product by itself."""
     return (matrices @ vectors[:, :, None])[:, :, 0]
 
 
 def squared_norms(rows: Float[Array, "m d"]) -> Float[Array, "m 1"]:
-    """Return the squared Euclidean norm of each row."""
+    """Return the squared Euclidean norm of each row, rounded as that of the row by itself."""
     return (rows[:, None, :] @ rows[:, :, None])[:, :, 0]
+
+
+def added(numbers: Iterable[float]) -> float:
+    """Return the sum of numbers, added one by one; `sum` rounds otherwise from Python 3.12 on."""
+    return reduce(add, numbers, 0.0)

@@ -104,7 +104,7 @@ class Compression:
 
 
 def _keys(C: Compressor) -> dict[str, Any]:
-    return {each.name: getattr(C, each.name) for each in fields(C)}  # type: ignore[arg-type]
+    return {each.name: getattr(C, each.name) for each in fields(C)}
 
 
 def _unknown(kind: type[Compressor]) -> str:

@@ -1,59 +1,81 @@
 """The table of methods by name."""
 
+from collections.abc import Iterator, Mapping, MutableMapping
+from importlib import import_module
 from typing import Any
 
-from .adasdbo import AdaSdbo
 from .base import Method
-from .dbsa import Dbsa
-from .dm_hsgd import DmHsgd
-from .dsbo import Dsbo
-from .dsgd import Dsgd
-from .dsgda import Dsgda
-from .dsoba import DSoba
-from .f2sa import F2sa
-from .fab import Fab
-from .gda import Gda
-from .gossip_dsbo import GossipDsbo
-from .lopa import Lopa
-from .ma_dsbo import MaDsbo
-from .maml import Maml
-from .mdbo import Mdbo
-from .nr_dsbo import NrDsbo
-from .single_level import SingleLevel
-from .slam import Slam
-from .sldbo import Sldbo
-from .soba import Soba
-from .sparkle import Sparkle
-from .sun_dsbo import SunDsbo
-from .vrdbo import Vrdbo
 
-METHODS: dict[str, tuple[type[Method], dict[str, Any]]] = {
-    "sparkle": (Sparkle, {}),
-    "d-soba": (DSoba, {}),
-    "sun-dsbo": (SunDsbo, {}),
-    "soba": (Soba, {"lower": "centralized", "upper": "centralized", "schedule": "jacobi"}),
-    "single-level": (SingleLevel, {}),
-    "sldbo": (Sldbo, {}),
-    "f2sa": (F2sa, {}),
-    "fab": (Fab, {}),
-    "dsgda": (Dsgda, {}),
-    "nr-dsbo": (NrDsbo, {}),
-    "gda": (Gda, {}),
-    "dm-hsgd": (DmHsgd, {}),
-    "adasdbo": (AdaSdbo, {"lower": "sgd", "upper": "sgd"}),
-    "lopa": (Lopa, {}),
-    "maml": (Maml, {}),
-    "mdbo": (Mdbo, {}),
-    "vrdbo": (Vrdbo, {}),
-    "dbsa": (Dbsa, {}),
-    "slam": (Slam, {}),
-    "ma-dsbo": (MaDsbo, {}),
-    "dsbo": (Dsbo, {}),
-    "gossip-dsbo": (GossipDsbo, {}),
-    "dsgd": (Dsgd, {}),
+SHIPPED: dict[str, tuple[str, dict[str, Any]]] = {
+    "sparkle": ("sparkle:Sparkle", {}),
+    "d-soba": ("dsoba:DSoba", {}),
+    "sun-dsbo": ("sun_dsbo:SunDsbo", {}),
+    "soba": ("soba:Soba", {"lower": "centralized", "upper": "centralized", "schedule": "jacobi"}),
+    "single-level": ("single_level:SingleLevel", {}),
+    "sldbo": ("sldbo:Sldbo", {}),
+    "f2sa": ("f2sa:F2sa", {}),
+    "fab": ("fab:Fab", {}),
+    "dsgda": ("dsgda:Dsgda", {}),
+    "nr-dsbo": ("nr_dsbo:NrDsbo", {}),
+    "gda": ("gda:Gda", {}),
+    "dm-hsgd": ("dm_hsgd:DmHsgd", {}),
+    "adasdbo": ("adasdbo:AdaSdbo", {"lower": "sgd", "upper": "sgd"}),
+    "lopa": ("lopa:Lopa", {}),
+    "maml": ("maml:Maml", {}),
+    "mdbo": ("mdbo:Mdbo", {}),
+    "vrdbo": ("vrdbo:Vrdbo", {}),
+    "dbsa": ("dbsa:Dbsa", {}),
+    "slam": ("slam:Slam", {}),
+    "ma-dsbo": ("ma_dsbo:MaDsbo", {}),
+    "dsbo": ("dsbo:Dsbo", {}),
+    "gossip-dsbo": ("gossip_dsbo:GossipDsbo", {}),
+    "dsgd": ("dsgd:Dsgd", {}),
 }
-"""The methods by name: name -> (class, the keys that this name fixes).
+"""The methods of the package: name -> ("module:Class", the keys that this name fixes).
 
-A new method is a subclass of Method and an entry here: `mpidbo methods`, configurations, `solve`
-and the reference read this table.
+A new one is a subclass of Method and an entry here: `mpidbo methods`, configurations, `solve` and
+the reference read this table.
 """
+
+
+class Methods(MutableMapping[str, tuple[type[Method], dict[str, Any]]]):
+    """The methods by name: name -> (class, the keys that this name fixes).
+
+    A shipped class is imported when its entry is read, so that a run imports its own method only.
+
+    Parameters
+    ----------
+    shipped : mapping
+        Entries with "module:Class" inside this package in place of a class.
+    """
+
+    def __init__(self, shipped: Mapping[str, tuple[str, dict[str, Any]]]) -> None:
+        self._entries: dict[str, tuple[type[Method] | str, dict[str, Any]]] = {**shipped}
+
+    def __getitem__(self, name: str) -> tuple[type[Method], dict[str, Any]]:
+        rule, fixed = self._entries[name]
+        if isinstance(rule, str):
+            module, _, attribute = rule.partition(":")
+            rule = getattr(import_module(f".{module}", __package__), attribute)
+            self[name] = rule, fixed
+        return rule, fixed
+
+    def __setitem__(self, name: str, entry: tuple[type[Method], dict[str, Any]]) -> None:
+        self._entries[name] = entry
+
+    def __delitem__(self, name: str) -> None:
+        del self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def imported(self) -> list[type[Method]]:
+        """Return the classes that are imported, among them all that a user has added."""
+        return [rule for rule, _ in self._entries.values() if not isinstance(rule, str)]
+
+
+METHODS = Methods(SHIPPED)
+"""The methods that configurations and `solve` know; `METHODS[name] = (Class, {})` adds one."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._text import plural
-from ..config import Config, check, folder
+from ..config import Config, check, folder, tuning_summary
 from ..errors import STOPPED
 from ..parallel import is_root
 from ..solver import (
@@ -22,7 +22,6 @@ from ..solver import (
     run_config,
     set_up,
     stop_if_asked,
-    tuning_summary,
 )
 from ..storage import in_brief, with_stored_values
 from . import arguments

@@ -5,10 +5,11 @@ from dataclasses import fields
 from typing import Any
 
 from .._fields import check_table
+from .._text import plural
 from ..algorithms import METHODS
 from ..errors import UserError, known_as, shown
 from .method import split_name
-from .schema import STEPS
+from .schema import STEPS, Config
 
 AUTO = "auto"
 TUNED = ("alpha", "beta", "gamma")
@@ -94,3 +95,20 @@ def record_of(tables: Mapping[str, Any], steps: Mapping[str, Any]) -> Mapping[st
         steps.get(key) == value for key, value in found.items()
     )
     return record if same else {}
+
+
+def tuning_summary(config: Config) -> str:
+    """Describe in a line what step sizes were found and what that took; "" where none were."""
+    record = config.tuning
+    if not record:
+        return ""
+    steps = ", ".join(f"{key} = {_first(value):g}" for key, value in record["found"].items())
+    return (
+        f"step sizes found: {steps}; {plural(len(record['pilot']), 'pilot')} took "
+        f"{plural(record['iterations'], 'iteration')}, and with the estimates "
+        f"{plural(record['calls'], 'oracle call')} of each agent"
+    )
+
+
+def _first(value: Any) -> float:
+    return float(value["start"] if isinstance(value, Mapping) else value)

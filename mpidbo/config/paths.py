@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from .. import problems
 from ..errors import UserError, shown
-from ..problems import data_set_named, with_known_names
 from .places import check_option_places
 
 
@@ -87,7 +87,7 @@ def options_of(cls: type[Any], problem: Mapping[str, Any]) -> dict[str, Any]:
         else:
             options[key] = _map_strings(value, _located if key in declared else str)
     check_option_places(cls, options)
-    return with_known_names(cls, options)
+    return problems.with_known_names(cls, options)
 
 
 def _located(text: str) -> str:
@@ -97,7 +97,7 @@ def _located(text: str) -> str:
     """
     if not text or "://" in text:
         return str(text)
-    name = data_set_named(text)
+    name = problems.data_set_named(text)
     path = absolute(text, getattr(text, "folder", Path()))
     return name if name == text or (name and not os.path.exists(path)) else path
 

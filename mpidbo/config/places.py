@@ -13,6 +13,7 @@ from ..algorithms import METHODS
 from ..errors import UserError, did_you_mean, folded, shown
 from ..network import TOPOLOGIES, TOPOLOGY_FIELDS, graph_options
 from ..problems import option_names, problem_class
+from .method import split_name
 from .schema import RUN_FIELDS, SECTIONS, STEPS, Checkpoint, MethodTable, ProblemTable
 
 
@@ -146,12 +147,20 @@ def check_places(tables: Mapping[str, Any]) -> None:
 def _check_section(table: Any, section: str, where: str, options: Collection[str]) -> None:
     if not isinstance(table, Mapping):
         return
-    known = keys_of(section)
+    usual = _own_keys(table) if section == "method" else keys_of(section)
     for key, value in table.items():
-        if isinstance(key, str) and key not in known:
+        if isinstance(key, str) and key not in usual and key not in keys_of(section):
             _refuse(key, where, value, options)
         elif section == "topology" and key in ("upper", "lower"):
             _check_section(value, section, f"topology.{key}", options)
+
+
+def _own_keys(method: Mapping[str, Any]) -> Collection[str]:
+    """The keys of the method that `[method]` names, without importing the others."""
+    with suppress(UserError):  # of the name, which is reported later
+        rule, _ = METHODS[split_name(method.get("name", "sparkle"))[0]]
+        return {*fields_of(rule), *fields_of(MethodTable)} - {*STEPS}
+    return ()
 
 
 def check_option_places(cls: type[Any], options: Mapping[str, Any]) -> None:

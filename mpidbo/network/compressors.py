@@ -27,10 +27,11 @@ Keys = NDArray[np.uint64]
 BITS_OF_BYTE = 8
 
 
+@dataclass(frozen=True)
 class Compressor(ABC):
     """An operator C on the rows of a message: one class with `bytes`, `encode` and `decode`.
 
-    A subclass is a frozen dataclass, whose fields are its keys in the table of a strategy. What
+    A subclass with fields is a frozen dataclass; they are its keys in the table of a strategy. What
     becomes of a row must not depend on the other rows. A row with an entry that is not finite may
     become NaN, but must not become finite.
     """
@@ -285,7 +286,6 @@ def unpack(packed: Bytes, bits: int, d: int, values: Float[Array, " c"]) -> Floa
     return np.take(items, packed).view(values.dtype)[:, :d]
 
 
-@dataclass(frozen=True)
 class BFloat16(Compressor):
     """bfloat16: the upper half of a float32, half to even."""
 
@@ -327,7 +327,6 @@ class Cast(Compressor):
         return messages.view(self.kind).astype(dtype)
 
 
-@dataclass(frozen=True)
 class Float16(Cast):
     """float16, whose largest number is 65504."""
 
@@ -335,7 +334,6 @@ class Float16(Cast):
     kind: ClassVar[Any] = np.float16
 
 
-@dataclass(frozen=True)
 class Float32(Cast):
     """float32."""
 
@@ -343,7 +341,6 @@ class Float32(Cast):
     kind: ClassVar[Any] = np.float32
 
 
-@dataclass(frozen=True)
 class Full(Compressor):
     """All bytes of a row."""
 

@@ -4,11 +4,13 @@ Nodes are the agents 0..n-1; an edge (a, b) of a directed graph means that a sen
 returns a graph of networkx, its links, or W itself, or several of them (`changing_graphs`). The
 first line of its docstring is its description in listings, and the annotations of its keyword
 parameters are the checks of its options in `[topology]`.
+
+The simplest graphs are links, since importing networkx takes longer than all else that makes them.
 """
 
 import math
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import numpy as np
@@ -41,19 +43,21 @@ def _is_shape(value: Any) -> bool:
     )
 
 
-def ring(n: int) -> Graph:
+def ring(n: int) -> coo_array:
     """Each agent and the next, and the last and the first."""
-    return nx.cycle_graph(n)
+    return _circulant(n, [1])
 
 
-def path(n: int) -> Graph:
+def path(n: int) -> coo_array:
     """Each agent and the next."""
-    return nx.path_graph(n)
+    others = np.arange(1, n)
+    return links_of_edges(np.stack([others - 1, others], axis=1), n, directed=False)
 
 
-def star(n: int) -> Graph:
+def star(n: int) -> coo_array:
     """Agent 0 and each of the others."""
-    return nx.star_graph(n - 1)
+    others = np.arange(1, n)
+    return links_of_edges(np.stack([0 * others, others], axis=1), n, directed=False)
 
 
 def grid(n: int, *, shape: Shape | None = None) -> Graph:
@@ -105,15 +109,13 @@ def hypercube(n: int) -> coo_array:
     return links_of_edges(np.concatenate(ends) if ends else NO_EDGES, n, directed=False)
 
 
-def exponential(n: int, *, directed: bool = False) -> Graph:
+def exponential(n: int, *, directed: bool = False) -> coo_array:
     """i receives from i - 2^k mod n, and unless directed from i + 2^k.
 
     Ying et al., Exponential graph is provably efficient for decentralized deep training, NeurIPS
     2021, arXiv 2110.13363.
     """
-    if directed:
-        return directed_exponential(n)
-    return nx.circulant_graph(n, _powers_of_two(n))
+    return _circulant(n, _powers_of_two(n), directed=directed)
 
 
 def _powers_of_two(n: int) -> list[int]:
@@ -121,20 +123,21 @@ def _powers_of_two(n: int) -> list[int]:
     return [1 << k for k in range((n - 1).bit_length())]
 
 
-def directed_exponential(n: int) -> Graph:
+def directed_exponential(n: int) -> coo_array:
     """i sends to i + 2^k mod n, in one direction only."""
-    return _digraph(n, ((i, (i + hop) % n) for i in range(n) for hop in _powers_of_two(n)))
+    return _circulant(n, _powers_of_two(n), directed=True)
 
 
-def directed_ring(n: int) -> Graph:
+def directed_ring(n: int) -> coo_array:
     """Each agent sends to the next, and the last to the first."""
-    return _digraph(n, ((i, (i + 1) % n) for i in range(n)))
+    return _circulant(n, [1], directed=True)
 
 
-def _digraph(n: int, edges: Iterable[tuple[int, int]]) -> Graph:
-    graph = nx.empty_graph(n, nx.DiGraph)
-    graph.add_edges_from(edges)
-    return graph
+def _circulant(n: int, hops: list[int], *, directed: bool = False) -> coo_array:
+    """Return the links of i to i + hop mod n, unless directed in both directions."""
+    senders, jumps = np.meshgrid(np.arange(n), hops)
+    ends = np.stack([senders, (senders + jumps) % n], axis=-1)
+    return links_of_edges(ends.reshape(-1, 2), n, directed=directed)
 
 
 def directed_erdos_renyi(

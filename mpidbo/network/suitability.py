@@ -1,7 +1,6 @@
 """Whether a topology suits a strategy."""
 
 import warnings
-from fractions import Fraction
 
 from ..errors import UserError
 from .table import LevelStrategy
@@ -122,8 +121,7 @@ def _check_eigenvalue(
     # Gershgorin's bound, without eigenvalues: the rows of W sum to one
     if 2 * topology.W.diagonal().min() - 1 > bound + ROUNDING:
         return
-    excess = topology.lambda_min - bound
-    limit = Fraction(bound).limit_denominator(1000)
+    excess, limit = topology.lambda_min - bound, _fraction(bound)
     found = (
         f"{where}: the smallest eigenvalue of {topology.name} is {topology.lambda_min:.6g}, "
         f"and {strategy.name}"
@@ -138,3 +136,11 @@ def _check_eigenvalue(
         raise UserError(f"{found} diverges unless it is {needed} {limit}; {remedy}")
     if excess <= ROUNDING:
         warnings.warn(f"{found} is at the edge of divergence, {limit}; {remedy}", stacklevel=3)
+
+
+def _fraction(bound: float) -> str:
+    """A bound as a user knows it, such as -1/3."""
+    # Here, since only a message needs it.
+    from fractions import Fraction
+
+    return str(Fraction(bound).limit_denominator(1000))

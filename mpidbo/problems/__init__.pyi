@@ -1,11 +1,8 @@
 from . import checks as checks
 from .answers import returned as returned
-from .autodiff import from_jax as from_jax
-from .autodiff import from_torch as from_torch
-from .autodiff import split as split
-from .autodiff import split_files as split_files
-from .autodiff import subsets as subsets
 from .autodiff.arrays import native as native
+from .autodiff.losses import from_jax as from_jax
+from .autodiff.losses import from_torch as from_torch
 from .averages import Averaged as Averaged
 from .base import ORACLES as ORACLES
 from .base import Problem as Problem
@@ -20,6 +17,9 @@ from .data.fetch import datasets as datasets
 from .data.fetch import datasets_listing as datasets_listing
 from .data.fetch import fetch_dataset as fetch_dataset
 from .data.fetch import located as located
+from .data.subsets import split as split
+from .data.subsets import split_files as split_files
+from .data.subsets import subsets as subsets
 from .defined import calls_of as calls_of
 from .defined import problems_in as problems_in
 from .hypergradients import envelope as envelope

@@ -1,15 +1,17 @@
 """Mistakes in an agent's data: numbers that are not finite, or differ when they are read again."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .answers import bits_of
 from .autodiff.arrays import is_array
-from .autodiff.base import Losses
-from .autodiff.batches import Source
 from .autodiff.nested import leaves
+from .base import ProblemOfSources
+
+if TYPE_CHECKING:
+    from .autodiff.batches import Source
 
 MAX_REREAD = 32
 """Samples that are read twice, of a data set that is always used as a whole."""
@@ -70,13 +72,13 @@ def read_whole(problem: Any) -> str:
     return changes_when_read(problem, None) if once else ""
 
 
-def _sources(problem: Any) -> list[tuple[str, Source]]:
-    return list(problem.sources.items()) if isinstance(problem, Losses) else []
+def _sources(problem: Any) -> "list[tuple[str, Source]]":
+    return list(problem.sources.items()) if isinstance(problem, ProblemOfSources) else []
 
 
 def _arrays(problem: Any, sample: Any) -> Iterator[tuple[str, Any]]:
     """Yield the arrays of an agent's data, with their names."""
-    if isinstance(problem, Losses):
+    if isinstance(problem, ProblemOfSources):
         for name, source in _sources(problem):
             samples = source.full_batch if source.is_dataset else source.entry
             found = [leaf for leaf in leaves(samples) if is_array(leaf)]

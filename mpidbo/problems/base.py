@@ -1,11 +1,14 @@
 """The base class of problems, and the names of their oracles."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from .._types import Array, Float
+
+if TYPE_CHECKING:
+    from .autodiff.batches import Source
 
 DERIVATIVES = ("f_x", "f_y", "g_x", "g_y", "g_yy", "g_xy")
 """The oracles that return arrays."""
@@ -172,3 +175,10 @@ def width(name: str, dims: tuple[int, int]) -> int:
     """Return the number of entries of a derivative, p or q of dims = (p, q)."""
     p, q = dims
     return p if name in ("f_x", "g_x", "g_xy") else q
+
+
+class ProblemOfSources(Problem):
+    """A problem whose agents keep what they read their data from, so that it can be read again."""
+
+    sources: "dict[str, Source]"
+    """Name of the argument -> its source."""

@@ -7,8 +7,7 @@ from typing import Any
 import tomli_w
 
 from .._text import aligned
-from ..config import Config
-from ..solver import tuning_summary
+from ..config import Config, tuning_summary
 
 HEAD = "# Step sizes found by mpidbo tune from short runs; [tuning] records how."
 

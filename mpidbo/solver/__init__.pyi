@@ -24,5 +24,4 @@ from .stopping import because as because
 from .stopping import stop_if_asked as stop_if_asked
 from .suggestions import advice as advice
 from .tuning import tuned as tuned
-from .tuning import tuning_summary as tuning_summary
 from .watchdog import StallWatch as StallWatch

@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config import Config
+from ..config import Config, tuning_summary
 from ..errors import Diverged
 from ..parallel import agreed, is_root
 from ..storage import defaulted
@@ -17,7 +17,6 @@ from .result import Result
 from .running import Running, under_way
 from .setup import set_up
 from .start import Given
-from .tuning import tuned, tuning_summary
 from .watchdog import StallWatch
 
 if TYPE_CHECKING:
@@ -117,6 +116,9 @@ def begun(
     with ExitStack() as stack:
         setup = stack.enter_context(set_up(config, comm, start))
         if setup.config.auto:
+            # Here, so that only a run that finds its step sizes imports this.
+            from .tuning import tuned
+
             if out is not None and resume != "never":
                 refuse_other_steps(Path(out), comm)
             interrupt()

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from .._linalg import added
 from .._types import Array, Float
 from ..algorithms import METHODS, Method
 from ..errors import UserError, shown
@@ -152,7 +153,7 @@ class Measures:
             mine = np.array([metrics.get(name, np.nan) for metrics in found])
             # NaN, which is not equal to itself: the agent's problem lacks the metric or its value.
             values = [value for value in self.agents.gather(mine).tolist() if value == value]
-            row[name] = float(sum(values) / len(values)) if values else np.nan
+            row[name] = added(values) / len(values) if values else np.nan
         return row
 
     def _names_of_problem(self, found: list[dict[str, float]]) -> list[str]:
@@ -161,7 +162,8 @@ class Measures:
         # Problems of other ranks may have other metrics; the columns have to be the same on all.
         everyone = self.agents.allgather_text(mine)
         names = sorted({name for text in everyone for name in text.split("\n") if name})
-        of_methods = set[str]().union(*(rule.own_metrics for rule, _ in METHODS.values()))
+        # Those of methods that are not imported are in METRICS.
+        of_methods = set[str]().union(*(rule.own_metrics for rule in METHODS.imported()))
         taken = [name for name in names if is_reserved(name, of_methods)]
         if taken:
             with agreed(self.agents.comm):
@@ -213,7 +215,6 @@ def check_request(
             missing = [
                 need for need in needs if any(getattr(p, need, None) is None for p in problems)
             ]
-            owners = [key for key, (rule, _) in METHODS.items() if name in rule.own_metrics]
             if missing:
                 raise UserError(
                     f"run.metrics: {name} needs {', '.join(missing)}, which the problem does not "
@@ -229,7 +230,8 @@ def check_request(
                     f"run.metrics: {name} needs a method with a variable {entry.variable}; "
                     "leave it out or choose another method"
                 )
-            if owners and name not in method.own_metrics:
+            if entry.measure is None and name not in method.own_metrics:
+                owners = [key for key, (rule, _) in METHODS.items() if name in rule.own_metrics]
                 raise UserError(
                     f"run.metrics: {name} is a metric of {' and '.join(owners)}; "
                     "leave it out or choose one of these methods"

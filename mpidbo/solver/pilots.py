@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._linalg import added
 from ..algorithms import Method, Power, Schedule
 from ..errors import UserError
 from ..parallel import Threads, host, raise_on_all_ranks
@@ -113,7 +114,7 @@ class Pilots:
         least = min(values)
         risen = max(values[values.index(least) :]) - least
         has_risen = not risen <= MAX_RISE * max(0.0, self.at_start - least)
-        score = inf if has_risen else sum(values) / len(values)
+        score = inf if has_risen else added(values) / len(values)
         if self._best.key == self._last.key or score <= self._best_score:
             self._best, self._best_score = self._last, score
         return score

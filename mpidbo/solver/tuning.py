@@ -6,9 +6,8 @@ from functools import partial
 from math import isfinite
 from typing import Any, NamedTuple
 
-from .._text import plural
 from ..algorithms import Power, Schedule
-from ..config import Config, plain
+from ..config import plain
 from ..errors import UserError
 from ..parallel import raise_on_all_ranks
 from .lower_steps import LowerSteps, stable_lower_steps
@@ -136,23 +135,6 @@ def tune(setup: Setup, interrupt: Callable[[], None] = lambda: None) -> Tuning:
 def rounded(value: float) -> float:
     """Return a step size of three digits, which a user can read and copy."""
     return float(f"{value:.{DIGITS}g}")
-
-
-def tuning_summary(config: Config) -> str:
-    """Describe in a line what step sizes were found and what that took; "" where none were."""
-    record = config.tuning
-    if not record:
-        return ""
-    steps = ", ".join(f"{key} = {_first(value):g}" for key, value in record["found"].items())
-    return (
-        f"step sizes found: {steps}; {plural(len(record['pilot']), 'pilot')} took "
-        f"{plural(record['iterations'], 'iteration')}, and with the estimates "
-        f"{plural(record['calls'], 'oracle call')} of each agent"
-    )
-
-
-def _first(value: Any) -> float:
-    return float(value["start"] if isinstance(value, Mapping) else value)
 
 
 def _stored(schedule: Schedule) -> Any:

@@ -67,6 +67,12 @@ def test_a_problem_may_not_take_its_name():
         solve(Same, method="sparkle")
 
 
+def test_metrics_of_shipped_methods_are_registered():
+    """So that a problem's metrics are compared with them, though the methods are not imported."""
+    for rule, _ in METHODS.values():
+        assert rule is Measured or set(rule.own_metrics) <= set(mpidbo.problems.METRICS)
+
+
 @pytest.mark.parametrize(("strict", "words"), [(True, "above 1/2"), (False, "at least 1/2")])
 def test_a_strategy_has_its_bound_on_the_spectrum(strict, words):
     demanding = replace(STRATEGIES["sgd"], name="demanding", min_eigenvalue=0.5, strict=strict)

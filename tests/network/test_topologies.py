@@ -16,6 +16,7 @@ from mpidbo.errors import UserError
 from mpidbo.network import TOPOLOGIES, centralized, make, suits
 from mpidbo.network.graphs import NOT_LAZY
 from mpidbo.network.topology import SparseTopology
+from mpidbo.network.weights import links_of
 
 FIXED = [name for name in TOPOLOGIES if name not in NOT_LAZY]
 """Names of graphs that neither are directed, as test_directed_graphs.py has them, nor change."""
@@ -50,6 +51,27 @@ def spectrum(topology):
 
 def cosines(n):
     return np.cos(2 * np.pi * np.arange(n) / n)
+
+
+def directed_circulant(n, hops):
+    graph = nx.empty_graph(n, nx.DiGraph)
+    graph.add_edges_from((i, (i + hop) % n) for i in range(n) for hop in hops)
+    return graph
+
+
+@pytest.mark.parametrize("n", SIZES)
+def test_links_are_those_of_networkx(n):
+    hops = [2**k for k in range(n) if 2**k < n]
+    graphs = {
+        "ring": nx.cycle_graph(n),
+        "path": nx.path_graph(n),
+        "star": nx.star_graph(n - 1),
+        "exponential": nx.circulant_graph(n, hops),
+        "directed-ring": directed_circulant(n, [1]),
+        "directed-exponential": directed_circulant(n, hops),
+    }
+    for name, graph in graphs.items():
+        assert (TOPOLOGIES[name](n).toarray() == links_of(graph).toarray()).all(), name
 
 
 @pytest.mark.parametrize("lazy", [True, False])

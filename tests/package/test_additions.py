@@ -132,8 +132,7 @@ def add_everything(package):
     method = code_of("A method")[0].partition("METHODS[")[0].replace("METHODS, ", "")
     (package / "algorithms" / "ogda.py").write_text(method, encoding="utf-8")
     methods = package / "algorithms" / "methods.py"
-    insert(methods, "from .base import", "from .ogda import Ogda\n")
-    add_entry(methods, "METHODS", '"ogda": (Ogda, {})')
+    add_entry(methods, "SHIPPED", '"ogda": ("ogda:Ogda", {})')
 
     strategy = code_of("A strategy")[0].partition("def ")
     function, _, entry = "".join(strategy[1:]).partition("STRATEGIES")

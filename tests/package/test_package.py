@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 import pytest
 
+from mpidbo.algorithms.methods import SHIPPED
 from support import ROOT, launch
 
 FILES = sorted((ROOT / "mpidbo").rglob("*.py"))
@@ -25,6 +26,25 @@ def test_import_is_light():
     assert json.loads(done.stdout) == [], (
         "import mpidbo loads these; import them where they are used"
     )
+
+
+def test_a_run_imports_what_it_uses(tmp_path):
+    """The start of a job is mostly imports: those that the plainest run needs, and no others."""
+    (tmp_path / "config.toml").write_text('[problem]\nname = "quadratic"\n[method]\nlower = "ed"\n')
+    words = ["run", "config.toml", "--set", "run.agents=4", "--set", "run.iterations=1"]
+    code = f"import sys, json, mpidbo.cli as c; c.main({words}); print(json.dumps([*sys.modules]))"
+    done = launch.mpirun(None, ["-c", code], cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    loaded = {*json.loads(done.stdout.splitlines()[-1])}
+    assert "mpidbo.algorithms.sparkle" in loaded
+    others = {f"mpidbo.algorithms.{where.partition(':')[0]}" for where, _ in SHIPPED.values()}
+    unused = {
+        *(others - {"mpidbo.algorithms.sparkle"}),
+        *("networkx", "fractions", "mpidbo.reports", "mpidbo.studies"),
+        *("mpidbo.solver.tuning", "mpidbo.solver.tracing", "mpidbo.problems.data.shares"),
+        *("mpidbo.problems.data.fetch", "mpidbo.problems.autodiff.base"),
+    }
+    assert not unused & loaded
 
 
 def test_version_is_said_once():

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..._types import Array, Float
 from ...errors import UserError
-from ..base import Problem
+from ..base import ProblemOfSources
 from ..data.holdout import holdout_share
 from .batches import Framework, Source, entry_of
 from .mistakes import mistake
@@ -40,7 +40,7 @@ class Given:
     project_y: Callable[..., Any] | None
 
 
-class Losses(Problem, ABC):
+class Losses(ProblemOfSources, ABC):
     """An agent whose losses are the user's functions of trees; the framework takes the derivatives.
 
     Parameters
