@@ -23,7 +23,7 @@ from pathlib import Path, PurePath
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, cast
 
-from .errors import UserError, did_you_mean, known_as, shown
+from .errors import Synonyms, UserError, did_you_mean, known_as, shown
 
 LARGEST_INTEGER = 2**63 - 1
 """The largest whole number of TOML."""
@@ -245,7 +245,7 @@ def convert(value: Any, hint: Any, where: str, default: Any = MISSING, *, remedy
             raise UserError(f"{where}: {shown(value)} does not fit; give {mark.words}")
     origin = typing.get_origin(kind) or kind
     if origin is Literal:
-        return _choice(value, typing.get_args(kind), where)
+        return _choice(value, typing.get_args(kind), where, marks)
     if origin in (list, tuple):
         return _items(value, kind, where, default)
     if typing.is_typeddict(kind):
@@ -302,13 +302,15 @@ def _is_a(kind: Any, value: Any, infinite: bool) -> bool:
     return size <= LARGEST_FLOAT or (infinite and size == math.inf)
 
 
-def _choice(value: Any, known: Sequence[str], where: str) -> str:
+def _choice(value: Any, known: Sequence[str], where: str, marks: Iterable[Any]) -> str:
     """One of the strings of a Literal."""
     name = known_as(value, known)
     if name is None:
-        raise UserError(
-            f"{where}: {shown(value)} is none of {', '.join(known)}; {did_you_mean(value, known)}"
-        )
+        synonyms = next((mark for mark in marks if isinstance(mark, Synonyms)), None)
+        # also classes and types, such as numpy.float32
+        word = getattr(value, "__name__", getattr(value, "name", shown(value).strip('"')))
+        remedy = did_you_mean(word, known, synonyms)
+        raise UserError(f"{where}: {shown(value)} is none of {', '.join(known)}; {remedy}")
     return name
 
 

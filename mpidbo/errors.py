@@ -152,11 +152,23 @@ def folded(name: str) -> str:
     return re.sub(r"[-_ ]", "", name).casefold()
 
 
-def did_you_mean(word: Any, known: Iterable[str]) -> str:
-    """Return the remedy for an unknown word: those it is a part of or close to, or else all."""
+class Synonyms(dict[str, str]):
+    """What others call known names, also as part of an annotation: name -> words with spaces."""
+
+    def meant(self, word: str) -> list[str]:
+        """Return the names that others call by a word."""
+        wanted = folded(word)
+        return [name for name, words in self.items() if wanted in map(folded, words.split())]
+
+
+def did_you_mean(word: Any, known: Iterable[str], synonyms: Synonyms | None = None) -> str:
+    """Return the remedy for an unknown word.
+
+    It has the names that others call so, else those it is a part of or close to, or else all.
+    """
     known = list(known)
     if isinstance(word, str):
-        found = _resembling(word[:MAX_WORD], known)
+        found = (synonyms or Synonyms()).meant(word) or _resembling(word[:MAX_WORD], known)
         if found:
             return f"did you mean {alternatives(found)}?"
     return f"known: {', '.join(known) or 'none'}"

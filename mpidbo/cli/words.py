@@ -32,6 +32,10 @@ PROCESSES = (
     "--ranks --workers --num-workers -c -j --jobs"
 )
 """Options by which launchers and other programs start processes."""
+QUIET = "--quiet -q --silent --no-progress"
+VERBOSE = "--verbose -v -vv --debug --log-level --verbosity"
+PROGRESS = "--progress --progress-bar --show-progress --pbar --tqdm"
+"""Options by which other programs print less, more, or how far they are."""
 
 
 def unknown_command(word: str, rest: Sequence[str], commands: Collection[str]) -> UserError:
@@ -100,9 +104,13 @@ def unknown_argument(name: str, argument: str, words: Sequence[str], help: str) 
     if not equals and after < len(words) and not words[after].startswith("-"):
         value = words[after]
     if not word.startswith("-"):
-        return UserError(
-            f"{name}: {shown(word)} is one argument too many; see mpidbo {name} --help"
-        )
+        remedy = f"see mpidbo {name} --help"
+        if equals and "--set" in help:
+            remedy = f"values are set by --set: write {_set(argument, help)}"
+        return UserError(f"{name}: {shown(argument)} is one argument too many; {remedy}")
+    output = _of_output(name, word)
+    if output:
+        return UserError(f"{name}: no option is called {word}; {output}")
     options = re.findall(r"(?<![\w-])--?[a-z][a-z-]*", help)
     remedy = did_you_mean(word, options)
     if "SECTION.KEY" in help:
@@ -117,6 +125,34 @@ def unknown_argument(name: str, argument: str, words: Sequence[str], help: str) 
     if not remedy.startswith(("did", "write")):
         remedy = f"see mpidbo {name} --help"
     return UserError(f"{name}: no option is called {word}; {remedy}")
+
+
+def _set(argument: str, help: str) -> str:
+    """How a command sets a value that was given as KEY=VALUE."""
+    key, _, value = argument.partition("=")
+    if "SECTION.KEY" in help and "." not in key:
+        # Here, since a command without mistakes need not wait for it.
+        from ..config import set_argument
+
+        return set_argument(key, value) or f"--set SECTION.{argument}"
+    return shlex.join(["--set", argument])
+
+
+def _of_output(name: str, option: str) -> str:
+    """What to do in place of an option that changes what is printed; "" for another option."""
+    word = option.replace("_", "-").casefold()
+    if word in QUIET.split():
+        return f"write what it prints to a file: mpidbo {name} ... > {name}.log 2>&1"
+    if word in VERBOSE.split() and name == "run":
+        return (
+            "a run prints a line at each evaluation (more of them: --set run.evaluate_every=10), "
+            "and mpidbo show RUN prints the rest"
+        )
+    if word in PROGRESS.split() and name == "run":
+        return "without it, a run shows a bar on a terminal and prints lines elsewhere"
+    if word in (*VERBOSE.split(), *PROGRESS.split()):
+        return f"without it, {name} prints all that it has to say"
+    return ""
 
 
 def _line(words: Iterable[str]) -> str:

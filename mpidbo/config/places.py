@@ -6,11 +6,11 @@ are recognised in a configuration, in `--set` and among the arguments of `solve`
 
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from .._fields import convert, fields_of
 from ..algorithms import METHODS
-from ..errors import UserError, did_you_mean, folded, shown
+from ..errors import Synonyms, UserError, did_you_mean, folded, shown
 from ..network import TOPOLOGIES, TOPOLOGY_FIELDS, graph_options
 from ..problems import option_names, problem_class
 from .method import split_name
@@ -206,8 +206,15 @@ def set_argument(word: str, value: str) -> str:
             usual = {"below": "0.1", "patience": "10"}[bound]
             return f"--set \"run.stop={{metric='upper_loss',{bound}={value or usual}}}\""
         if section and key and (value or example is not None):
-            return f"--set {section}.{key}={value or example}"
+            return f"--set {section}.{key}={_meant(section, key, value) or example}"
     return ""
+
+
+def _meant(section: str, key: str, value: Any) -> Any:
+    """The name that others call so, where a value of `[run]` is a name; else the value."""
+    marks = get_args(RUN_FIELDS[key].hint) if section == "run" and isinstance(value, str) else ()
+    names = [name for mark in marks if isinstance(mark, Synonyms) for name in mark.meant(value)]
+    return names[0] if names else value
 
 
 def keys_of(section: str) -> set[str]:
@@ -303,7 +310,7 @@ def _fitting(place: Called, value: Any) -> Any:
         return {**example, _bound_of(example): value} if _is_number(value) else example
     if section == "run" and example is not None:
         with suppress(UserError):
-            return convert(value, RUN_FIELDS[key].hint, key)
+            return convert(_meant(section, key, value), RUN_FIELDS[key].hint, key)
         return example
     if not isinstance(value, bool | int | float | str):
         return None

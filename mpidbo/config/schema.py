@@ -9,6 +9,7 @@ from ..algorithms import STRATEGIES, Function
 from ..errors import shown
 from ..network import Part
 from ..problems import metric_names, name_of, requestable
+from .choices import Batched, Buffers, Checks, Device, Dtype, Mode
 from .loggers import LOGGERS
 from .values import plain
 
@@ -131,7 +132,6 @@ StrategyName = Annotated[str, OneOf(lambda: STRATEGIES, "strategy", others=True)
 """A strategy, or what a method's paper calls it."""
 MetricName = Annotated[str, OneOf(metric_names, "metric", others=True)]
 """A column of the history; those of the problem are not known before it runs."""
-Mode = Literal["min", "max"]
 
 
 class Stop(TypedDict, total=False):
@@ -192,25 +192,25 @@ class Run:
     iterations: Annotated[int, Range(0), Doc("number of iterations")] = 1000
     seed: Annotated[int, Range(0), Doc("seed of the data and of all draws")] = 0
     dtype: Annotated[
-        Literal["float64", "float32"],
+        Dtype,
         Doc("type of all arrays; see [choosing](choosing.md#float32)"),
     ] = "float64"
     device: Annotated[
-        Literal["cpu", "cuda", "auto"],
+        Device,
         Doc(
             '`"cuda"`: [a GPU](gpu.md) for each rank, or an error; `"auto"`: the GPU if all ranks '
             "have one, else the CPU"
         ),
     ] = "cpu"
     buffers: Annotated[
-        Literal["host", "device"],
+        Buffers,
         Doc(
             'memory from which a GPU sends: `"host"`, for every MPI, or `"device"`, for one '
             "[built with CUDA](gpu.md#messages)"
         ),
     ] = "host"
     batched: Annotated[
-        Literal["exact", "always", "never"],
+        Batched,
         Doc(
             "whether one call evaluates all agents of a rank, where the problem can do that; "
             '`"exact"`: where it gives the same bits as one agent after the other, which is tried '
@@ -218,7 +218,7 @@ class Run:
         ),
     ] = "exact"
     checks: Annotated[
-        Literal["start", "never"],
+        Checks,
         Doc(
             "whether a run begins with a few calls that find a "
             "[problem that no method can use](losses.md#checks-at-the-start-of-a-run)"

@@ -143,6 +143,29 @@ LINES = {
     "run config.toml other.toml": (
         'run: "other.toml" is one argument too many; see mpidbo run --help'
     ),
+    "run config.toml --device gpu": "write --set run.device=cuda",
+    "run config.toml --precision=double": "write --set run.dtype=float64",
+    # values without --set
+    "run config.toml iterations=5": (
+        'run: "iterations=5" is one argument too many; values are set by --set: write '
+        "--set run.iterations=5\n"
+    ),
+    "where config.toml run.iterations=5": "write --set run.iterations=5\n",
+    "run config.toml topology.upper.name=star": "write --set topology.upper.name=star\n",
+    "run config.toml device=gpu": "write --set run.device=cuda\n",
+    "run config.toml lr=0.1": "write --set steps.alpha=0.1\n",
+    "run config.toml zzz=1": "write --set SECTION.zzz=1\n",
+    "check quadratic noise=0.1": "write --set noise=0.1\n",
+    "show runs/done noise=0.1": '"noise=0.1" is one argument too many; see mpidbo show --help',
+    # what is printed
+    "run config.toml --quiet": (
+        "run: no option is called --quiet; write what it prints to a file: mpidbo run ... > run.log"
+    ),
+    "check quadratic -q": "check: no option is called -q; write what it prints to a file: mpidbo c",
+    "run config.toml --verbose": "a run prints a line at each evaluation (more of them: --set run.",
+    "run config.toml --log-level=DEBUG": "no option is called --log-level; a run prints a line at",
+    "run config.toml --Progress_Bar": "a run shows a bar on a terminal and prints lines elsewhere",
+    "show runs/done --verbose": "no option is called --verbose; without it, show prints all that",
     # commands
     "train config.toml": "train: no such command; it is mpidbo run config.toml",
     "Resume config.toml": "Resume: no such command; it is mpidbo run config.toml",

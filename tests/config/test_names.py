@@ -2,7 +2,9 @@
 words in a configuration, in `--set` and in Python."""
 
 import tomllib
+from typing import get_args
 
+import numpy as np
 import pytest
 
 import mpidbo
@@ -10,7 +12,8 @@ from mpidbo import cli, config
 from mpidbo.algorithms import METHODS, STRATEGIES
 from mpidbo.algorithms.schedules import KINDS
 from mpidbo.config.places import SYNONYMS, keys_of
-from mpidbo.errors import UserError, did_you_mean, known_as
+from mpidbo.config.schema import RUN_FIELDS
+from mpidbo.errors import Synonyms, UserError, did_you_mean, known_as
 from mpidbo.network import TOPOLOGIES, make
 from mpidbo.problems import PROBLEMS, metric_names, problem_class
 from mpidbo.storage import load
@@ -223,6 +226,8 @@ def test_an_option_of_the_problem_is_no_mistake():
         ({"W": [[1]]}, "topology=..."),
         ({"batch_size": 20}, 'problem={"name": ..., "batch": 20}'),
         ({"random_state": 20}, "seed=20"),
+        ({"precision": "double"}, 'dtype="float64"'),
+        ({"accelerator": "gpu"}, 'device="cuda"'),
         ({"alpha": 0.2}, 'steps={"alpha": 0.2}'),
         ({"mu": 0.2}, 'method={"name": ..., "mu": 0.2}'),
         ({"drop": 0.2}, 'topology={"name": ..., "drop": 0.2}'),
@@ -234,6 +239,44 @@ def test_arguments_of_other_libraries(arguments, remedy):
         mpidbo.solve("quadratic", agents=2, **{"iterations": 1, **arguments})
     word = next(iter(arguments))
     assert str(error.value) == f"solve: no argument is called {word}; here it is {remedy}"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "remedy"),
+    [
+        ("device", "gpu", "cuda"),
+        ("device", "cuda:0", "cuda"),
+        ("dtype", "double", "float64"),
+        ("dtype", "Single", "float32"),
+        ("dtype", "float", "float64 or float32"),
+        ("dtype", float, "float64 or float32"),
+        ("dtype", np.float32, "float32"),
+        ("dtype", np.dtype("float64"), "float64"),
+        ("dtype", "float16", "float32"),
+        ("buffers", "gpu", "device"),
+        ("batched", True, "always"),
+        ("checks", "none", "never"),
+    ],
+)
+def test_values_of_other_libraries(key, value, remedy):
+    with pytest.raises(
+        UserError, match=rf"^run\.{key}: .* is none of .*; did you mean {remedy}\?$"
+    ):
+        mpidbo.solve("quadratic", agents=2, iterations=1, **{key: value})
+
+
+def test_a_mode_of_another_library():
+    stop = {"metric": "phi", "patience": 2, "mode": "minimize"}
+    assert refused(run={"stop": stop}).endswith('"minimize" is none of min, max; did you mean min?')
+
+
+def test_synonyms_of_values_lead_to_values():
+    for field in RUN_FIELDS.values():
+        kind, *marks = get_args(field.hint) or [None]
+        for mark in marks:
+            if isinstance(mark, Synonyms):
+                words = {word for words in mark.values() for word in words.split()}
+                assert set(mark) <= set(get_args(kind)) and not words & set(get_args(kind))
 
 
 def test_other_arguments():
