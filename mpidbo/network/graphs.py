@@ -15,7 +15,6 @@ from typing import Annotated, Any
 
 import numpy as np
 from scipy.sparse import coo_array, csr_array
-from scipy.sparse.csgraph import connected_components
 
 from .._fields import Form, Range, is_whole
 from ..errors import UserError
@@ -202,6 +201,9 @@ def random_regular(
 
 def _connected(draw: Callable[[int], coo_array], seed: int, what: str, larger: str) -> coo_array:
     """Return the first links of the seeds from `seed` on that connect all agents."""
+    # Here, since only the rank that makes topologies needs it, and it imports more of scipy.
+    from scipy.sparse.csgraph import connected_components
+
     last = seed + MAX_DRAWS - 1
     for s in range(seed, last + 1):
         links = draw(s)

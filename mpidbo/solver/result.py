@@ -4,7 +4,6 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from html import escape
 from os import PathLike
 from pathlib import Path
 from socket import gethostname
@@ -121,6 +120,8 @@ class Result:
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: the text, and the curves where matplotlib is installed."""
+        from html import escape  # here, since only a notebook needs it
+
         try:
             picture = as_svg(self.plot())
         except UserError:  # matplotlib is not installed, or nothing was evaluated
