@@ -801,6 +801,6 @@ def test_the_plan_counts_no_memory_of_whoever_started_it(tmp_path):
         timeout=60,
         preexec_fn=lambda: None,
     )  # so that it is forked
-    assert held and int(re.search(r"memory +(\d+) MB a rank", done.stdout)[1]) < 400, (
+    assert held and float(re.search(r"memory +([\d.]+) MB a rank", done.stdout)[1]) < 400, (
         done.stdout + done.stderr
     )
