@@ -6,6 +6,7 @@ answered by (q, W q), where q is C(v) as every neighbour decodes it, and the age
     q, Wq = yield C @ (s - H)
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ Bytes = NDArray[np.uint8]
 Keys = NDArray[np.uint64]
 """A number for each row, of shape (m,)."""
 BITS_OF_BYTE = 8
+LONG, SAMPLED = 1 << 13, 32
+"""Entries from which a row is sampled before its largest are looked for; one of so many is."""
 
 
 @dataclass(frozen=True)
@@ -122,11 +125,21 @@ class TopK(Compressor):
 
 
 def largest(rows: Float[Array, "m d"], k: int) -> NDArray[np.int64]:
-    """Return where the k entries of largest absolute value of each row are in the flat array."""
-    m, d = rows.shape
+    """Return where the k entries of largest absolute value of each row are in the flat array.
+
+    Ascending, of equal ones those with the lower places.
+    """
+    d = rows.shape[1]
     size = np.abs(rows)
     if np.isnan(size.max(initial=0)):
         size[np.isnan(size)] = np.inf  # NaN has to travel
+    if d < LONG:
+        return _largest_of_rows(size, k)
+    return np.stack([i * d + _largest_of_long_row(row, k) for i, row in enumerate(size)])
+
+
+def _largest_of_rows(size: Float[Array, "m d"], k: int) -> NDArray[np.int64]:
+    m, d = size.shape
     least = np.partition(size, d - k, axis=1)[:, d - k, None]
     found = np.flatnonzero(size >= least)
     if found.size > m * k:  # ties
@@ -135,6 +148,18 @@ def largest(rows: Float[Array, "m d"], k: int) -> NDArray[np.int64]:
         equal &= np.cumsum(equal, axis=1) <= missing[:, None]
         found = np.flatnonzero(larger | equal)
     return found.reshape(m, k)
+
+
+def _largest_of_long_row(size: Float[Array, " d"], k: int) -> NDArray[np.int64]:
+    """The same of one row, of which only entries above a bound from a sample are partitioned."""
+    sample = size[::SAMPLED]
+    expected = k / SAMPLED
+    rank = min(len(sample), math.ceil(expected + 4 * math.sqrt(expected) + 4))
+    bound = np.partition(sample, len(sample) - rank)[len(sample) - rank]
+    candidates = np.flatnonzero(size >= bound)
+    if len(candidates) < k:  # the sample misleads, as that of a periodic row
+        candidates = np.arange(len(size))
+    return candidates[_largest_of_rows(size[candidates][None], k)[0]]
 
 
 def placed(places: NDArray[Any], values: Float[Array, "m k"], d: int) -> Float[Array, "m d"]:

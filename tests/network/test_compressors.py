@@ -10,7 +10,7 @@ import mpidbo
 from mpidbo import network as topologies
 from mpidbo.errors import UserError
 from mpidbo.network import COMPRESSORS, WIRES, BFloat16, Compressor, Full, Quantize, RandomK, TopK
-from mpidbo.network.compressors import Float32, drawn
+from mpidbo.network.compressors import Float32, drawn, largest
 from mpidbo.network.splitmix import GOLDEN_GAMMA, mix64
 from mpidbo.parallel.agents import Agents
 
@@ -97,6 +97,28 @@ def test_ties_by_the_lower_place():
         there_and_back(TopK(2), v), [[0, -2, 2, 0, 0, 0], [0, 0, 0, 0, 0, 3], [1, 1, 0, 0, 0, 0]]
     )
     np.testing.assert_array_equal(there_and_back(TopK(4), v)[0], [1, -2, 2, 2, 0, 0])
+
+
+ROWS = {
+    "normal": lambda rows: rows,
+    "ties": lambda rows: rows.round(1),
+    "few": lambda rows: np.where(abs(rows) > 2.2, rows, 0),
+    "sorted": lambda rows: np.sort(rows),
+    "periodic": lambda rows: rows * np.where(np.arange(rows.shape[1]) % 32, 1, 1e3),
+    "equal": np.ones_like,
+}
+
+
+@pytest.mark.parametrize("d", [30, 20_000])
+@pytest.mark.parametrize("kind", ROWS)
+def test_the_largest_entries(kind, d):
+    """Those of a sort, also where a row is long enough to be sampled, and the sample misleads."""
+    rows = ROWS[kind](np.random.default_rng(0).standard_normal((2, d)))
+    rows[1, 7] = np.nan
+    size = np.where(np.isnan(rows), np.inf, abs(rows))
+    for k in (1, d // 100 + 1, d // 10, d):
+        columns = np.sort(np.argsort(-size, axis=1, kind="stable")[:, :k], axis=1)
+        np.testing.assert_array_equal(largest(rows, k), np.array([[0], [d]]) + columns)
 
 
 def test_random_places_are_uniform_and_of_the_key():
