@@ -9,13 +9,15 @@ loads numpy and MPI.
 import os
 import signal
 from contextlib import suppress
-from time import monotonic
+from time import monotonic, sleep
 from types import FrameType
 from typing import Any, Self
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 INTERRUPT_INTERVAL_S = 0.5
 """Interrupts that are closer are one: launchers forward what their ranks get from the terminal."""
+TOGETHER_S = 0.1
+"""Signals that are closer to an interrupt than this, in either order, arrive together."""
 
 
 class Held:
@@ -111,13 +113,22 @@ class Command(Held):
             self._arrived.close()
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        # Python calls the handler of SIGINT first, also if other signals arrived before it.
-        for other in self._arrived.numbers() if self._arrived else ():
-            if other in SIGNALS:
-                self.ask(other, frame)
-        if not (self.asked or self._interrupted):
-            self._interrupted = True
+        if self._interrupted:
+            return
+        self._interrupted = True
+        # Python calls the handler of SIGINT first, also if other signals arrived before it, and
+        # the system may deliver them later, to another thread.
+        self._note_arrived(frame)
+        if not self.asked:
+            sleep(TOGETHER_S)
+            self._note_arrived(frame)
+        if not self.asked:
             raise KeyboardInterrupt
+
+    def _note_arrived(self, frame: FrameType | None) -> None:
+        for number in self._arrived.numbers() if self._arrived else ():
+            if number in SIGNALS:
+                self.ask(number, frame)
 
 
 class Arrived:

@@ -9,6 +9,7 @@ import sys
 import time
 import uuid
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
@@ -240,6 +241,18 @@ def test_ctrl_c_more_than_once(ranks, started, tmp_path):
         while process.pids() and time.monotonic() < limit:
             time.sleep(0.01)
         assert process.pids() == []
+
+
+def test_a_signal_just_after_ctrl_c():
+    """The system may deliver first what was sent second: both are a wish to stop."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with signals.Command(to_the_end=False) as command:
+            Timer(0.02, os.kill, (os.getpid(), signal.SIGTERM)).start()
+            signal.raise_signal(signal.SIGINT)
+        assert command.asked == "SIGTERM"
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_ctrl_c_while_it_loads(started):
