@@ -55,10 +55,10 @@ def address(host: int) -> str:
     return f"02:00:00:00:00:{host:02x}"
 
 
-def host_up(name: str, host: int, hosts: list[int]) -> None:
+def host_up(name: str, host: int, hosts: list[int], mtu: int) -> None:
     """Set the addresses of a host and its neighbours, so that none is resolved later."""
     ip("-n", name, "link", "set", "lo", "up")
-    ip("-n", name, "link", "set", "eth0", "address", address(host), "up")
+    ip("-n", name, "link", "set", "eth0", "mtu", str(mtu), "address", address(host), "up")
     ip("-n", name, "addr", "add", f"{NETWORK}.{host}/24", "dev", "eth0")
     for other in hosts:
         ip(
@@ -148,6 +148,7 @@ def main() -> int:
         metavar="BITS",
         help="per second, of a host each way; default 100e6",
     )
+    parser.add_argument("--mtu", type=int, default=1500, help="bytes of a packet; default 1500")
     parser.add_argument(
         "--expect",
         type=float,
@@ -172,7 +173,7 @@ def main() -> int:
             made.append(name)
         ends = {host: tap(name) for host, name in names.items()}
         for host, name in names.items():
-            host_up(name, host, hosts)
+            host_up(name, host, hosts, args.mtu)
         with tempfile.TemporaryDirectory() as folder:
             shell = Path(folder, "shell")  # in place of ssh: HOST COMMAND ...
             shell.write_text(
