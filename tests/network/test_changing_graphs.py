@@ -3,7 +3,7 @@ dense recursions with a W for each iteration."""
 
 import warnings
 from collections import Counter
-from itertools import combinations
+from itertools import combinations, product
 
 import networkx as nx
 import numpy as np
@@ -332,16 +332,23 @@ def solved(method, topology, iterations=1500, steps=STEPS, n=8, **more):
     )
 
 
-@pytest.mark.parametrize("row", ["gt", "semi-gt", "non-gt", "push-pull", "ab"])
-@pytest.mark.parametrize(
-    "topology",
+EXACT = product(
+    ["gt", "semi-gt", "non-gt", "push-pull", "ab"],
     [
         "one-peer-exponential",
         "matching",
         {"name": "matching", "drop": 0.2},
         {"name": "one-peer-exponential", "every": 2},
     ],
-    ids=str,
+)
+
+
+@pytest.mark.parametrize(
+    ("row", "topology"),
+    [
+        pytest.param(*case, id=f"{case}", marks=pytest.mark.slow if turn % 3 else ())
+        for turn, case in enumerate(EXACT)
+    ],
 )
 def test_gradient_tracking_stays_exact(row, topology):
     assert solved(f"sparkle-{row}", topology).history["distance"][-1] < 1e-10

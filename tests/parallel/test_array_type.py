@@ -348,8 +348,12 @@ def test_methods(cp, method, problem):
 @needs_compiler
 @pytest.mark.parametrize(
     ("method", "problem"),
-    [case for case in METHOD_CASES if case[1] is not ROWS[1]],
-    ids=[name for name, case in zip(IDS, METHOD_CASES, strict=True) if case[1] is not ROWS[1]],
+    [
+        # test_device.py runs every method as it is
+        pytest.param(*case, id=name, marks=pytest.mark.slow if [*case[0]] == ["name"] else ())
+        for name, case in zip(IDS, METHOD_CASES, strict=True)
+        if case[1] is not ROWS[1]
+    ],
 )
 def test_methods_with_fused_updates(cp, method, problem):
     assert has_bits_of_numpy(cp, method, problem, Cuda(cp, 0))
