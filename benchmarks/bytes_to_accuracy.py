@@ -24,40 +24,37 @@ class Run(NamedTuple):
 
     baseline: str
     method: str | dict[str, Any]
-    iterations: int = 150
+    iterations: int
     topology: str = "ring"
+    scale: float = 1.0
+    """Of the step sizes."""
 
 
 def compressed(method: str, strategy: str, **keys: Any) -> dict[str, Any]:
     return {"name": method, "strategy": {"name": strategy, **keys}}
 
 
+STEPS = {"alpha": 30.0, "beta": 0.5, "gamma": 0.5}
+"""Those of the problem."""
+TOP_1, TOP_3, TOP_10 = ({"compress": "top-k", "k": k} for k in (0.01, 0.03, 0.1))
+BITS = {"compress": "quantize", "bits": 4}
 RUNS = {
-    "SPARKLE-ED": Run("SPARKLE-ED", "sparkle-ed"),
-    "SPARKLE-BEER, top 1 %": Run(
-        "SPARKLE-ED", compressed("sparkle", "beer", compress="top-k", k=0.01), 250
+    "SPARKLE-ED": Run("SPARKLE-ED", "sparkle-ed", 600),
+    "D-SOBA": Run("D-SOBA", "d-soba", 600),
+    "D-SOBA, one peer": Run("D-SOBA", "d-soba", 800, "matching"),
+    "D-SOBA-CHOCO, top 10 %": Run("D-SOBA", compressed("d-soba", "choco", **TOP_10), 600),
+    "D-SOBA-CHOCO, top 3 %": Run("D-SOBA", compressed("d-soba", "choco", **TOP_3), 800),
+    "D-SOBA-CHOCO, top 1 %": Run("D-SOBA", compressed("d-soba", "choco", **TOP_1), 1000),
+    "SPARKLE-BEER, top 1 %, steps x 0.3": Run(
+        "SPARKLE-ED", compressed("sparkle", "beer", **TOP_1), 1000, scale=0.3
     ),
-    "D-SOBA": Run("D-SOBA", "d-soba"),
-    "D-SOBA-CHOCO, top 10 %": Run(
-        "D-SOBA", compressed("d-soba", "choco", compress="top-k", k=0.1), 250
-    ),
-    "SPARKLE-BEER, 4 bits": Run(
-        "SPARKLE-ED", compressed("sparkle", "beer", compress="quantize", bits=4), 250
-    ),
-    "D-SOBA, one peer": Run("D-SOBA", "d-soba", topology="matching"),
-    "SPARKLE-BEER, top 10 %": Run(
-        "SPARKLE-ED", compressed("sparkle", "beer", compress="top-k", k=0.1), 250
+    "SPARKLE-BEER, top 1 %": Run("SPARKLE-ED", compressed("sparkle", "beer", **TOP_1), 250),
+    "SPARKLE-BEER, top 10 %": Run("SPARKLE-ED", compressed("sparkle", "beer", **TOP_10), 250),
+    "SPARKLE-BEER, 4 bits": Run("SPARKLE-ED", compressed("sparkle", "beer", **BITS), 250),
+    "SPARKLE-BEER, 4 bits, gamma = 0.6": Run(
+        "SPARKLE-ED", compressed("sparkle", "beer", gamma=0.6, **BITS), 250
     ),
     "SPARKLE, non-gt in full": Run("SPARKLE-ED", "sparkle-non-gt", 250),
-    "D-SOBA-CHOCO, top 1 %": Run(
-        "D-SOBA", compressed("d-soba", "choco", compress="top-k", k=0.01), 250
-    ),
-    "SPARKLE-BEER, 4 bits, gamma = 0.6": Run(
-        "SPARKLE-ED", compressed("sparkle", "beer", compress="quantize", bits=4, gamma=0.6), 250
-    ),
-    "SPARKLE-BEER, top 1 %, gamma = 0.1": Run(
-        "SPARKLE-ED", compressed("sparkle", "beer", compress="top-k", k=0.01, gamma=0.1), 250
-    ),
 }
 
 
@@ -78,6 +75,7 @@ def record(data: str, run: Run, accuracy: float) -> dict[str, Any]:
         run.method,
         run.topology,
         agents=AGENTS,
+        steps={key: run.scale * value for key, value in STEPS.items()},
         iterations=run.iterations,
         evaluate_every=EVERY,
         stop={"metric": "test_accuracy", "above": accuracy},

@@ -95,7 +95,8 @@ def test_watching_runs(repo, tmp_path):
     assert "AUC" in said_by[1] and "<svg" in json.dumps(found[1]["outputs"])
     assert "True holdout_loss has not improved by more than 0.01" in said_by[2]
     assert "600 True\nbest: iteration" in said_by[3] and "last: iteration 600" in said_by[3]
-    assert "True" in said_by[4] and "stopped by the caller" in said_by[5]
+    best, begins_at = said_by[4].split()
+    assert best == begins_at and "stopped by the caller" in said_by[5]
     assert "report.html True" in said_by[6]
 
 
