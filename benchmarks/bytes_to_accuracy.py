@@ -48,6 +48,9 @@ RUNS = {
     "SPARKLE-BEER, top 1 %, steps x 0.3": Run(
         "SPARKLE-ED", compressed("sparkle", "beer", **TOP_1), 1000, scale=0.3
     ),
+    "SPARKLE-BEER, 4 bits, gamma = 0.6, steps x 0.3": Run(
+        "SPARKLE-ED", compressed("sparkle", "beer", gamma=0.6, **BITS), 600, scale=0.3
+    ),
     "SPARKLE-BEER, top 1 %": Run("SPARKLE-ED", compressed("sparkle", "beer", **TOP_1), 250),
     "SPARKLE-BEER, top 10 %": Run("SPARKLE-ED", compressed("sparkle", "beer", **TOP_10), 250),
     "SPARKLE-BEER, 4 bits": Run("SPARKLE-ED", compressed("sparkle", "beer", **BITS), 250),
