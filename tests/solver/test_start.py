@@ -189,6 +189,7 @@ assert np.array_equal(again.x, result.x) and again.success
 """
 
 
+@pytest.mark.long
 def test_on_several_ranks(mpi, repo, tmp_path):
     """Begun in one process; a start that is not the same on every rank is refused."""
     run = {"problem": "quadratic", **RUN, "agents": 3, "x0": X}

@@ -496,6 +496,7 @@ def test_an_estimate_of_another_processor(tmp_path, capsys):
     assert "differs in method.L" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_a_finished_run_is_seen_on_any_number_of_ranks(mpi, path, tmp_path):
     run(path, tmp_path / "out")
     for ranks in (2, 5):  # of four agents: five ranks could not even start
