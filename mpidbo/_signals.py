@@ -47,11 +47,11 @@ class Held:
     def __enter__(self) -> Self:
         self._outer = _active()
         if self._outer is None:
-            for number in SIGNALS:
-                self._catch(number, self.ask)
             # Not where it is ignored, as in a background job of a shell, or where others handle it.
             if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
                 self._catch(signal.SIGINT, self._interrupt)
+            for number in SIGNALS:
+                self._catch(number, self.ask)
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:

@@ -151,8 +151,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     _print_any_character()
     command = COMMANDS.get(command_name(words))
     stoppable = command is not None and command.stoppable
-    with signals.Command(to_the_end=argv is None) if stoppable else nullcontext():
-        return _run(words)
+    try:
+        with signals.Command(to_the_end=argv is None) if stoppable else nullcontext():
+            return _run(words)
+    except KeyboardInterrupt:  # before the command began
+        return _report("interrupted", int(is_other_rank()))
 
 
 def command_name(words: Sequence[str]) -> str:
