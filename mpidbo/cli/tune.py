@@ -46,10 +46,9 @@ def tune(args: Namespace, comm: "MPI.Comm | None") -> int:
         compared=lambda: {"--out": args.out},
     )
     with checked as config:
-        interrupt = partial(stop_if_asked, comm)
-        interrupt()
+        stop_if_asked(comm)
         with set_up(config, comm) as setup:
-            config = tuned(setup, interrupt).config
+            config = tuned(setup).config
         with agreed(comm):
             if is_root(comm):
                 print(describe_tuning(config))

@@ -17,6 +17,7 @@ from .result import Result
 from .running import Running, under_way
 from .setup import set_up
 from .start import Given
+from .stopping import Stopping
 from .watchdog import StallWatch
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def begun(
         return
     interrupt()
     with ExitStack() as stack:
-        setup = stack.enter_context(set_up(config, comm, start))
+        setup, stopping = stack.enter_context(set_up(config, comm, start)), None
         if setup.config.auto:
             # Here, so that only a run that finds its step sizes imports this.
             from .tuning import tuned
@@ -122,7 +123,8 @@ def begun(
             if out is not None and resume != "never":
                 refuse_other_steps(Path(out), comm)
             interrupt()
-            setup = tuned(setup, interrupt)
+            stopping = Stopping(setup.agents, config.run.max_seconds)
+            setup = tuned(setup, stopping)
             if is_root(comm):
                 notify(tuning_summary(setup.config))
         folder = None
@@ -145,7 +147,14 @@ def begun(
                 return
             if not repeat_diverged and folder.has_diverged():
                 raise Diverged(f"{out}: diverged when it was last run")
-        run = under_way(setup, folder=folder, observers=observers, watchers=watchers, gather=gather)
+        run = under_way(
+            setup,
+            folder=folder,
+            observers=observers,
+            watchers=watchers,
+            gather=gather,
+            stopping=stopping,
+        )
         yield stack.enter_context(run)
 
 

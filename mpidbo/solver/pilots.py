@@ -15,6 +15,7 @@ from ..problems import METRICS, Point
 from .loop import Loop
 from .measures import Measures
 from .setup import Setup
+from .stopping import Stopping
 
 MAX_GROWTH = 1e6
 """Of the distance from the start to which x may move in a pilot, relative to 1 + |x0|."""
@@ -61,6 +62,8 @@ class Pilots:
     ----------
     setup : Setup
         The run, which is left as it was.
+    stopping : Stopping
+        What may end a pilot: every method then raises Stopped, or KeyboardInterrupt, on all ranks.
 
     Attributes
     ----------
@@ -70,8 +73,9 @@ class Pilots:
         Its value at the start.
     """
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: Setup, stopping: Stopping) -> None:
         self.setup, self.oracle = setup, setup.oracle.twin()
+        self.stopping = stopping
         self._threads = Threads(setup.config.run.threads)
         self.iterations, self.judging = 0, 0
         # Of large problems a state takes much memory: only those of two pilots are kept.
@@ -142,7 +146,10 @@ class Pilots:
         loop = Loop(method, self.oracle, setup.W)
         with self._threads.limited(), np.errstate(all="ignore"):
             if state is not None and k > done:
-                state = loop.steps(state, done, k)
+                for _ in loop.run(state, done, k, [self.stopping]):
+                    pass
+                self.stopping.raise_if_asked("before step sizes were found")
+                state = loop.reached.state
                 self.iterations += k - done
                 if not self._is_finite(state):
                     state = None

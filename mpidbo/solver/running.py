@@ -50,6 +50,8 @@ class Running:
         Called with each evaluation.
     gather : bool, default True
         Whether the result has the rows of all agents on every rank.
+    stopping : Stopping, optional
+        What may end it; default: signals and `run.max_seconds` from now on.
 
     Attributes
     ----------
@@ -68,6 +70,7 @@ class Running:
         observers: Sequence[Observer] = (),
         watchers: Sequence[Watcher] = (),
         gather: bool = True,
+        stopping: Stopping | None = None,
     ) -> None:
         run = setup.config.run
         self.setup, self.loop, self.watch, self.gather = setup, loop, watch, gather
@@ -89,7 +92,7 @@ class Running:
             Recorder(folder, self.evaluation, setup.levels, self.keeper) if folder else None
         )
         state, k = self._first_state()
-        self.stopping = Stopping(setup.agents, run.max_seconds)
+        self.stopping = stopping or Stopping(setup.agents, run.max_seconds)
         self.threads = Threads(run.threads)
         # The evaluation comes first: the others use its history.
         self.observers: list[Observer] = [self.evaluation, *observers, self.stopping]
@@ -278,12 +281,13 @@ def under_way(
     observers: Sequence[Observer] = (),
     watchers: Sequence[Watcher] = (),
     gather: bool = True,
+    stopping: Stopping | None = None,
 ) -> Iterator[Running]:
     """Context of a run under the stall watch, which pauses for the caller's code; collective.
 
     Parameters
     ----------
-    setup, folder, observers, watchers, gather
+    setup, folder, observers, watchers, gather, stopping
         See `Running`.
     """
     loop, timeout = Loop(setup.method, setup.oracle, setup.W), setup.config.run.stall_timeout
@@ -292,7 +296,7 @@ def under_way(
     with watching as watch, Logs(setup, path) as logs:
         try:
             watchers = [logs, *watchers]
-            running = Running(setup, loop, watch, folder, observers, watchers, gather)
+            running = Running(setup, loop, watch, folder, observers, watchers, gather, stopping)
         except MemoryError as error:
             raise out_of_memory(error) from error
         logs.begin(running.evaluation.history)

@@ -69,17 +69,15 @@ class Stopping(Held):
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         # A request has to be completed; after an error of this rank alone the others do not come.
-        if self._pending is not None and (error is None or getattr(error, "agreed", False)):
-            wait(self._pending)
+        if error is None or getattr(error, "agreed", False):
+            self._complete()
         super().__exit__(kind, error, trace)
 
     def next(self, k: int) -> int:
         return max(k + 1, self._next_look)
 
     def look(self, k: int, state: Any, last: bool) -> str | None:
-        if self._pending is not None:
-            wait(self._pending)
-            self._pending = None
+        self._complete()
         if last:
             return None
         cause, from_last, from_first, seconds = self._largest
@@ -92,6 +90,27 @@ class Stopping(Held):
         self._begin(k)
         return None
 
+    def raise_if_asked(self, when: str) -> None:
+        """Raise Stopped on all ranks where any wants to stop, or KeyboardInterrupt; collective.
+
+        Parameters
+        ----------
+        when : str
+            How far the work has come of which nothing is kept, for the message.
+        """
+        self._begin(0)
+        self._complete()
+        cause, from_last, from_first = map(int, self._largest[:3])
+        if not cause:
+            return
+        self.reason = self._reason(cause, from_last, from_first)
+        if cause == len(self.limits) + len(SIGNAL_NAMES):  # an interrupt, the last of the names
+            interrupt: Any = KeyboardInterrupt(f"{self.reason}, {when}")
+            interrupt.agreed = True
+            raise interrupt
+        remedy = ", and needs more time" if cause <= len(self.limits) else ""
+        raise Stopped(f"{self.reason}, {when}; the same command starts again{remedy}")
+
     def _begin(self, k: int) -> None:
         """Send whether this rank wants to stop, to be read at the next look."""
         now = monotonic()
@@ -103,6 +122,12 @@ class Stopping(Held):
         self._mine[:] = (cause, from_last, from_first, seconds)
         self._clock, self._last_look, self._next_look = now, k, k + self._stride
         self._pending = self.agents.iallreduce_max(self._mine, self._largest)
+
+    def _complete(self) -> None:
+        """Receive what was sent at the last look, if anything was."""
+        if self._pending is not None:
+            wait(self._pending)
+            self._pending = None
 
     def _cause(self, now: float) -> int:
         """Why this rank wants to stop, as a number: 0 for no reason, then limits and signals."""

@@ -1,6 +1,6 @@
 """Step sizes for a run whose configuration leaves them to it: `steps = "auto"`."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from math import isfinite
@@ -14,6 +14,7 @@ from .lower_steps import LowerSteps, stable_lower_steps
 from .pilots import MANY, PARTS, Pilots, first_value, with_numbers
 from .setup import Setup
 from .step_search import counted, lengths, search
+from .stopping import Stopping
 
 FALLBACK = 0.01
 """Where the search begins if the problem's own alpha is 0."""
@@ -59,7 +60,7 @@ class Tuning(NamedTuple):
         }
 
 
-def tuned(setup: Setup, interrupt: Callable[[], None] = lambda: None) -> Setup:
+def tuned(setup: Setup, stopping: Stopping | None = None) -> Setup:
     """Return the setup of a run with the step sizes that its configuration leaves open; collective.
 
     It is the same on every rank, whatever their number. Nothing is written, and the counts of the
@@ -69,18 +70,23 @@ def tuned(setup: Setup, interrupt: Callable[[], None] = lambda: None) -> Setup:
     ----------
     setup : Setup
         Its configuration has the keys in `auto`.
-    interrupt : callable, optional
-        Called before each pilot, on every rank; may raise Stopped.
+    stopping : Stopping, optional
+        What may end the pilots, and the run after them; default: signals and `run.max_seconds` from
+        now on.
 
     Raises
     ------
     UserError
         On all ranks: no step size works, or the curvature of g is unknown.
+    Stopped, KeyboardInterrupt
+        On all ranks: a signal came to any of them, or the time is up.
     """
     config = setup.config
     if not config.auto:
         return setup
-    found = tune(setup, interrupt)
+    stopping = stopping or Stopping(setup.agents, config.run.max_seconds)
+    with stopping:
+        found = tune(setup, stopping)
     setup.W.reset()
     method = with_numbers(setup.method, found.steps)
     steps = {**config.steps, **{key: _stored(getattr(method, key)) for key in found.steps}}
@@ -90,11 +96,11 @@ def tuned(setup: Setup, interrupt: Callable[[], None] = lambda: None) -> Setup:
     return replace(setup, config=config, method=method)
 
 
-def tune(setup: Setup, interrupt: Callable[[], None] = lambda: None) -> Tuning:
+def tune(setup: Setup, stopping: Stopping) -> Tuning:
     """Find the step sizes of `config.auto`; collective. Parameters and errors as of `tuned`."""
     auto = setup.config.auto
     lower = stable_lower_steps(setup, [key for key in auto if key != "alpha"])
-    pilots, tried = Pilots(setup), list[Tried]()
+    pilots, tried = Pilots(setup, stopping), list[Tried]()
     iterations = setup.config.run.iterations
     scale = 1.0
     for _ in range(MAX_REDUCTIONS + 1):
@@ -106,7 +112,6 @@ def tune(setup: Setup, interrupt: Callable[[], None] = lambda: None) -> Tuning:
             parts: Sequence[float] = PARTS,
             chosen: dict[str, float] = chosen,
         ) -> float:
-            interrupt()
             steps = chosen if alpha is None else {"alpha": rounded(alpha), **chosen}
             value = pilots.score(steps, length, parts)
             tried.append(Tried(steps, length, value))

@@ -12,6 +12,7 @@ from mpidbo.algorithms import METHODS, STRATEGIES
 from mpidbo.errors import UserError
 from mpidbo.solver import Pilots, set_up, stable_lower_steps
 from mpidbo.solver.step_search import MAX_DIVERGED, MAX_EXTENSIONS, RATIOS, counted, lengths, search
+from mpidbo.solver.stopping import Stopping
 from mpidbo.storage import files
 from support.runs import QUADRATIC, run, same, toml
 
@@ -317,8 +318,8 @@ def test_a_search_without_hope_ends(monkeypatch):
     made = []
 
     class Failing(Pilots):
-        def __init__(self, setup):
-            super().__init__(setup)
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
             made.append(self)
 
         def metric(self, steps, k):
@@ -454,12 +455,12 @@ def test_solve_in_a_folder(tmp_path, monkeypatch):
 
 def test_pilots_go_on_with_the_same_bits():
     with planned("quadratic", "sparkle", alpha=0.01) as setup:
-        pilots = Pilots(setup)
+        pilots = Pilots(setup, Stopping(setup.agents))
         steps = [{"alpha": alpha} for alpha in (0.01, 0.1, 0.3)]
         short = [pilots.score(each, 16) for each in steps]
         longer = [pilots.score(each, 32) for each in steps]
         assert short != longer
-        fresh = Pilots(setup)
+        fresh = Pilots(setup, Stopping(setup.agents))
         assert [fresh.score(each, 32) for each in steps] == longer
         # The last of the short ones, which was the best, went on.
         assert short[2] == min(short)
