@@ -102,7 +102,7 @@ def tuning_summary(config: Config) -> str:
     record = config.tuning
     if not record:
         return ""
-    steps = ", ".join(f"{key} = {_first(value):g}" for key, value in record["found"].items())
+    steps = ", ".join(f"{key} = {first_size(value):g}" for key, value in record["found"].items())
     return (
         f"step sizes found: {steps}; {plural(len(record['pilot']), 'pilot')} took "
         f"{plural(record['iterations'], 'iteration')}, and with the estimates "
@@ -110,5 +110,6 @@ def tuning_summary(config: Config) -> str:
     )
 
 
-def _first(value: Any) -> float:
+def first_size(value: Any) -> float:
+    """Return a step size that was found at iteration 0, a number or the table of a schedule."""
     return float(value["start"] if isinstance(value, Mapping) else value)

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from .._types import Array, Float
 from ..storage import COSTS as HISTORY_COSTS
-from ..storage import files, read_run
+from ..storage import Saved, files, read_run
 from .study import Group, Study
 
 COSTS = ("iterations", "floats", "bytes", "rounds", "oracle calls")
@@ -37,6 +37,8 @@ class Curves:
         The metric at the end of each finished run.
     diverged, missing : int
         How many runs have diverged, and how many are not finished.
+    found : tuple of Mapping
+        The step sizes that each finished run has found itself: key -> a number or schedule.
     """
 
     group: Group
@@ -46,6 +48,7 @@ class Curves:
     ends: Float[Array, " finished"]
     diverged: int
     missing: int
+    found: tuple[Mapping[str, Any], ...] = ()
 
     def worst_filled(self, higher: bool) -> Float[Array, "seeds evaluations"]:
         """`values` with the worst possible number where a run has diverged."""
@@ -66,7 +69,8 @@ def curves(study: Study, group: Group) -> Curves:
     -------
     Curves
     """
-    finished, diverged = _histories(study, group)
+    ended, diverged = _ended(study, group)
+    finished = [run.columns for run in ended]
     ends = np.array([history[study.metric][-1] for history in finished], float)
     spent = {cost: np.array([_costs(run)[cost][-1] for run in finished]) for cost in COSTS}
     values, costs = np.empty((0, 0)), {}
@@ -76,17 +80,18 @@ def curves(study: Study, group: Group) -> Curves:
         values = _values(study.metric, finished, diverged, len(longest["iteration"]))
         costs = _costs(longest)
     missing = len(study.seeds) - len(finished) - len(diverged)
-    return Curves(group, values, costs, spent, ends, len(diverged), missing)
+    found = tuple(run.tables.get("tuning", {}).get("found", {}) for run in ended)
+    return Curves(group, values, costs, spent, ends, len(diverged), missing, found)
 
 
-def _histories(study: Study, group: Group) -> tuple[list[History], list[History]]:
-    """The histories of the runs that finished, and of those that diverged."""
-    finished: list[History] = []
+def _ended(study: Study, group: Group) -> tuple[list[Saved], list[History]]:
+    """The runs that finished, and the histories of those that diverged."""
+    finished: list[Saved] = []
     diverged: list[History] = []
     for seed in study.seeds:
         folder = group.folder_of(seed)
         if (folder / files.DONE).is_file():
-            finished.append(read_run(folder).columns)
+            finished.append(read_run(folder))
         elif (folder / files.DIVERGED).is_file():
             diverged.append(_history_if_any(folder))
     return finished, diverged

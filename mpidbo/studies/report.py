@@ -5,11 +5,12 @@ import io
 from collections.abc import Mapping, Sequence
 from math import inf
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from .._text import quantity
+from ..config import first_size
 from ..errors import UserError
 from ..storage import write_text
 from .curves import COSTS, Curves, curves, reached
@@ -98,7 +99,7 @@ def _row(study: Study, part: Curves) -> list[Cell]:
     row += [len(part.ends), part.diverged, part.missing, *costs]
     if study.target is not None:
         row += _costs_to_target(part, study.target, study.higher)
-    row.append(_steps(part.group))
+    row.append(_tuned(part.group) or _found(part.found))
     return row
 
 
@@ -118,7 +119,7 @@ def _costs_to_target(part: Curves, target: float, higher: bool) -> list[float | 
     return [float(np.median([part.costs[cost][i] for i in at])) for cost in COSTS]
 
 
-def _steps(group: Group) -> str:
+def _tuned(group: Group) -> str:
     """The tuned step sizes of a group, with a mark at those at an edge of their choices."""
     found = stored_tuning(group)
     at_edge = {key for _, key, _ in found.get("edges", [])}
@@ -128,6 +129,17 @@ def _steps(group: Group) -> str:
             if isinstance(value, Mapping) and "start" in value:
                 value = value["start"]
             words.append(f"{key}={value} (edge)" if key in at_edge else f"{key}={value}")
+    return " ".join(words)
+
+
+def _found(steps: Sequence[Mapping[str, Any]]) -> str:
+    """The step sizes that runs have found themselves, with their range over seeds."""
+    words = []
+    for key in steps[0] if steps else ():
+        sizes = [first_size(found[key]) for found in steps if key in found]
+        least, largest = min(sizes), max(sizes)
+        text = f"{least:g}" if least == largest else f"{least:g} to {largest:g}"
+        words.append(f"{key}={text}")
     return " ".join(words)
 
 

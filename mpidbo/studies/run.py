@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._signals import Held
-from ..config import Config, Run
+from ..config import AUTO, Config, Run
 from ..config import check as check_config
 from ..errors import Diverged, Stopped, UserError
 from ..parallel import agreed, allgather_text, is_root
@@ -87,7 +87,6 @@ def _run_group(
         tables = tuned.tables
         for warning in tuned.warnings:
             log(f"{group.label}: {warning}")
-    steps = "  ".join(f"{key} = {value}" for key, value in tables.get("steps", {}).items())
     for seed in seeds:
         with_seed = {**tables, "run": {**tables.get("run", {}), "seed": seed}}
         out = group.folder_of(seed)
@@ -97,8 +96,15 @@ def _run_group(
         diverged = (out / files.DIVERGED).is_file()
         result = "diverged" if diverged else f"{study.metric} {value:.4g}"
         line = f"{group.label}, seed {seed}: {result}"
+        steps = _steps(tables, out) if is_root(comm) else ""
         log(f"{line}  ({steps})" if steps else line)
     return True
+
+
+def _steps(tables: Tables, out: Path) -> str:
+    """The step sizes that a run was given, and those that it found; without the defaults."""
+    steps = with_stored_values(tables, out).get("steps", {})
+    return "  ".join(f"{key} = {value}" for key, value in steps.items() if value != AUTO)
 
 
 def run(
@@ -149,6 +155,8 @@ def run(
             )
         except Diverged:
             return nan
+        except UserError as error:
+            raise _of_run(out, error) from None
         except Stopped:
             if not held.reason:  # the signal came while the folder was claimed
                 raise
@@ -169,6 +177,14 @@ def _checked(out: Path, tables: Mapping[str, Any]) -> Config:
     """The configuration with its folder, and with what an earlier start there has fixed."""
     config = check_config(with_stored_values(tables, out))
     return replace(config, run=replace(config.run, out=str(out)))
+
+
+def _of_run(out: Path, error: UserError) -> UserError:
+    """An error of a run with the name of its folder."""
+    message = str(error)
+    named = UserError(message if str(out) in message else f"{out}: {message}")
+    named.agreed = error.agreed
+    return named
 
 
 def _notify(out: Path, message: str) -> None:

@@ -18,21 +18,28 @@ in common, as in any configuration.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from math import inf
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
-from .._fields import Doc, Form, Range, check_table, from_table
-from ..config import MetricName, StrategyName, full_name, merged, plain, with_absolute_paths
+from .._fields import Doc, Form, Range, from_table
+from ..config import (
+    MetricName,
+    StrategyName,
+    full_name,
+    merged,
+    plain,
+    step_table,
+    with_absolute_paths,
+)
 from ..config import check as check_config
 from ..config import load as load_tables
 from ..errors import UserError, shown
 from ..network import with_known_names
+from .tune_table import Tuning, tuning_of
 
 MAX_SEEDS = 10_000
-MIN_HALVING_ITERATIONS = 9
-"""The first trials of halving take a ninth of the iterations of a full one."""
 
 Tables: TypeAlias = Mapping[str, Any]
 """A configuration: section -> its keys and values."""
@@ -73,22 +80,6 @@ class StudyTable:
         | None,
         Doc("the study's folder, relative to the file"),
     ] = None
-
-
-@dataclass(frozen=True)
-class Tuning:
-    """Keys of `[tune]`."""
-
-    how: Literal["grid", "halving"] = "grid"
-    budget: Annotated[
-        int, Range(1), Doc("iterations of all trials of one method on one topology")
-    ] = 10000
-    iterations: Annotated[int, Range(1), Doc("iterations of a full trial")] = 1000
-    seed: Annotated[int, Range(0), Doc("seed of the trials")] = 1000
-    steps: Annotated[Mapping[str, Any], Doc("choices of step sizes")] = field(default_factory=dict)
-    method: Annotated[Mapping[str, Any], Doc("choices of the methods' own constants")] = field(
-        default_factory=dict
-    )
 
 
 class StudyRun(NamedTuple):
@@ -275,7 +266,7 @@ def study_of(tables: Tables, name: str, folder: Path = Path(), out: Path | None 
         higher=better == "higher",
         target=table.target,
         out=out,
-        tune=_tuning(tables["tune"]) if "tune" in tables else None,
+        tune=tuning_of(tables["tune"]) if "tune" in tables else None,
     )
 
 
@@ -283,14 +274,8 @@ def _groups(study: StudyTable, base: Tables, folder: Path, out: Path) -> Iterato
     """Every method on every topology, each with a checked configuration."""
     topologies = list(_topologies(study, base))
     for method, method_label in _methods(study, base):
-        own_steps = method.pop("steps", {})  # a table of the study, not of [method]
-        check_table(own_steps, "study.methods: steps")
         for topology, topology_label in topologies:
-            tables = {
-                **base,
-                "method": merged(base.get("method", {}), method),
-                "steps": merged(base.get("steps", {}), own_steps),
-            }
+            tables = {**base, **_of_method(base, method, f"study: {method_label}")}
             if topology:
                 tables |= with_absolute_paths({"topology": topology}, folder)
             place = out / _file_name(method_label) / _file_name(topology_label)
@@ -300,6 +285,17 @@ def _groups(study: StudyTable, base: Tables, folder: Path, out: Path) -> Iterato
             except UserError as error:
                 raise UserError(f"study: {group.label}: {error}") from None
             yield group
+
+
+def _of_method(base: Tables, entry: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """[method] and [steps] with the keys of a method of the study, of which some may be "auto"."""
+    own = {key: value for key, value in entry.items() if key != "steps"}
+    method = merged(base.get("method", {}), own)
+    try:
+        parts = [step_table(part.get("steps", {}), method) for part in (base, entry)]
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+    return {"method": method, "steps": merged(*parts)}
 
 
 def _topologies(study: StudyTable, base: Tables) -> Iterator[tuple[dict[str, Any], str]]:
@@ -365,33 +361,6 @@ def _are_seeds(value: Any) -> bool:
     if any(type(seed) is not int or seed < 0 for seed in value):
         return False
     return len(set(value)) == len(value)
-
-
-def _tuning(value: Any) -> Tuning:
-    """The keys of `[tune]`. Raises UserError."""
-    tune = from_table(Tuning, value, "tune")
-    if tune.how == "halving" and tune.iterations < MIN_HALVING_ITERATIONS:
-        raise UserError(
-            f"tune.iterations: {tune.iterations} is out of range; "
-            f"halving needs at least {MIN_HALVING_ITERATIONS}"
-        )
-    if tune.budget < tune.iterations:
-        raise UserError(
-            f"tune.budget: {tune.budget} iterations are not enough for one trial of "
-            f"{tune.iterations}; give more"
-        )
-    if not tune.steps and not tune.method:
-        raise UserError(
-            "tune.steps: nothing to choose from; write for example steps.alpha = [0.001, 0.01, 0.1]"
-        )
-    for section, table in (("steps", tune.steps), ("method", tune.method)):
-        for key, choices in table.items():
-            if not isinstance(choices, list) or not choices:
-                raise UserError(
-                    f"tune.{section}.{key}: {shown(choices)} is not a list of choices; "
-                    "write one such as [0.001, 0.01, 0.1]"
-                )
-    return tune
 
 
 def _file_name(label: str) -> str:

@@ -33,7 +33,8 @@ from ..config import merged, plain
 from ..errors import UserError, known_as
 from ..parallel import agreed, allgather_text, is_root
 from ..storage import files, read_text, write_text
-from .study import Group, Study, Tables, Tuning
+from .study import Group, Study, Tables
+from .tune_table import Tuning
 
 if TYPE_CHECKING:
     from mpi4py.MPI import Comm
