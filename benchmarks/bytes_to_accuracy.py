@@ -1,16 +1,18 @@
 """(l) Bytes to an accuracy, with compressed messages and without: Fashion-MNIST.
 
-Hyper-cleaning with the perceptron 784-300-10, 10 agents in one process, and the step sizes of the
-problem in every run. A run that is compared with one without compression ends at the best accuracy
-of that one less BELOW. Each finished run is a line of runs.jsonl, and is not repeated:
+Hyper-cleaning with the perceptron 784-300-10, 10 agents in one process, with the step sizes of the
+problem or 0.3 times these. A run that is compared with one without compression ends at the best
+accuracy of that one with the same seed, less BELOW. Each finished run is a line of runs.jsonl, and
+is not repeated:
 
-    python benchmarks/bytes_to_accuracy.py FOLDER_OF_FASHION_MNIST --out bytes
+    python benchmarks/bytes_to_accuracy.py FOLDER_OF_FASHION_MNIST --out bytes --seeds 0 1 2
     python benchmarks/bytes_to_accuracy.py --out bytes  # the table alone
-    python benchmarks/bytes_to_accuracy.py FOLDER --network "D-SOBA" "D-SOBA-CHOCO, top 3 %"
+    python benchmarks/bytes_to_accuracy.py FOLDER --out bytes --network "D-SOBA" \\
+        "D-SOBA-CHOCO, top 3 %"
 
-The last line is for root: seconds of an iteration of 10 ranks over an emulated network of
-100 Mbit/s and 5 ms (`slow_network.py`), with packets of 9000 bytes, as the switch shares the
-machine.
+The last command is for root: seconds to that accuracy with seed 0 on 8 ranks, over an emulated
+network of 100 Mbit/s and 5 ms (`slow_network.py`, packets of 9000 bytes). The runs are whole, with
+an evaluation at the start and one after the iterations that runs.jsonl has.
 """
 
 import argparse
@@ -24,7 +26,8 @@ from typing import Any, NamedTuple
 from mpidbo import Result, solve
 
 AGENTS, EVERY, BELOW = 10, 10, 0.005
-NETWORK_ITERATIONS = 10, 50
+RANKS = 8
+"""Over the network; two of them have two agents."""
 
 
 class Run(NamedTuple):
@@ -51,21 +54,17 @@ RUNS = {
     "D-SOBA": Run("D-SOBA", "d-soba", 600),
     "D-SOBA, one peer": Run("D-SOBA", "d-soba", 800, "matching"),
     "D-SOBA-CHOCO, top 10 %": Run("D-SOBA", compressed("d-soba", "choco", **TOP_10), 600),
-    "D-SOBA-CHOCO, top 3 %": Run("D-SOBA", compressed("d-soba", "choco", **TOP_3), 800),
+    "D-SOBA-CHOCO, top 3 %": Run("D-SOBA", compressed("d-soba", "choco", **TOP_3), 1000),
     "D-SOBA-CHOCO, top 1 %": Run("D-SOBA", compressed("d-soba", "choco", **TOP_1), 1000),
     "SPARKLE-BEER, top 1 %, steps x 0.3": Run(
         "SPARKLE-ED", compressed("sparkle", "beer", **TOP_1), 1000, scale=0.3
     ),
+    "SPARKLE-BEER, top 10 %, steps x 0.3": Run(
+        "SPARKLE-ED", compressed("sparkle", "beer", **TOP_10), 1000, scale=0.3
+    ),
     "SPARKLE-BEER, 4 bits, gamma = 0.6, steps x 0.3": Run(
-        "SPARKLE-ED", compressed("sparkle", "beer", gamma=0.6, **BITS), 600, scale=0.3
+        "SPARKLE-ED", compressed("sparkle", "beer", gamma=0.6, **BITS), 1000, scale=0.3
     ),
-    "SPARKLE-BEER, top 1 %": Run("SPARKLE-ED", compressed("sparkle", "beer", **TOP_1), 250),
-    "SPARKLE-BEER, top 10 %": Run("SPARKLE-ED", compressed("sparkle", "beer", **TOP_10), 250),
-    "SPARKLE-BEER, 4 bits": Run("SPARKLE-ED", compressed("sparkle", "beer", **BITS), 250),
-    "SPARKLE-BEER, 4 bits, gamma = 0.6": Run(
-        "SPARKLE-ED", compressed("sparkle", "beer", gamma=0.6, **BITS), 250
-    ),
-    "SPARKLE, non-gt in full": Run("SPARKLE-ED", "sparkle-non-gt", 250),
 }
 
 
@@ -83,12 +82,13 @@ def solved(data: str, run: Run, **options: Any) -> Result:
     return solve(problem, run.method, run.topology, AGENTS, steps=steps, dtype="float32", **options)
 
 
-def record(data: str, run: Run, accuracy: float) -> dict[str, Any]:
+def record(data: str, run: Run, seed: int, accuracy: float) -> dict[str, Any]:
     """Return the history of bytes and accuracy of a run, which ends above this accuracy."""
     began = process_time()
     result = solved(
         data,
         run,
+        seed=seed,
         iterations=run.iterations,
         evaluate_every=EVERY,
         stop={"metric": "test_accuracy", "above": accuracy},
@@ -105,31 +105,43 @@ def target(base: dict[str, Any]) -> float:
     return best - BELOW
 
 
-def cost(found: dict[str, Any], accuracy: float) -> int | None:
-    """Return the bytes sent by the first evaluation with this accuracy."""
-    both = zip(found["bytes"], found["test_accuracy"], strict=True)
-    return next((sent for sent, reached in both if reached >= accuracy), None)
+def first(found: dict[str, Any], accuracy: float) -> int | None:
+    """Return the number of the first evaluation with this accuracy."""
+    return next((i for i, value in enumerate(found["test_accuracy"]) if value >= accuracy), None)
 
 
-def table(found: dict[str, dict[str, Any]]) -> None:
-    print("| run | MB of an iteration | best accuracy | MB to the accuracy | times fewer |")
+def fewer(found: dict[str, Any], base: dict[str, Any]) -> tuple[str, str]:
+    """MB to the accuracy of a run without compression, and how many times fewer than this one."""
+    i, full = first(found, target(base)), first(base, target(base))
+    assert full is not None
+    if i is None:
+        return "not reached", ""
+    return f"{found['bytes'][i] / 1e6:.0f}", f"{base['bytes'][full] / found['bytes'][i]:.1f}"
+
+
+def table(found: dict[tuple[str, int], dict[str, Any]]) -> None:
+    """Print a row for each run, with its seeds in order."""
+    seeds = sorted({seed for _, seed in found})
+    print(
+        f"| run | MB of an iteration | best accuracy | MB to the accuracy | times fewer |  {seeds}"
+    )
     print("|---|---|---|---|---|")
-    for name in [name for name in RUNS if name in found]:
-        one, base = found[name], found.get(RUNS[name].baseline)
-        each = one["bytes"][-1] / one["iteration"][-1] / 1e6
-        cells = [f"{each:.2f}", f"{max(one['test_accuracy']):.3f}", "", ""]
-        if base:
-            accuracy = target(base)
-            sent, full = cost(one, accuracy), cost(base, accuracy)
-            if sent and full:
-                cells[2:] = [f"{sent / 1e6:.0f}", f"{full / sent:.1f}"]
-            else:
-                cells[2:] = ["not reached", ""]
+    for name, run in RUNS.items():
+        both = [(found.get((name, s)), found.get((run.baseline, s))) for s in seeds]
+        pairs = [(one, base) for one, base in both if one and base]
+        if not pairs:
+            continue
+        one = pairs[0][0]
+        cells = [
+            f"{one['bytes'][-1] / one['iteration'][-1] / 1e6:.2f}",
+            ", ".join(f"{100 * max(one['test_accuracy']):.1f}" for one, _ in pairs),
+            *map(", ".join, zip(*(fewer(one, base) for one, base in pairs), strict=True)),
+        ]
         print(f"| {name} | {' | '.join(cells)} |")
 
 
 def one_rank(data: str, name: str, iterations: int) -> None:
-    """A rank of a run over the network; the first prints the seconds to the last evaluation."""
+    """A rank of a run over the network; the first prints the seconds between its evaluations."""
     from mpi4py import MPI
 
     at: dict[int, float] = {}
@@ -137,49 +149,60 @@ def one_rank(data: str, name: str, iterations: int) -> None:
     def look(progress: Any) -> None:
         at[progress.iteration] = perf_counter()
 
-    few = dict.fromkeys(("iterations", "evaluate_every"), iterations)
-    solved(data, RUNS[name], callback=look, comm=MPI.COMM_WORLD, checks="never", **few)
+    ends = dict.fromkeys(("iterations", "evaluate_every"), iterations)
+    result = solved(data, RUNS[name], callback=look, comm=MPI.COMM_WORLD, **ends)
     if MPI.COMM_WORLD.rank == 0:
-        print(f"seconds: {at[iterations] - at[0]}", flush=True)
+        accuracy = result.history["test_accuracy"][-1]
+        print(f"seconds: {at[iterations] - at[0]:.0f}, accuracy {accuracy:.4f}", flush=True)
 
 
-def over_network(data: str, names: list[str]) -> None:
-    """Run each over the emulated network, for few iterations and for more: the difference has no
-    evaluation, which sends much."""
+def over_network(data: str, names: list[str], found: dict[tuple[str, int], dict[str, Any]]) -> None:
+    """Run each over the emulated network until it has the accuracy of the run without compression,
+    which it reaches after the same iterations as in one process."""
     here = Path(__file__)
-    network = [here.with_name("slow_network.py"), "-n", str(AGENTS), "--mtu", "9000"]
+    network: list[str | Path] = [
+        here.with_name("slow_network.py"),
+        "-n",
+        str(RANKS),
+        "--mtu",
+        "9000",
+    ]
     for name in names:
-        seconds = []
-        for iterations in NETWORK_ITERATIONS:
-            rank = [sys.executable, here, data, "--rank", name, str(iterations)]
-            done = subprocess.run(
-                [sys.executable, *network, *rank], capture_output=True, text=True, check=True
-            )
-            seconds.append(float(done.stdout.partition("seconds: ")[2].split()[0]))
-        few, more = NETWORK_ITERATIONS
-        print(f"{name}: {(seconds[1] - seconds[0]) / (more - few):.3f} s an iteration", flush=True)
+        one, accuracy = found[name, 0], target(found[RUNS[name].baseline, 0])
+        reached = first(one, accuracy)
+        if reached is None:
+            raise SystemExit(f"{name} does not reach {accuracy:.4f}")
+        rank: list[str | Path] = [here, data, "--rank", name, str(one["iteration"][reached])]
+        line = [sys.executable, *network, sys.executable, *rank]
+        done = subprocess.run(line, capture_output=True, text=True, check=True)
+        report = done.stdout.partition("seconds: ")[2].splitlines()[0]
+        print(f"{name}: {one['iteration'][reached]} iterations, seconds: {report}", flush=True)
 
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("data", nargs="?", help="folder with the four IDX files; default: no runs")
 parser.add_argument("--out", type=Path, default=Path("bytes"))
+parser.add_argument("--seeds", nargs="+", type=int, default=[0])
 parser.add_argument("--network", nargs="+", choices=RUNS, help="runs to time over a network")
 parser.add_argument("--rank", nargs=2, help=argparse.SUPPRESS)
 options = parser.parse_args()
 if options.rank:
     one_rank(options.data, options.rank[0], int(options.rank[1]))
     sys.exit()
-if options.network:
-    over_network(options.data, options.network)
-    sys.exit()
 options.out.mkdir(parents=True, exist_ok=True)
 lines = options.out / "runs.jsonl"
 lines.touch()
-found = {one["run"]: one for one in map(json.loads, lines.read_text().splitlines())}
-for name, run in RUNS.items() if options.data else ():
-    if name not in found:
-        accuracy = target(found[run.baseline]) if run.baseline in found else 1.0
-        found[name] = {"run": name, **record(options.data, run, accuracy)}
+found = {(one["run"], one["seed"]): one for one in map(json.loads, lines.read_text().splitlines())}
+if options.network:
+    over_network(options.data, options.network, found)
+    sys.exit()
+for seed in options.seeds if options.data else ():
+    for name, run in RUNS.items():
+        if (name, seed) in found:
+            continue
+        base = found.get((run.baseline, seed))
+        one = record(options.data, run, seed, target(base) if base else 1.0)
+        found[name, seed] = {"run": name, "seed": seed, **one}
         with lines.open("a") as file:
-            file.write(json.dumps(found[name]) + "\n")
+            file.write(json.dumps(found[name, seed]) + "\n")
 table(found)
