@@ -44,6 +44,7 @@ from .lazy import Rows as Rows
 from .memory import Pool as Pool
 from .memory import aligned as aligned
 from .memory import keep_freed as keep_freed
+from .memory import return_freed as return_freed
 from .threads import Threads as Threads
 from .threads import announce as announce
 from .threads import announced as announced

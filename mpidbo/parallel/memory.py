@@ -13,22 +13,27 @@ from .._types import Array
 
 MIN_HUGE_BYTES = 1 << 22
 """Size from which huge pages are asked for, as numpy does."""
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 """Parameters of glibc's mallopt."""
-MAX_MMAP_THRESHOLD_BYTES = 1 << 25
 MAX_KEPT_BYTES = 1 << 30
 
 
 def keep_freed() -> None:
-    """Have glibc keep up to 1 GiB of what numpy frees, for the next array.
+    """Have glibc keep what numpy frees for the next array, up to 1 GiB at the end of its heap.
 
-    Otherwise the system may map, zero and unmap the memory of each temporary array of 128 KiB to
-    32 MiB. Other C libraries ignore the request.
+    Otherwise the system maps, zeroes and unmaps the memory of each large temporary array. The
+    setting is one of the process. Other C libraries ignore it.
     """
     with suppress(OSError, AttributeError):
         libc = ctypes.CDLL(None)
-        libc.mallopt(M_MMAP_THRESHOLD, MAX_MMAP_THRESHOLD_BYTES)
+        libc.mallopt(M_MMAP_MAX, 0)
         libc.mallopt(M_TRIM_THRESHOLD, MAX_KEPT_BYTES)
+
+
+def return_freed() -> None:
+    """Have glibc return to the system what was freed, where it can."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 class Pool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..config import Config, tuning_summary
 from ..errors import Diverged
-from ..parallel import agreed, is_root
+from ..parallel import agreed, is_root, return_freed
 from ..storage import defaulted
 from .evaluation import Watcher
 from .folder import Folder, Resume, is_finished, refuse_other_steps
@@ -115,6 +115,7 @@ def begun(
         return
     interrupt()
     with ExitStack() as stack:
+        stack.callback(return_freed)
         setup, stopping = stack.enter_context(set_up(config, comm, start)), None
         if setup.config.auto:
             # Here, so that only a run that finds its step sizes imports this.

@@ -45,7 +45,7 @@ def untimed(file):
     )
 
 
-def test_runs_that_tell(alone):
+def test_the_cases_differ(alone):
     """They move, are finite and differ from one another, with noise also from those of another
     seed; one stops early."""
     assert len({ranks_solve.digest(alone[case]) for case in EVERYDAY}) == len(EVERYDAY)
