@@ -226,3 +226,43 @@ def test_a_terminal_among_ranks_is_told_how_to_run_one_process(mpi, path):
         and "waiting for 4 processes (OMPI_COMM_WORLD_SIZE); for one process in this shell: env -u"
         in said
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "added"),
+    [
+        ({"MPI_LOCALNRANKS": "3"}, job.SLEEPING_WAIT),
+        ({"OMPI_COMM_WORLD_LOCAL_SIZE": "3"}, job.SLEEPING_WAIT),
+        ({"MPI_LOCALNRANKS": "2"}, {}),
+        ({"PMI_LOCAL_SIZE": "many"}, {}),
+        ({}, {}),
+    ],
+)
+def test_ranks_that_outnumber_the_cores_leave_them_while_they_wait(given, added, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    environment = dict(given)
+    job.share_cores(environment)
+    assert environment == given | added
+
+
+def test_what_the_user_has_set_stays(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    own = {"MPI_LOCALNRANKS": "8", "MPIR_CVAR_ENABLE_HEAVY_YIELD": "0"}
+    job.share_cores(own)
+    assert own["MPIR_CVAR_ENABLE_HEAVY_YIELD"] == "0"
+
+
+def test_it_comes_before_mpi_is_initialized(mpi):
+    """A library reads its variables in MPI_Init. The tests set MPICH's themselves."""
+    code = """
+import os
+os.cpu_count = lambda: 1
+from mpidbo import cli
+from mpi4py import MPI
+start = MPI.Init_thread
+MPI.Init_thread = lambda: (print(os.environ["OMPI_MCA_mpi_yield_when_idle"]), start())
+from mpidbo.cli.world import comm_world
+comm_world()
+"""
+    done = mpi(2, ["-c", code])
+    assert done.stdout.split() == ["1", "1"], done.stderr
