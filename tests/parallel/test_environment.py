@@ -257,11 +257,10 @@ def test_it_comes_before_mpi_is_initialized(mpi):
     code = """
 import os
 os.cpu_count = lambda: 1
-from mpidbo import cli
-from mpi4py import MPI
+from mpidbo.cli.world import comm_world, load_library
+MPI, _ = load_library()
 start = MPI.Init_thread
 MPI.Init_thread = lambda: (print(os.environ["OMPI_MCA_mpi_yield_when_idle"]), start())
-from mpidbo.cli.world import comm_world
 comm_world()
 """
     done = mpi(2, ["-c", code])
