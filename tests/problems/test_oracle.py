@@ -63,3 +63,68 @@ def test_a_twin_counts_for_itself(oracle):
     twin.draw(0).f_y(X, Y)
     assert (oracle.calls["f_x"], oracle.calls["f_y"]) == (N, 0)
     assert (twin.calls["f_x"], twin.calls["f_y"]) == (N, N)
+
+
+class Kept(OneByOne):
+    """Its answers, or arrays that share their numbers, stay with the problem in some way."""
+
+    how = "new"
+
+    def g_y(self, x, y, sample):
+        answer = 2 * y
+        if self.how == "attribute":
+            self.answer = answer
+        elif self.how == "list":
+            self.answers = [answer]
+        elif self.how == "view of it":
+            self.part = answer[:1]
+        elif self.how == "memoryview":
+            self.memory = memoryview(answer)
+        elif self.how == "view":
+            self.buffer = np.concatenate([answer, answer])
+            answer = self.buffer[: len(answer)]
+        elif self.how == "closure":
+            self.later = lambda: answer
+        elif self.how == "matrix":
+            self.buffer = np.stack([answer, answer])
+            answer = self.buffer[0]
+        elif self.how == "argument":
+            self.row, answer = y, y
+        self.made = id(answer) if self.how == "new" else None
+        return answer
+
+
+KEPT = ["attribute", "list", "view of it", "memoryview", "view", "closure", "matrix", "argument"]
+
+
+def one_agent(how):
+    problem = type("Kept", (Kept,), {"how": how})(0, 1, xp=np, seed=0, p=2, q=4)
+    return problem, Oracle([problem], Agents(1))
+
+
+@pytest.mark.parametrize("how", KEPT)
+def test_an_answer_that_someone_else_holds_is_copied(how):
+    problem, oracle = one_agent(how)
+    x, y = (np.arange(float(d))[None] for d in oracle.dims)
+    row = oracle.full().g_y(x, y)
+    expected = row.copy()
+    for held in (
+        getattr(problem, "answer", None),
+        *getattr(problem, "answers", ()),
+        getattr(problem, "part", None),
+        getattr(problem, "buffer", None),
+        getattr(problem, "row", None),
+        problem.later() if how == "closure" else None,
+    ):
+        if held is not None:
+            held[:] = 7.5
+    if how == "memoryview":
+        np.asarray(problem.memory)[:] = 7.5
+    assert np.array_equal(row, expected)
+
+
+def test_an_answer_that_nobody_holds_is_taken_as_it_is():
+    problem, oracle = one_agent("new")
+    x, y = (np.arange(float(d))[None] for d in oracle.dims)
+    row = oracle.full().g_y(x, y)
+    assert id(row.base) == problem.made
