@@ -1,22 +1,28 @@
 """`mpidbo tune`: find step sizes for a configuration by short runs."""
 
+import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from functools import cache, partial
+from math import isfinite
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
+from .._text import plural
 from ..config import TUNED, Config, check, named_folder, step_table
 from ..errors import UserError
 from ..parallel import agreed, is_root
 from ..reports import describe_tuning, found_steps, tuned_configuration
-from ..solver import agreed_config, set_up, stop_if_asked, tuned
+from ..solver import Tried, agreed_config, set_up, stop_if_asked, tuned
 from ..storage import write_text
 from . import arguments
 
 if TYPE_CHECKING:
     from mpi4py import MPI
+
+ERASE = "\x1b[K"
+"""What makes a terminal erase the rest of a line."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -47,13 +53,35 @@ def tune(args: Namespace, comm: "MPI.Comm | None") -> int:
     )
     with checked as config:
         stop_if_asked(comm)
-        with set_up(config, comm) as setup:
-            config = tuned(setup).config
+        with set_up(config, comm) as setup, _Status(is_root(comm)) as status:
+            config = tuned(setup, watch=status.show).config
         with agreed(comm):
             if is_root(comm):
                 print(describe_tuning(config))
                 print(_next(args, config, read()))
     return 0
+
+
+class _Status:
+    """Context of a line on the terminal with the newest pilot, which is gone at its end."""
+
+    def __init__(self, is_root: bool) -> None:
+        self.is_on = is_root and sys.stderr.isatty()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._print("")
+
+    def show(self, tried: Tried) -> None:
+        steps = ", ".join(f"{key} = {value:g}" for key, value in tried.steps.items())
+        found = f"{tried.value:.4g}" if isfinite(tried.value) else "diverged"
+        self._print(f"{plural(tried.iterations, 'iteration')} with {steps}: {found}")
+
+    def _print(self, text: str) -> None:
+        if self.is_on:
+            print(f"\r{ERASE}{text}", end="", file=sys.stderr, flush=True)
 
 
 def _checked(out: Path | None, tables: Mapping[str, Any]) -> Config:

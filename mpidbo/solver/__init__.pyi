@@ -23,5 +23,6 @@ from .stepwise import Solver as Solver
 from .stopping import because as because
 from .stopping import stop_if_asked as stop_if_asked
 from .suggestions import advice as advice
+from .tuning import Tried as Tried
 from .tuning import tuned as tuned
 from .watchdog import StallWatch as StallWatch

@@ -124,6 +124,8 @@ def begun(
             if out is not None and resume != "never":
                 refuse_other_steps(Path(out), comm)
             interrupt()
+            if is_root(comm):
+                notify(f"searching for {', '.join(setup.config.auto)} by short runs")
             stopping = Stopping(setup.agents, config.run.max_seconds)
             setup = tuned(setup, stopping)
             if is_root(comm):

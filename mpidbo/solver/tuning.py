@@ -1,6 +1,6 @@
 """Step sizes for a run whose configuration leaves them to it: `steps = "auto"`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from math import isfinite
@@ -60,7 +60,13 @@ class Tuning(NamedTuple):
         }
 
 
-def tuned(setup: Setup, stopping: Stopping | None = None) -> Setup:
+Watch = Callable[[Tried], None]
+"""Called on every rank with each pilot, once it is judged."""
+
+
+def tuned(
+    setup: Setup, stopping: Stopping | None = None, watch: Watch = lambda tried: None
+) -> Setup:
     """Return the setup of a run with the step sizes that its configuration leaves open; collective.
 
     It is the same on every rank, whatever their number. Nothing is written, and the counts of the
@@ -73,6 +79,8 @@ def tuned(setup: Setup, stopping: Stopping | None = None) -> Setup:
     stopping : Stopping, optional
         What may end the pilots, and the run after them; default: signals and `run.max_seconds` from
         now on.
+    watch : callable, optional
+        Called on every rank with each pilot.
 
     Raises
     ------
@@ -86,7 +94,7 @@ def tuned(setup: Setup, stopping: Stopping | None = None) -> Setup:
         return setup
     stopping = stopping or Stopping(setup.agents, config.run.max_seconds)
     with stopping:
-        found = tune(setup, stopping)
+        found = tune(setup, stopping, watch)
     setup.W.reset()
     method = with_numbers(setup.method, found.steps)
     steps = {**config.steps, **{key: _stored(getattr(method, key)) for key in found.steps}}
@@ -96,7 +104,7 @@ def tuned(setup: Setup, stopping: Stopping | None = None) -> Setup:
     return replace(setup, config=config, method=method)
 
 
-def tune(setup: Setup, stopping: Stopping) -> Tuning:
+def tune(setup: Setup, stopping: Stopping, watch: Watch) -> Tuning:
     """Find the step sizes of `config.auto`; collective. Parameters and errors as of `tuned`."""
     auto = setup.config.auto
     lower = stable_lower_steps(setup, [key for key in auto if key != "alpha"])
@@ -115,6 +123,7 @@ def tune(setup: Setup, stopping: Stopping) -> Tuning:
             steps = chosen if alpha is None else {"alpha": rounded(alpha), **chosen}
             value = pilots.score(steps, length, parts)
             tried.append(Tried(steps, length, value))
+            watch(tried[-1])
             return value
 
         if "alpha" in auto:

@@ -93,6 +93,19 @@ def test_other_files(what, tmp_path, capsys, monkeypatch):
     assert " tune takes " in capsys.readouterr().err
 
 
+def test_a_terminal_shows_the_newest_pilot(tmp_path, capsys, monkeypatch):
+    path = toml(tmp_path, GIVEN)
+    assert cli.main(["tune", str(path)]) == 0
+    usual = capsys.readouterr()
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert cli.main(["tune", str(path)]) == 0
+    said = capsys.readouterr()
+    assert usual.err == "" and said.out == usual.out
+    begin, *shown, end = said.err.split("\r\x1b[K")
+    assert begin == end == "" and len(shown) == int(re.search(r"(\d+) pilots", said.out).group(1))
+    assert re.fullmatch(r"\d+ iterations with alpha = \S+, beta = \S+, gamma = \S+: \S+", shown[0])
+
+
 def test_help(capsys):
     assert cli.main(["tune", "--help"]) == 0
     text = capsys.readouterr().out
