@@ -88,6 +88,8 @@ def _checked(out: Path | None, tables: Mapping[str, Any]) -> Config:
     """The configuration, of which all step sizes are to be found where none is "auto"."""
     if out is not None and out.exists():
         raise UserError(f"--out {out}: exists already; choose another name")
+    if out is not None and not out.parent.is_dir():
+        raise UserError(f"--out {out}: there is no folder {out.parent}; make it, or choose another")
     config = check(tables)
     if config.auto:
         return config

@@ -38,6 +38,13 @@ def step_table(steps: Any, method: Any) -> dict[str, Any]:
         check_table(method, "method")
         rule, _ = METHODS[split_name(method.get("name", "sparkle"))[0]]
         return {field.name: AUTO for field in fields(rule) if field.name in STEPS}
+    if type(steps) in (int, float):
+        one = (
+            f"the number of iterations is iterations = {steps} in [run]"
+            if type(steps) is int
+            else f'write alpha = {steps} in [steps], in Python steps={{"alpha": {steps}}}'
+        )
+        raise UserError(f"steps: {steps} is not a table of step sizes; {one}")
     check_table(steps, "steps")
     return dict(steps)
 
@@ -97,14 +104,19 @@ def record_of(tables: Mapping[str, Any], steps: Mapping[str, Any]) -> Mapping[st
     return record if same else {}
 
 
+def found_text(config: Config) -> str:
+    """Return the step sizes that were found, as text: "alpha = 0.1, beta = 0.5"; "" for none."""
+    found = config.tuning.get("found", {})
+    return ", ".join(f"{key} = {first_size(value):g}" for key, value in found.items())
+
+
 def tuning_summary(config: Config) -> str:
     """Describe in a line what step sizes were found and what that took; "" where none were."""
     record = config.tuning
     if not record:
         return ""
-    steps = ", ".join(f"{key} = {first_size(value):g}" for key, value in record["found"].items())
     return (
-        f"step sizes found: {steps}; {plural(len(record['pilot']), 'pilot')} took "
+        f"step sizes found: {found_text(config)}; {plural(len(record['pilot']), 'pilot')} took "
         f"{plural(record['iterations'], 'iteration')}, and with the estimates "
         f"{plural(record['calls'], 'oracle call')} of each agent"
     )

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple, get_args
 
 from .._fields import convert, fields_of
 from ..algorithms import METHODS
-from ..errors import Synonyms, UserError, did_you_mean, folded, shown
+from ..errors import Synonyms, UserError, did_you_mean, folded, known_as, shown
 from ..network import TOPOLOGIES, TOPOLOGY_FIELDS, graph_options
 from ..problems import option_names, problem_class
+from .auto_steps import AUTO
 from .method import split_name
 from .schema import RUN_FIELDS, SECTIONS, STEPS, Checkpoint, MethodTable, ProblemTable
 
@@ -43,6 +44,7 @@ SYNONYMS = (
     Called("steps", "alpha", 0.1, "lr learning_rate step_size eta lr_x lr_upper outer_lr upper_lr"),
     Called("steps", "beta", 0.1, "lr_y lr_lower inner_lr lower_lr"),
     Called("steps", "theta", 0.2, "momentum moving_average ema"),
+    Called("steps", "", AUTO, "tune auto_tune autotune auto_steps find_lr lr_find"),
     Called(
         "run",
         "iterations",
@@ -200,6 +202,8 @@ def set_argument(word: str, value: str) -> str:
     """An example of `--set` for a key that was given without section or value; "" for no key."""
     if word in ("problem", "method", "topology") and value:
         return f"--set {word}.name={value}"
+    if word == "steps" and known_as(value, [AUTO]):
+        return f"--set steps={AUTO}"
     for section, key, example, _, _ in places_of(word):
         if key == "stop":
             bound = _bound_of(example)
@@ -284,6 +288,8 @@ def _refuse(word: str, section: str, value: Any, options: Collection[str]) -> No
 
 def _in_file(place: Called, value: Any) -> str:
     """A place as a line of a configuration."""
+    if not place.key and place.example is not None:
+        return f"{place.section} = {_toml(place.example)} at the top of the file"
     if not place.key or isinstance(value, Mapping):
         return f"the section [{place.section}]"
     return f"{place.key} = {_toml(_fitting(place, value))} in [{place.section}]"
@@ -298,7 +304,7 @@ def _as_argument(place: Called, value: Any, known: Collection[str]) -> str:
     if section == "run":
         return f"{key or 'iterations'}={_python(value)}"
     if not key or key == "name":
-        return f"{section}={_python(value if key else None)}"
+        return f"{section}={_python(value if key else place.example)}"
     name = '"name": ..., ' if section in ("problem", "method", "topology") else ""
     return f'{section}={{{name}"{key}": {_python(value)}}}'
 
@@ -314,6 +320,8 @@ def _fitting(place: Called, value: Any) -> Any:
         return example
     if not isinstance(value, bool | int | float | str):
         return None
+    if section == "steps" and known_as(value, [AUTO]):
+        return AUTO
     return value if example is None or _is_number(value) == _is_number(example) else example
 
 

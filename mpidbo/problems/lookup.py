@@ -111,7 +111,12 @@ def unnamed(name: str) -> str:
 
 
 def _without_class(name: str) -> str:
-    """Why a file or module alone is no problem, with the problems in it; "" for another name."""
+    """Why a file or module alone is no problem, and what to write; "" for another name."""
+    if name.endswith(".toml"):
+        return (
+            f"{shown(name)} is a configuration, not a problem; run it by mpidbo run {name}, or "
+            "give its sections as arguments"
+        )
     file = Path(name if name.endswith(".py") else f"{name.replace('.', '/')}.py")
     if not name.endswith(".py") and (":" in name or not os.path.isfile(file)):
         return ""

@@ -59,6 +59,8 @@ def describe(setup: Setup) -> str:
         *_communication(setup),
         ("run", run),
     ]
+    if config.auto:
+        rows.append(("steps", f"{', '.join(config.auto)} are found before the run, by short runs"))
     return aligned(rows)
 
 

@@ -66,6 +66,11 @@ class Arguments:
     def check(self, tables: Tables) -> Config:
         """Return the checked configuration. Raises UserError."""
         check_arguments(self.unknown, self.given.keys(), self.call, self.given["problem"])
+        callback = self.given["callback"]
+        if callback is not None and not callable(callback):
+            raise UserError(
+                f"callback: {shown(callback)} is not a function; give one that takes a progress"
+            )
         self._check_files()
         topology = tabled(tables["topology"], kept=self.given["out"] is not None)
         file, start = self.start

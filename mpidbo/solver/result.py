@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import tomli_w
 
+from .._text import plural
 from .._types import Array, Float
 from .._version import __version__
-from ..config import Config
+from ..config import Config, found_text
 from ..errors import UserError
 from ..storage import (
     RESULT,
@@ -114,6 +115,7 @@ class Result:
     def __repr__(self) -> str:
         facts = {"message": self.message, "success": self.success, "nit": self.nit}
         facts |= {"run": self._title, **self._variables(), **self._metrics()}
+        facts |= {"found": text} if (text := found_text(self.config)) else {}
         facts |= {"best": str(self.best)} if self.best else {}
         width = max(map(len, facts))
         return "\n".join(f"{name:>{width}}: {value}" for name, value in facts.items())
@@ -206,7 +208,7 @@ class Result:
         """The run in a few words: "sparkle-ed-gt on quadratic, 8 agents"."""
         tables = self.config.tables()
         problem = str(tables["problem"]["name"]).rpartition("/")[2]
-        return f"{method_name(tables)} on {problem}, {tables['run']['agents']} agents"
+        return f"{method_name(tables)} on {problem}, {plural(tables['run']['agents'], 'agent')}"
 
     def _rows(self) -> dict[str, Any]:
         named = {"x": self.x, "y": self.y, "z": self.z, "t": self.t}

@@ -566,7 +566,9 @@ def test_dry_run(tmp_path, monkeypatch, capsys):
         "a rank before the start",
     ):
         assert part in text
-    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "out").exists() and "steps" not in text
+    text = said(capsys, "run", tmp_path / "a.toml", "--dry-run", "--set", "steps=auto")
+    assert "\nsteps        alpha, beta, gamma are found before the run" in text
 
 
 # a run's bar

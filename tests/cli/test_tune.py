@@ -53,6 +53,9 @@ def test_out_is_a_configuration_that_runs(tmp_path, capsys):
     assert made["steps"] == tables["steps"] and made["tuning"] == tables["tuning"]
     assert cli.main(["tune", str(path), "--out", str(out)]) == 2
     assert f"--out {out}: exists already" in capsys.readouterr().err
+    assert cli.main(["tune", str(path), "--out", str(tmp_path / "a/b/tuned.toml")]) == 2
+    said = capsys.readouterr()
+    assert "there is no folder" in said.err and not said.out, "before the search"
 
 
 def test_it_finds_what_a_run_finds(tmp_path, capsys):

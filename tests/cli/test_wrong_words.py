@@ -144,6 +144,7 @@ LINES = {
         'run: "other.toml" is one argument too many; see mpidbo run --help'
     ),
     "run config.toml --device gpu": "write --set run.device=cuda",
+    "run config.toml --steps auto": "write --set steps=auto",
     "run config.toml --precision=double": "write --set run.dtype=float64",
     # values without --set
     "run config.toml iterations=5": (

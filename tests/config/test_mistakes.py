@@ -257,7 +257,7 @@ OTHERS = {
     "invalid.toml": "invalid.toml: not valid TOML: ",
     "bytes.toml": "bytes.toml: cannot be read (it is ",
     "empty.toml": "problem.name: missing; name the problem, such as",
-    "flat.toml": "steps: 3 is not a table; write [steps] and its keys below it",
+    "flat.toml": "steps: 3 is not a table of step sizes; the number of iterations is",
     "base.toml --set steps.alpha": (
         "--set steps.alpha: not of the form section.key=value; write for example --set "
         "steps.alpha=0.1"

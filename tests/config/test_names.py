@@ -170,6 +170,8 @@ def test_labels_of_a_study(tmp_path):
         ({"training": {"epochs": 7}}, "training: unknown section; here it is the section [run]"),
         ({"steps": {"Learning-Rate": 0.3}}, "here it is alpha = 0.3 in [steps]"),
         ({"lr": 0.3}, "lr: unknown section; here it is alpha = 0.3 in [steps]"),
+        ({"steps": {"lr": "auto"}}, 'steps.lr: unknown key; here it is alpha = "auto" in [steps]'),
+        ({"run": {"tune": True}}, 'here it is steps = "auto" at the top of the file'),
         ({"graph": {"name": "ring"}}, "graph: unknown section; here it is the section [topology]"),
         ({"topology": {"n_agents": 3}}, "here it is agents = 3 in [run]"),
         ({"run": {"log_every": "often"}}, "here it is evaluate_every = 50 in [run]"),
@@ -216,6 +218,8 @@ def test_an_option_of_the_problem_is_no_mistake():
     [
         ({"lr": 0.2}, 'steps={"alpha": 0.2}'),
         ({"learning_rate": [0.2]}, 'steps={"alpha": ...}'),
+        ({"step_size": "Auto"}, 'steps={"alpha": "auto"}'),
+        ({"tune": True}, 'steps="auto"'),
         ({"lr_y": 0.2}, 'steps={"beta": 0.2}'),
         ({"maxiter": 20}, "iterations=20"),
         ({"niter": 20}, "iterations=20"),

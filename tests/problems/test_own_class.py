@@ -107,6 +107,7 @@ SENTENCES = {
     "importing_{}:Own": (
         "imports nowhere_at_all, which is neither installed nor beside it; install it"
     ),
+    "a.toml": '"a.toml" is a configuration, not a problem; run it by mpidbo run a.toml, or',
     "not a module:Own": 'no problem is called "not a module:Own"',
     "quadratic:": "no module quadratic is installed",
 }

@@ -339,3 +339,10 @@ def test_the_time_between_two_evaluations_is_the_callers(mpi, repo, tmp_path):
     assert done.returncode == 4 and done.stdout.count("together") == 2, done.stderr
     assert "stalled: no exchange completed for 1 s: rank 1" in done.stderr
     assert "is busy at script.py, line 15: time.sleep(60)" in done.stderr, done.stderr
+
+
+def test_a_callback_that_is_no_function():
+    with pytest.raises(
+        mpidbo.UserError, match=r'^callback: "print" is not a function; give one that'
+    ):
+        mpidbo.solve("quadratic", agents=2, callback="print")

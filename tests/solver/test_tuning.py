@@ -226,6 +226,8 @@ def test_the_record():
     # A pilot that goes on where it was takes no more than the iterations that it lacked.
     assert 0 < record["iterations"] < sum(pilot["iterations"] for pilot in pilots)
     assert record["calls"] > 5 * record["iterations"]
+    found = ", ".join(f"{key} = {value:g}" for key, value in record["found"].items())
+    assert f"found: {found}\n" in f"{result!r}\n"
     # The pilots say of their step sizes what runs say.
     length = best["iterations"]
     assert length == 64  # and looked at more closely
@@ -378,6 +380,11 @@ def test_losses_are_needed():
     ("steps", "message"),
     [
         ("automatic", '^steps: "automatic" is not a table; write steps = "auto", or '),
+        (
+            0.1,
+            r"^steps: 0.1 is not a table of step sizes; write alpha = 0.1 in \[steps\]",
+        ),
+        (True, "^steps: true is not a table"),
         ({"alpha": "automatic"}, '^steps.alpha: "automatic" is not a number; .* or "auto"$'),
         ({"theta": "fast"}, '^steps.theta: "fast" is not a number'),
         ({"alfa": "auto"}, "^steps.alfa: unknown key; did you mean alpha"),
