@@ -1,11 +1,14 @@
 """(m) What a network costs: bytes and seconds to an accuracy, over an emulated slow network.
 
-    python benchmarks/networks.py            # as root: 8 ranks, 5 ms one way, 100 Mbit/s
+    python benchmarks/networks.py              # as root: 8 ranks, 5 ms one way, 100 Mbit/s
+    python benchmarks/networks.py --dim 40000  # long messages
 
 SPARKLE in jacobi order on a separable quadratic with p = q = 1000, whose agents differ: oracles
 cost nothing, so that seconds are those of messages. For each strategy and graph first the step
 sizes that need the fewest iterations to a distance of 1e-6 of the start's are found in one process,
-then that many iterations run over the network (`slow_network.py`).
+then that many iterations run over the network (`slow_network.py`). With --dim the step sizes are
+found with 1000 entries, too, as their distribution does not depend on p and q; packets have 60,000
+bytes then, since the switch could not forward smaller ones at the rate of the network.
 """
 
 import argparse
@@ -90,7 +93,9 @@ class Separable(mpidbo.Problem):
         return (Aa + (Bb - B * c / H) / H) / (A + B / H**2)
 
 
-def run(name: str, scale: float, iterations: int, every: int, comm: Any = None) -> Any:
+def run(
+    name: str, scale: float, dim: int, iterations: int, every: int, comm: Any = None
+) -> tuple[mpidbo.Result, float]:
     """Return the result, and the seconds from the first evaluation to the last."""
     strategies, topology = VARIANTS[name]
     seconds: list[float] = []
@@ -102,7 +107,7 @@ def run(name: str, scale: float, iterations: int, every: int, comm: Any = None) 
         return bool(distances[-1] <= ACCURACY * distances[0])
 
     result = mpidbo.solve(
-        Separable,
+        {"name": f"{__file__}:Separable", "dim": dim},
         {"name": "sparkle", "schedule": "jacobi", **strategies},
         topology,
         AGENTS,
@@ -117,21 +122,23 @@ def run(name: str, scale: float, iterations: int, every: int, comm: Any = None) 
     return result, seconds[-1] - seconds[0]
 
 
-def iterations_needed(name: str, scale: float) -> int:
+def iterations_needed(name: str, scale: float, dim: int) -> int:
     """Iterations to the accuracy, in one process; MOST where that is not reached."""
     try:
-        result, _ = run(name, scale, MOST, 20)
+        result, _ = run(name, scale, dim, MOST, 20)
     except mpidbo.Diverged:
         return MOST
     distance = result.history["distance"]
     return int(result.nit) if distance[-1] <= ACCURACY * distance[0] else MOST
 
 
-def over_network(name: str, scale: float, iterations: int) -> dict[str, float]:
+def over_network(name: str, scale: float, dim: int, iterations: int) -> dict[str, float]:
     """Run so many iterations over the emulated network."""
     here = Path(__file__)
-    case = [name, str(scale), str(iterations)]
+    case = [name, str(scale), str(dim), str(iterations)]
     network = [sys.executable, str(here.with_name("slow_network.py")), "-n", str(AGENTS)]
+    if dim > DIM:
+        network += ["--mtu", "60000"]
     command = [*network, sys.executable, str(here), "--rank", *case]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900)
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
@@ -141,11 +148,11 @@ def over_network(name: str, scale: float, iterations: int) -> dict[str, float]:
     return found
 
 
-def one_rank(name: str, scale: float, iterations: int) -> None:
+def one_rank(name: str, scale: float, dim: int, iterations: int) -> None:
     """A rank of a run over the network; the first prints bytes and seconds."""
     from mpi4py import MPI
 
-    result, seconds = run(name, scale, iterations, iterations, MPI.COMM_WORLD)
+    result, seconds = run(name, scale, dim, iterations, iterations, MPI.COMM_WORLD)
     if MPI.COMM_WORLD.rank == 0:
         sent = int(result.history["bytes"][-1])
         print(json.dumps({"bytes": sent, "seconds": seconds}), flush=True)
@@ -153,18 +160,21 @@ def one_rank(name: str, scale: float, iterations: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rank", nargs=3, metavar=("NAME", "SCALE", "ITERATIONS"))
+    parser.add_argument("--dim", type=int, default=DIM, help=f"p and q; default {DIM}")
+    parser.add_argument("--rank", nargs=4, help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help="a file that keeps the rows, to go on from")
     args = parser.parse_args()
     if args.rank:
-        return one_rank(args.rank[0], float(args.rank[1]), int(args.rank[2]))
+        name, scale, *sizes = args.rank
+        return one_rank(name, float(scale), *map(int, sizes))
     rows = json.loads(args.out.read_text()) if args.out and args.out.exists() else {}
     for name in VARIANTS:
         if name not in rows:
-            needed = {scale: iterations_needed(name, scale) for scale in SCALES}
+            needed = {scale: iterations_needed(name, scale, DIM) for scale in SCALES}
             scale = min(needed, key=lambda scale: needed[scale])
-            found = over_network(name, scale, needed[scale])
-            rows[name] = {"scale": scale, "iterations": needed[scale], **found}
+            many = iterations_needed(name, scale, args.dim)
+            found = over_network(name, scale, args.dim, many)
+            rows[name] = {"scale": scale, "iterations": many, **found}
             if args.out:
                 args.out.write_text(json.dumps(rows, indent=1))
     print("| | iterations | MB of an agent | seconds | bytes | time |\n|---|---|---|---|---|---|")

@@ -6,11 +6,9 @@ answered by (q, W q), where q is C(v) as every neighbour decodes it, and the age
     q, Wq = yield C @ (s - H)
 """
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import sqrt
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -18,7 +16,7 @@ from numpy.typing import NDArray
 
 from .._fields import Doc, Form, Range, is_whole
 from .._types import Array, Float
-from .splitmix import BITS, GOLDEN_GAMMA, mix64
+from .places import drawn, largest, placed, starts
 from .stochastic import Product
 
 Bytes = NDArray[np.uint8]
@@ -26,8 +24,6 @@ Bytes = NDArray[np.uint8]
 Keys = NDArray[np.uint64]
 """A number for each row, of shape (m,)."""
 BITS_OF_BYTE = 8
-LONG, SAMPLED = 1 << 13, 32
-"""Entries from which a row is sampled before its largest are looked for; one of so many is."""
 
 
 @dataclass(frozen=True)
@@ -111,62 +107,17 @@ class TopK(Compressor):
 
     def encode(self, rows: Float[Array, "m d"], keys: Keys) -> Bytes:
         m, d = rows.shape
-        found = largest(rows, number_of(self.k, d))
-        places = (found - d * np.arange(m)[:, None]).astype(np.int32)
-        values = rows.reshape(-1)[found]
-        return np.concatenate([places.view(np.uint8), values.view(np.uint8)], axis=1)
+        places = largest(rows, number_of(self.k, d))
+        parts = (places - starts(m, d)).astype(np.int32), rows.reshape(-1)[places]
+        return np.concatenate([part.view(np.uint8) for part in parts], axis=1)
 
     def decode(
         self, messages: Bytes, d: int, dtype: np.dtype[Any], keys: Keys
     ) -> Float[Array, "m d"]:
         size = 4 * number_of(self.k, d)
-        places = np.ascontiguousarray(messages[:, :size]).view(np.int32)
+        columns = np.ascontiguousarray(messages[:, :size]).view(np.int32)
+        places = columns + starts(len(messages), d)
         return placed(places, np.ascontiguousarray(messages[:, size:]).view(dtype), d)
-
-
-def largest(rows: Float[Array, "m d"], k: int) -> NDArray[np.int64]:
-    """Return where the k entries of largest absolute value of each row are in the flat array.
-
-    Ascending, of equal ones those with the lower places.
-    """
-    d = rows.shape[1]
-    size = np.abs(rows)
-    if np.isnan(size.max(initial=0)):
-        size[np.isnan(size)] = np.inf  # NaN has to travel
-    if d < LONG:
-        return _largest_of_rows(size, k)
-    return np.stack([i * d + _largest_of_long_row(row, k) for i, row in enumerate(size)])
-
-
-def _largest_of_rows(size: Float[Array, "m d"], k: int) -> NDArray[np.int64]:
-    m, d = size.shape
-    least = np.partition(size, d - k, axis=1)[:, d - k, None]
-    found = np.flatnonzero(size >= least)
-    if found.size > m * k:  # ties
-        larger, equal = size > least, size == least
-        missing = k - np.count_nonzero(larger, axis=1)
-        equal &= np.cumsum(equal, axis=1) <= missing[:, None]
-        found = np.flatnonzero(larger | equal)
-    return found.reshape(m, k)
-
-
-def _largest_of_long_row(size: Float[Array, " d"], k: int) -> NDArray[np.int64]:
-    """The same of one row, of which only entries above a bound from a sample are partitioned."""
-    sample = size[::SAMPLED]
-    expected = k / SAMPLED
-    rank = min(len(sample), math.ceil(expected + 4 * math.sqrt(expected) + 4))
-    bound = np.partition(sample, len(sample) - rank)[len(sample) - rank]
-    candidates = np.flatnonzero(size >= bound)
-    if len(candidates) < k:  # the sample misleads, as that of a periodic row
-        candidates = np.arange(len(size))
-    return candidates[_largest_of_rows(size[candidates][None], k)[0]]
-
-
-def placed(places: NDArray[Any], values: Float[Array, "m k"], d: int) -> Float[Array, "m d"]:
-    """Return rows of d entries, of which these have values and the others are zero."""
-    rows = np.zeros((len(values), d), values.dtype)
-    rows[np.arange(len(values))[:, None], places] = values
-    return rows
 
 
 @dataclass(frozen=True)
@@ -187,36 +138,12 @@ class RandomK(Compressor):
 
     def encode(self, rows: Float[Array, "m d"], keys: Keys) -> Bytes:
         d = rows.shape[1]
-        values = np.take_along_axis(rows, drawn(number_of(self.k, d), d, keys), axis=1)
-        return values.view(np.uint8)
+        return rows.reshape(-1)[drawn(number_of(self.k, d), d, keys)].view(np.uint8)
 
     def decode(
         self, messages: Bytes, d: int, dtype: np.dtype[Any], keys: Keys
     ) -> Float[Array, "m d"]:
         return placed(drawn(number_of(self.k, d), d, keys), messages.view(dtype), d)
-
-
-def drawn(k: int, d: int, keys: Keys) -> NDArray[np.int64]:
-    """Return for each key k of d places, ascending: those of the smallest random numbers."""
-    counts = np.arange(1, d + 1, dtype=np.uint64) * np.uint64(GOLDEN_GAMMA)
-    found = np.empty((len(keys), k), np.int64)
-    for places, key in zip(found, keys, strict=True):
-        places[:] = smallest(mix64(key + counts), k)  # all different
-    return found
-
-
-def smallest(numbers: NDArray[np.uint64], k: int) -> NDArray[np.int64]:
-    """Return where the k smallest of uniform random numbers are, ascending.
-
-    Below a bound are on average k and 4 standard deviations more, so that few are sorted.
-    """
-    share = (k + 4 * sqrt(k)) / len(numbers)
-    if share < 1:
-        few = np.flatnonzero(numbers <= np.uint64(share * 2**BITS))
-        if len(few) >= k:
-            drawn_there = numbers[few]
-            return few[drawn_there <= np.partition(drawn_there, k - 1)[k - 1]]
-    return np.flatnonzero(numbers <= np.partition(numbers, k - 1)[k - 1])
 
 
 @dataclass(frozen=True)

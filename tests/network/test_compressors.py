@@ -10,7 +10,8 @@ import mpidbo
 from mpidbo import network as topologies
 from mpidbo.errors import UserError
 from mpidbo.network import COMPRESSORS, WIRES, BFloat16, Compressor, Full, Quantize, RandomK, TopK
-from mpidbo.network.compressors import Float32, drawn, largest
+from mpidbo.network.compressors import Float32
+from mpidbo.network.places import drawn, largest
 from mpidbo.network.splitmix import GOLDEN_GAMMA, mix64
 from mpidbo.parallel.agents import Agents
 
@@ -217,10 +218,21 @@ def test_an_average_sends_in_full():
 
 
 @pytest.mark.parametrize(
-    ("k", "d"), [(1, 1), (1, 2), (7, 23), (1, 100), (10, 100), (50, 5000), (4999, 5000)]
+    ("k", "d"),
+    [
+        (1, 1),
+        (1, 2),
+        (7, 23),
+        (1, 100),
+        (10, 100),
+        (2000, 4000),
+        (1, 5000),
+        (50, 5000),
+        (4999, 5000),
+    ],
 )
 def test_places_of_random_k_are_those_of_the_smallest_numbers(k, d):
     keys = np.random.default_rng(0).integers(2**63, size=50, dtype=np.uint64)
     counts = np.arange(1, d + 1, dtype=np.uint64) * np.uint64(GOLDEN_GAMMA)
     expected = np.sort(np.argsort(mix64(keys[:, None] + counts), axis=1)[:, :k], axis=1)
-    np.testing.assert_array_equal(drawn(k, d, keys), expected)
+    np.testing.assert_array_equal(drawn(k, d, keys), d * np.arange(50)[:, None] + expected)
