@@ -128,7 +128,9 @@ def _configuration(run: Saved) -> list[Row]:
             name = _take_name(keys)
             rows.append((section, name + _keys(keys)))
     if tables.get("steps"):
-        rows.append(("steps", _keys(tables["steps"]).strip()))
+        found = tables.get("tuning", {}).get("found", {})
+        how = f"  ({', '.join(found)} found by short runs)" if found else ""
+        rows.append(("steps", _keys(tables["steps"]).strip() + how))
     settings = tables.get("run", {})
     if "agents" in settings:
         agents = str(settings["agents"])

@@ -10,10 +10,11 @@ import mpidbo
 from mpidbo import config
 from mpidbo.algorithms import METHODS, STRATEGIES
 from mpidbo.errors import UserError
+from mpidbo.reports import show
 from mpidbo.solver import Pilots, set_up, stable_lower_steps
 from mpidbo.solver.step_search import MAX_DIVERGED, MAX_EXTENSIONS, RATIOS, counted, lengths, search
 from mpidbo.solver.stopping import Stopping
-from mpidbo.storage import files
+from mpidbo.storage import files, read_run
 from support.runs import QUADRATIC, run, same, toml
 
 AUTO = {**{key: QUADRATIC[key] for key in QUADRATIC if key != "steps.alpha"}, "steps": "auto"}
@@ -458,6 +459,7 @@ def test_solve_in_a_folder(tmp_path, monkeypatch):
     assert second.config.tuning == first.config.tuning
     loaded = mpidbo.load(tmp_path / "a")
     assert loaded.config.tuning == first.config.tuning
+    assert "  (alpha, beta, gamma found by short runs)\n" in show(read_run(tmp_path / "a"))
 
 
 def test_pilots_go_on_with_the_same_bits():
