@@ -98,6 +98,8 @@ def test_watching_runs(repo, tmp_path):
     best, begins_at = said_by[4].split()
     assert best == begins_at and "stopped by the caller" in said_by[5]
     assert "report.html True" in said_by[6]
+    usual, tuned = (float(line.split()[-1]) for line in said_by[7].splitlines()[-2:])
+    assert "alpha" in said_by[7] and tuned < 0.5 * usual
 
 
 def test_watching_is_committed_as_it_ran(repo):
@@ -105,7 +107,7 @@ def test_watching_is_committed_as_it_ran(repo):
     text = "".join("".join(cell["source"]) for cell in notebook["cells"])
     links = re.findall(r"\]\((\.\.[^)#]*)", text)
     assert links and all((repo / "examples" / "notebooks" / link).exists() for link in links)
-    for word in ("callback", "progress=True", "best=", "resume=", "write_report"):
+    for word in ("callback", "progress=True", "best=", "resume=", "write_report", 'steps="auto"'):
         assert word in text
     cells = code(notebook)
     assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
