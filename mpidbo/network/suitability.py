@@ -1,7 +1,6 @@
 """Whether a topology suits a strategy."""
 
-import warnings
-
+from .._warning import warn
 from ..errors import UserError
 from .table import LevelStrategy
 from .topology import ROUNDING, Topology, has
@@ -50,10 +49,9 @@ def suits(topology: Topology, strategy: LevelStrategy, *, where: str = "topology
             least = bound(every) if callable(bound) else bound
             _check_eigenvalue(graph, strategy, least, every, where)
     if strategy.symmetric and len(topology.graphs) > 1:
-        warnings.warn(
+        warn(
             f"{where}: {strategy.name} may diverge on {topology.name}, whose W changes from "
-            "iteration to iteration; a gradient-tracking strategy such as gt stays exact",
-            stacklevel=2,
+            "iteration to iteration; a gradient-tracking strategy such as gt stays exact"
         )
 
 
@@ -135,7 +133,7 @@ def _check_eigenvalue(
         needed = "above" if strategy.strict else "at least"
         raise UserError(f"{found} diverges unless it is {needed} {limit}; {remedy}")
     if excess <= ROUNDING:
-        warnings.warn(f"{found} is at the edge of divergence, {limit}; {remedy}", stacklevel=3)
+        warn(f"{found} is at the edge of divergence, {limit}; {remedy}")
 
 
 def _fraction(bound: float) -> str:

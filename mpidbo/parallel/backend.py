@@ -11,6 +11,7 @@ import numpy as np
 
 from .._text import first_nonempty
 from .._types import Array
+from .._warning import warn
 from ..errors import UserError
 from .agreement import agreed, allgather_text
 from .collectives import free, split_type
@@ -190,7 +191,7 @@ def choose_backend(
         return Host()
     reason = first_nonempty(allgather_text(comm, why_no_gpu()))
     if reason and device == "auto":
-        warnings.warn(f'run.device "auto": {reason}; the run is on the CPU', stacklevel=2)
+        warn(f'run.device "auto": {reason}; the run is on the CPU')
         return Host()
     with agreed(comm):
         if reason:

@@ -4,13 +4,13 @@ Metrics use them instead of the method's oracles, so that they neither depend on
 calls of the method.
 """
 
-import warnings
 from collections.abc import Callable
 from contextlib import suppress
 
 import numpy as np
 
 from .._types import Array, Float
+from .._warning import warn
 from ..parallel import Agents, bcast, host, is_root
 from .oracle import Oracle
 
@@ -151,4 +151,4 @@ class Averaged:
         """Warn, once for each key: a metric is computed at every evaluation."""
         if key not in self._warned:
             self._warned.add(key)
-            warnings.warn(message, stacklevel=3)
+            warn(message)

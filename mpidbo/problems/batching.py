@@ -3,13 +3,13 @@
 A stacked oracle answers for all agents of a rank in one call.
 """
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from .._types import Array, Float
+from .._warning import warn
 from ..parallel import Host
 from .base import ORACLES, PRODUCTS
 
@@ -50,12 +50,11 @@ def exact_oracles(
                 exact[name] = oracle
     inexact = [name for name in stacked if name not in exact]
     if inexact:
-        warnings.warn(
+        warn(
             f"problem {type(problems[0]).__name__}: its stacked {', '.join(inexact)} gives other "
             "bits than its agents, so "
             'they are called one by one; run.batched = "always" is faster, with numbers that '
-            "depend on the number of ranks",
-            stacklevel=4,
+            "depend on the number of ranks"
         )
     return exact
 

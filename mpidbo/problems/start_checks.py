@@ -7,7 +7,6 @@ warning.
 """
 
 import math
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 
 from .._text import first_nonempty
 from .._types import Array, Float
+from .._warning import warn
 from ..errors import UserError
 from ..parallel import Agents, agreed, host
 from .answer_checks import OPT_OUT, AnswerChecks, Answers, Point, Refusal
@@ -67,7 +67,7 @@ def check_start(
     found = oracle.agents.allgather_text(doubts[0] if doubts else "")
     doubt = first_nonempty(found)
     if doubt and oracle.agents.rank == 0:
-        warnings.warn(f"{doubt} (see: mpidbo check)", stacklevel=3)
+        warn(f"{doubt} (see: mpidbo check)")
 
 
 def check_agents(problems: list[Any]) -> Finding:

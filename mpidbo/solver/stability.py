@@ -1,11 +1,11 @@
 """Warnings about strategies that may be unstable or inexact in a run."""
 
-import warnings
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from .._text import alternatives
 from .._types import Array, Float
+from .._warning import warn
 from ..algorithms import METHODS, Method
 from ..errors import UserError
 from ..network import RandomK, TopK
@@ -23,11 +23,10 @@ def warn_about_rounding(method: Method, dtype: str) -> None:
     """Warn where the agents' average accumulates rounding errors in single precision."""
     drifting = sorted({row.name for row in method.strategies().values() if row.drifts})
     if drifting and dtype == "float32":
-        warnings.warn(
+        warn(
             f"{' and '.join(drifting)} in float32: rounding errors add up in the agents' average, "
             "the more the longer the run; use float64 or a gradient-tracking strategy where that "
-            "matters",
-            stacklevel=3,
+            "matters"
         )
 
 
@@ -36,11 +35,10 @@ def warn_about_sparse_messages(method: Method) -> None:
     for level, strategy in method.strategies().items():
         compression = strategy.compression
         if strategy.name == "lead" and compression and isinstance(compression.C, TopK | RandomK):
-            warnings.warn(
+            warn(
                 f"lead at {level} with {compression.C.name}: may diverge, whatever gamma, with a "
                 "quarter of the entries and fewer; take compress = "
-                f'"quantize", or beer (method.{method.levels[level]})',
-                stacklevel=3,
+                f'"quantize", or beer (method.{method.levels[level]})'
             )
             return  # one warning is enough
 
@@ -50,11 +48,10 @@ def warn_about_link_failures(method: Method, topologies: "Mapping[str, Topology]
     strategies = method.strategies()
     for level, topology in topologies.items():
         if strategies[level].symmetric and topology.drop > MAX_STABLE_DROP:
-            warnings.warn(
+            warn(
                 f"{strategies[level]} at {level}, over links that fail with probability "
                 f"{topology.drop:g}: exact while few fail, divergent where many do (on a ring from "
-                "0.5 or 0.6 on); use a gradient-tracking strategy where that happens",
-                stacklevel=3,
+                "0.5 or 0.6 on); use a gradient-tracking strategy where that happens"
             )
             return  # one warning is enough
 
@@ -74,7 +71,7 @@ def warn_about_constants(
     """
     doubt = method.doubt(oracle, x, y)
     if doubt and oracle.agents.rank == 0:
-        warnings.warn(doubt, stacklevel=3)
+        warn(doubt)
 
 
 def refuse_constrained_y(method: Method, name: str, problem: str) -> None:
@@ -104,10 +101,9 @@ def warn_about_projection(method: Method, constrained: Collection[str]) -> None:
     for level, strategy in method.strategies().items():
         if strategy.drifts and SETS.get(level) in constrained:
             name, key = strategy.name, method.levels[level]
-            warnings.warn(
+            warn(
                 f"{name} at {level}, which the problem projects: with {name} the agents may end "
                 "away from the solution, or diverge; the published projected methods use sgd, dgd "
-                f"and the gradient-tracking strategies (method.{key})",
-                stacklevel=3,
+                f"and the gradient-tracking strategies (method.{key})"
             )
             return  # one warning is enough

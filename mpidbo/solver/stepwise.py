@@ -1,19 +1,18 @@
 """`Solver`: a run in steps, one evaluation at a time, for a loop of the user's own."""
 
-import sys
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache, wraps
 from inspect import signature
 from os import PathLike
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, cast
 from weakref import WeakValueDictionary
 
 import numpy as np
 
 from .._text import first_nonempty
+from .._warning import warn
 from ..config import BestRule, Config, Run, Stop
 from ..errors import UserError
 from ..parallel import agreed, allgather_text, check_launcher, guarded_script, is_root, launched
@@ -41,8 +40,6 @@ Callback = Callable[[Progress], Any]
 
 STOPPED, INTERRUPTED = "stopped by the callback", "interrupted"
 """Why a run ended."""
-INSIDE = (__name__.partition(".")[0], "contextlib")
-"""Modules between a call and what it warns about."""
 
 
 def _keeping_unknown(init: F) -> F:
@@ -162,7 +159,7 @@ class Solver(Iterator[Progress]):
                 comm,
                 resume=arguments.given["resume"],
                 notify=logger.info,
-                warn=_warn,
+                warn=warn,
                 observers=[bar] if bar else [],
                 watchers=[bar.show_row] if bar else [Log(root, logger.info)],
                 gather=self._gather,
@@ -312,21 +309,12 @@ def _is_true(answer: Any) -> bool:
     return is_number and "bool" in str(answer.dtype) and bool(answer)
 
 
-def _warn(message: str) -> None:
-    """Warn at the caller's own line, however deep in the package this is."""
-    frame: FrameType | None = sys._getframe()
-    level = 1
-    while frame is not None and str(frame.f_globals.get("__name__")).startswith(INSIDE):
-        frame, level = frame.f_back, level + 1
-    warnings.warn(message, stacklevel=level)
-
-
 @cache
 def _warn_of_copies(call: str) -> None:
     """Warn, once, where several processes were started and each solves the problem by itself."""
     size, rank, variable, _ = launched()
     if size > 1 and rank == 0:
-        _warn(
+        warn(
             f"{call}: the launcher started {size} processes ({variable}), and without comm= each "
             "of them solves the same by itself; to share the agents among them pass "
             "comm=MPI.COMM_WORLD (from mpi4py import MPI)"

@@ -5,7 +5,6 @@ All ranks stop after the same iteration.
 
 import os
 import signal
-import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from time import localtime, monotonic, strftime, time
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._signals import SIGNALS, Held, asked
+from .._warning import warn
 from ..errors import Stopped, shown
 from ..parallel import Agents, allgather_text, wait
 
@@ -184,10 +184,9 @@ def job_end() -> float:
         if text and now < float(text) < now + MAX_JOB_DURATION_S:
             return float(text)
     if text:
-        warnings.warn(
+        warn(
             f"{JOB_END} = {shown(text[:40])} is not a time at which this job can end, so it is "
-            "ignored: as a limit set run.max_seconds",
-            stacklevel=3,
+            "ignored: as a limit set run.max_seconds"
         )
     return np.inf
 

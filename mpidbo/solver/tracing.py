@@ -5,7 +5,6 @@ ones that also note when they began and ended, so that it costs nothing where it
 """
 
 import json
-import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -16,6 +15,7 @@ from time import perf_counter_ns
 from typing import Any
 
 from .._text import first_nonempty
+from .._warning import warn
 from ..errors import UserError
 from ..parallel import MARK, Agents
 from ..storage import atomic_write, files
@@ -146,7 +146,7 @@ def _write(timeline: Timeline, folder: Path, agents: Agents, zero: int, together
         mistakes.append(str(error))
     first = first_nonempty(mistakes)
     if first:
-        warnings.warn(f"run.trace: the timeline is not complete ({first})", stacklevel=2)
+        warn(f"run.trace: the timeline is not complete ({first})")
 
 
 def _merge(parts: Iterable[Path], path: Path) -> None:

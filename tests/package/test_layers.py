@@ -24,7 +24,7 @@ LAYERS = [
     "problems",
     "network",
     "parallel",
-    "errors _contents _fields _linalg _pytree _signals _text _types _version",
+    "errors _contents _fields _linalg _pytree _signals _text _types _version _warning",
 ]
 HEIGHT = {name: len(LAYERS) - i for i, layer in enumerate(LAYERS) for name in layer.split()}
 APART = {"problems", "network"}

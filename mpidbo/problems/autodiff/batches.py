@@ -1,6 +1,5 @@
 """The data of one agent: a constant batch, arrays of samples, or a map-style data set."""
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
@@ -8,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from ..._warning import warn
 from ...errors import UserError
 from ..data.holdout import parted
 from ..data.subsets import Subset
@@ -56,10 +56,9 @@ def accept_entries(data: Any, name: str) -> None:
     shapes = {_shape_of_sample(part) for part in data}
     # As many rows in each, but of different shapes: agents would have samples of one shape.
     if len(lengths) == 1 and len(shapes) > 1:
-        warnings.warn(
+        warn(
             f"{name}: the entries of {len(data)} agents, {kind(data)}, look like the features and "
-            f"labels of one data set; if they are, share it out by {SPLIT_HINT}",
-            stacklevel=4,
+            f"labels of one data set; if they are, share it out by {SPLIT_HINT}"
         )
 
 
