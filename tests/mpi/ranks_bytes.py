@@ -13,6 +13,7 @@ import socket
 import struct
 import sys
 from pathlib import Path
+from time import sleep
 
 from mpi4py import MPI
 
@@ -52,6 +53,7 @@ result = mpidbo.solve(
     checks="never",
 )
 MPI.COMM_WORLD.Barrier()
+sleep(0.5)  # until the last data is acknowledged
 counted = MPI.COMM_WORLD.gather((interface_bytes(), socket_bytes()))
 if MPI.COMM_WORLD.rank == 0:
     print("column:", int(result.history["bytes"][-1]))
