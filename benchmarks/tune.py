@@ -20,7 +20,7 @@ import numpy as np
 
 import mpidbo
 from mpidbo import config
-from mpidbo.solver import Pilots, Setup, set_up, stable_lower_steps, tuned
+from mpidbo.solver import Pilots, Setup, Stopping, set_up, stable_lower_steps, tuned
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "data"))
 from synthetic import records
@@ -35,6 +35,20 @@ FACTORS = [1.0, 0.5, 0.25, 1.5]
 """Of beta and gamma, relative to half of the stability limit."""
 TRIAL, LAST = 200, 3
 """Iterations of the first values of alpha, and how many of them go on to the end."""
+SHORT_TRIAL, SHORT_LAST, SHORT_END = 60, 2, 400
+SHORT_FINE = [2.0**i for i in range(-3, 4)]
+SHORT_FACTORS = [1.0, 0.5, 1.5]
+"""The same of the short grid."""
+SHORT = (
+    "australian",
+    "meta-learning",
+    "hyper-cleaning",
+    "hyper-representation",
+    "domain-reweighting",
+    "softmax-torch",
+    "weights-jax",
+)
+"""Problems whose whole grid would take more than ten minutes."""
 SETTLED = 0.02
 """A run ends that has gained less than this part in the second half of its iterations."""
 EVALUATIONS = [*range(0, 60, 5), *range(60, 200, 10), *range(200, 400, 20), *range(400, 2001, 50)]
@@ -172,11 +186,15 @@ def problems() -> dict[str, dict[str, Any]]:
 class Grid:
     """Runs of a problem with step sizes of a grid, each until it has nothing more to tell."""
 
-    def __init__(self, plan: Setup) -> None:
+    def __init__(self, plan: Setup, *, short: bool) -> None:
         self.plan, self.horizon = plan, plan.config.run.iterations
+        self.trial, self.last, self.fine, self.factors = TRIAL, LAST, FINE, FACTORS
+        if short:
+            self.trial, self.last, self.horizon = SHORT_TRIAL, SHORT_LAST, SHORT_END
+            self.fine, self.factors = SHORT_FINE, SHORT_FACTORS
         keys = [key for key in ("beta", "gamma") if key in plan.config.steps]
         self.lower = stable_lower_steps(plan, keys).steps
-        self.start = Pilots(plan).at_start
+        self.start = Pilots(plan, Stopping(plan.agents)).at_start
         self.least = self.start
 
     @property
@@ -186,7 +204,8 @@ class Grid:
     def run(self, alpha: float, factor: float, until: int, *, to_target: bool) -> dict[str, Any]:
         """A row: phi along a run, to its end or until it has reached the target."""
         steps = {"alpha": alpha, **{key: factor * value for key, value in self.lower.items()}}
-        phi = phi_along(self.plan, steps, until, self.target if to_target else -np.inf)
+        target = self.target if to_target else -np.inf
+        phi = phi_along(self.plan, steps, until, target)
         finite = [value for value in phi if np.isfinite(value)]
         self.least = min([self.least, *finite])
         return {"alpha": alpha, "factor": factor, "phi": [float(value) for value in phi]}
@@ -194,15 +213,16 @@ class Grid:
     def rows(self) -> Iterator[dict[str, Any]]:
         first = []
         for alpha in COARSE:
-            row = self.run(alpha, 1.0, TRIAL, to_target=False)
-            first.append((row["phi"][-1], alpha))
+            row = self.run(alpha, 1.0, self.trial, to_target=False)
+            end = row["phi"][-1]
+            first.append((end if np.isfinite(end) else np.inf, alpha))
             yield row
-        for _, alpha in sorted(first)[:LAST]:
+        for _, alpha in sorted(first)[: self.last]:
             yield self.run(alpha, 1.0, self.horizon, to_target=False)
         best = min(first)[1]
         fewest = float(self.horizon)
-        for factor in FACTORS:
-            for ratio in FINE:
+        for factor in self.factors:
+            for ratio in self.fine:
                 until = min(self.horizon, round(2.4 * fewest) + 50)
                 row = self.run(best * ratio, factor, until, to_target=True)
                 fewest = min(fewest, reached(row["phi"], self.target))
@@ -211,15 +231,14 @@ class Grid:
 
 def phi_along(plan: Setup, steps: dict[str, float], until: int, target: float) -> list[float]:
     """phi at EVALUATIONS, up to the target, until it has settled or the run has diverged."""
-    pilots, phi = Pilots(plan), list[float]()
+    pilots, phi = Pilots(plan, Stopping(plan.agents)), list[float]()
     for k in EVALUATIONS:
         if k > until:
             break
         phi.append(pilots.metric(steps, k))
         gain, half = phi[0] - phi[-1], phi[0] - phi[np.searchsorted(EVALUATIONS, k / 2)]
         settled = k >= TRIAL and abs(gain - half) < SETTLED * gain
-        stays = 2 * reached(phi, target) + 50 <= k
-        if not np.isfinite(phi[-1]) or stays or settled:
+        if not np.isfinite(phi[-1]) or stayed(phi, target) < np.inf or settled:
             break
     return phi
 
@@ -236,12 +255,18 @@ def reached(phi: list[float], target: float) -> float:
     return before + (after - before) * (phi[i - 1] - target) / (phi[i - 1] - phi[i])
 
 
+def stayed(phi: list[float], target: float) -> float:
+    """The same; infinite as well where the run ends too soon to tell: it may diverge."""
+    iterations = reached(phi, target)
+    return iterations if 2 * iterations + 50 <= EVALUATIONS[len(phi) - 1] else np.inf
+
+
 def found(tables: dict[str, Any], target: float) -> dict[str, Any]:
     """What steps = "auto" finds, and phi along a run with it."""
     with set_up(config.check({**tables, "steps": "auto"})) as setup:
         record = tuned(setup).config.tuning
         phi = phi_along(setup, record["found"], setup.config.run.iterations, target)
-        pilots = Pilots(setup)
+        pilots = Pilots(setup, Stopping(setup.agents))
         pilots.metric(record["found"], 20)
         cost = pilots.cost()
         per = (cost.calls - cost.judging) / setup.agents.n / 20
@@ -250,6 +275,7 @@ def found(tables: dict[str, Any], target: float) -> dict[str, Any]:
         "steps": record["found"],
         "pilots": len(record["pilot"]),
         "iterations": record["iterations"],
+        "ended": record.get("ended_before", ""),
         "share": record["calls"] / per / ITERATIONS,
         "phi": phi,
     }
@@ -273,8 +299,8 @@ def table(path: Path) -> None:
         start = grid[0]["phi"][0]
         least = min(v for row in grid for v in row["phi"] if np.isfinite(v))
         target = least + 0.1 * (start - least)
-        best = min(grid, key=lambda row: reached(row["phi"], target))
-        fewest = reached(best["phi"], target)
+        best = min(grid, key=lambda row: stayed(row["phi"], target))
+        fewest = stayed(best["phi"], target)
         line = f"| {name} | {fewest:.0f} | {best['alpha']:.3g} | {best['factor']:g} |"
         if autos:
             auto = autos[-1]
@@ -307,7 +333,7 @@ def main() -> None:
 
             if not any("end" in row for row in rows):
                 with set_up(config.check(tables)) as plan:
-                    grid = Grid(plan)
+                    grid = Grid(plan, short=name in SHORT)
                     for row in grid.rows():
                         write(row)
                     write({"end": True, "target": grid.target})

@@ -115,10 +115,12 @@ def tuning_summary(config: Config) -> str:
     record = config.tuning
     if not record:
         return ""
+    ended = record.get("ended_before")
+    budget = f"; the budget ended the search before {ended}" if ended else ""
     return (
         f"step sizes found: {found_text(config)}; {plural(len(record['pilot']), 'pilot')} took "
         f"{plural(record['iterations'], 'iteration')}, and with the estimates "
-        f"{plural(record['calls'], 'oracle call')} of each agent"
+        f"{plural(record['calls'], 'oracle call')} of each agent{budget}"
     )
 
 

@@ -24,10 +24,14 @@ MAX_DISTANCE = 10.0
 """Of y from y*(x), relative to the distances at the start."""
 MAX_RISE = 0.25
 """Of the metric at the end of a pilot, relative to what it had fallen before."""
+FEW = (0.1, 0.2, 0.4, 1.0)
+"""As `MANY` where each judgement is expensive."""
 PARTS = (0.125, 0.25, 0.5, 1.0)
 """Of a pilot's iterations, after which the metric judges it."""
-MANY = (0.125, 0.25, 0.5, 0.58, 0.67, 0.75, 0.83, 0.92, 1.0)
-"""The same of a pilot that is to show whether it oscillates."""
+MANY = (0.1, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+"""The same of a pilot that is to show whether it oscillates; at first where one of 0.4 times its
+length was judged, since it goes on there.
+"""
 
 Key = tuple[tuple[str, float], ...]
 """Step sizes with their numbers."""
@@ -41,6 +45,13 @@ class Cost(NamedTuple):
     """Calls of oracles and losses, total over agents."""
     judging: int
     """Of these calls those that the judgement took."""
+    of_judgement: int
+    """Of these calls those of the last judgement."""
+
+    def expected(self, iterations: int, judgements: int) -> float:
+        """Return the calls that more of them would take, total over agents."""
+        of_iteration = (self.calls - self.judging) / max(self.iterations, 1)
+        return iterations * of_iteration + judgements * self.of_judgement
 
 
 class _Reached(NamedTuple):
@@ -77,7 +88,7 @@ class Pilots:
         self.setup, self.oracle = setup, setup.oracle.twin()
         self.stopping = stopping
         self._threads = Threads(setup.config.run.threads)
-        self.iterations, self.judging = 0, 0
+        self.iterations, self.judging, self.of_judgement = 0, 0, 0
         # Of large problems a state takes much memory: only those of two pilots are kept.
         self._last = self._best = _Reached(None, 0, None)
         self._best_score = inf
@@ -95,6 +106,7 @@ class Pilots:
         self.at_start = self.metric({}, 0)
         if self.judge == "phi" and not isfinite(self.at_start):
             self.judge = "upper_loss"
+            self._measured.clear()
             self.at_start = self.metric({}, 0)
 
     def score(
@@ -161,7 +173,7 @@ class Pilots:
         agents = self.setup.agents
         mine = np.array([sum(self.oracle.calls.values())])
         calls = int(agents.allreduce_sum(mine)[0])
-        return Cost(self.iterations, calls + self.judging, self.judging)
+        return Cost(self.iterations, calls + self.judging, self.judging, self.of_judgement)
 
     def _judge(self) -> str:
         method, averaged = self.setup.method, self.measures.averaged
@@ -189,7 +201,8 @@ class Pilots:
             return inf
         columns = METRICS[self.judge].columns(point)
         n = self.setup.agents.n
-        self.judging += n + (point.lower_solution.calls if self.judge == "phi" else 0)
+        self.of_judgement = n + (point.lower_solution.calls if self.judge == "phi" else 0)
+        self.judging += self.of_judgement
         value = columns[self.judge]
         has_y = self.judge != "phi" or self._follows(point)
         return value if has_y and isfinite(value) else inf

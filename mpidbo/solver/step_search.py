@@ -15,12 +15,18 @@ RATIOS = (8.0, 8.0**0.5, 8.0**0.25)
 """Of neighbouring values of alpha, in each round."""
 SHARES = (0.008, 0.016, 0.032)
 """Of the run's iterations that the pilots of each round take."""
+ABOVE = (2, 1, 1)
+"""How many larger values than the best must have been tried; two at first, since phi need not be
+convex, and may be large for an alpha in between.
+"""
 LAST = 0.08
 """Of the run's iterations that the winner takes in the end."""
 MIN_ITERATIONS, MAX_ITERATIONS = 800, 2000
 """Shorter and longer runs count as such ones."""
 MAX_EXTENSIONS, MAX_DIVERGED = 12, 6
-"""Values beyond the first three of a round; and as long as all of them diverge."""
+"""Values beyond three of a round; and as long as all of them diverge."""
+MAX_LAST = 3
+"""Values that are run for longer in the end, as long as they diverge."""
 
 
 class Trial(NamedTuple):
@@ -37,6 +43,8 @@ class Found(NamedTuple):
     alpha: float
     value: float
     trials: tuple[Trial, ...]
+    ended: int = 0
+    """Iterations of the pilots that the budget did not allow any more; 0 where it sufficed."""
 
 
 def counted(iterations: int) -> int:
@@ -49,13 +57,18 @@ def lengths(iterations: int) -> list[int]:
     return [round(share * counted(iterations)) for share in (*SHARES, LAST)]
 
 
-def search(judge: Judge, confirm: Judge, first: float, iterations: int) -> Found:
+def search(
+    judge: Judge,
+    confirm: Judge,
+    first: float,
+    iterations: int,
+    affordable: Callable[[int], bool] = lambda length: True,
+) -> Found:
     """Return the alpha whose pilots fall fastest.
 
-    Three rounds, each of longer pilots and closer values than the one before: alpha, alpha / ratio
-    and alpha * ratio are tried, and the best of them is kept for the next round. Where it is at an
-    edge the range is extended until it is not. The winner is then run for longer; where it
-    diverges the next smaller value takes its place.
+    Three rounds, each of longer pilots and closer values than the one before: beginning with alpha,
+    the neighbours of the best are tried, alpha * ratio and alpha / ratio, until none is better. The
+    winner is then run for longer; where it diverges half of it takes its place, and so on.
 
     Parameters
     ----------
@@ -67,33 +80,49 @@ def search(judge: Judge, confirm: Judge, first: float, iterations: int) -> Found
         Where the search begins, positive.
     iterations : int
         Of the run.
+    affordable : callable, optional
+        Whether the budget allows a pilot of so many iterations. Where it does not, the best so far
+        is run for longer at once; where all of a round diverged it goes on nevertheless.
 
     Returns
     -------
     Found
     """
-    alpha, value, trials = first, inf, list[Trial]()
+    alpha, value, trials, ended = first, inf, list[Trial](), 0
     *rounds, last = lengths(iterations)
-    for length, ratio in zip(rounds, RATIOS, strict=True):
-        tried = {i: judge(alpha * ratio**i, length) for i in (0, 1, -1)}
-        for i in range(MAX_EXTENSIONS):
+    for length, ratio, above in zip(rounds, RATIOS, ABOVE, strict=True):
+        tried: dict[int, float] = {}
+        place: int | None = 0
+        while place is not None and not ended:
+            diverged = bool(tried) and min(tried.values()) == inf
+            if diverged or affordable(length):
+                tried[place] = judge(alpha * ratio**place, length)
+                trials.append(Trial(alpha * ratio**place, length, tried[place]))
+                place = _next(tried, above)
+            else:
+                ended = length
+        if tried:
             best = _best(tried)
-            step = {max(tried): 1, min(tried): -1}.get(best, 0)
-            if not step or (i >= MAX_DIVERGED and tried[best] == inf):
-                break
-            tried[best + step] = judge(alpha * ratio ** (best + step), length)
-        trials += [Trial(alpha * ratio**i, length, found) for i, found in tried.items()]
-        best = _best(tried)
-        alpha, value = alpha * ratio**best, tried[best]
+            alpha, value = alpha * ratio**best, tried[best]
+        if ended:
+            break
         if not isfinite(value):
             return Found(alpha, inf, tuple(trials))
-    for i in range(MAX_EXTENSIONS):
-        alpha = alpha / RATIOS[-1] if i else alpha
+    for i in range(MAX_LAST):
+        alpha = alpha / 2 if i else alpha
         value = confirm(alpha, last)
         trials.append(Trial(alpha, last, value))
         if isfinite(value):
             break
-    return Found(alpha, value, tuple(trials))
+    return Found(alpha, value, tuple(trials), ended)
+
+
+def _next(tried: dict[int, float], above: int) -> int | None:
+    """The place to try next: beside the best; None where enough of its neighbours have been."""
+    best = _best(tried)
+    most = 3 + (MAX_DIVERGED if tried[best] == inf else MAX_EXTENSIONS)
+    beside = [*range(best + 1, best + above + 1), best - 1]
+    return next((place for place in beside if place not in tried and len(tried) < most), None)
 
 
 def _best(tried: dict[int, float]) -> int:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
-from functools import partial
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -11,7 +10,7 @@ from ..config import plain
 from ..errors import UserError
 from ..parallel import raise_on_all_ranks
 from .lower_steps import LowerSteps, stable_lower_steps
-from .pilots import MANY, PARTS, Pilots, first_value, with_numbers
+from .pilots import FEW, MANY, PARTS, Pilots, first_value, with_numbers
 from .setup import Setup
 from .step_search import counted, lengths, search
 from .stopping import Stopping
@@ -20,6 +19,8 @@ FALLBACK = 0.01
 """Where the search begins if the problem's own alpha is 0."""
 DIGITS = 3
 """Significant digits of the numbers that are found."""
+BUDGET = 0.3
+"""Of the oracle calls of the run, that the search may take."""
 REDUCTION, MAX_REDUCTIONS = 0.25, 6
 """Factor of beta and gamma where every pilot diverges, and how often it is applied at most: not
 again once the pilots have taken as many iterations as the run.
@@ -41,6 +42,8 @@ class Tuning(NamedTuple):
     lower: LowerSteps
     tried: list[Tried]
     pilots: Pilots
+    ended: int
+    """Iterations of the pilots that the budget did not allow any more; 0 where it sufficed."""
 
     def record(self) -> dict[str, Any]:
         """Return the section `[tuning]` of the run's configuration; collective."""
@@ -57,6 +60,7 @@ class Tuning(NamedTuple):
             ],
             "iterations": cost.iterations,
             "calls": (cost.calls + self.lower.calls) // n,
+            **({"ended_before": f"a pilot of {self.ended} iterations"} if self.ended else {}),
         }
 
 
@@ -110,7 +114,8 @@ def tune(setup: Setup, stopping: Stopping, watch: Watch) -> Tuning:
     lower = stable_lower_steps(setup, [key for key in auto if key != "alpha"])
     pilots, tried = Pilots(setup, stopping), list[Tried]()
     iterations = setup.config.run.iterations
-    scale = 1.0
+    *_, last_of_rounds, last = lengths(iterations)
+    scale, before = 1.0, -lower.calls
     for _ in range(MAX_REDUCTIONS + 1):
         chosen = {key: rounded(scale * value) for key, value in lower.steps.items()}
 
@@ -126,20 +131,34 @@ def tune(setup: Setup, stopping: Stopping, watch: Watch) -> Tuning:
             watch(tried[-1])
             return value
 
+        def affordable(length: int, parts: Sequence[float] = FEW, before: int = before) -> bool:
+            """Whether the budget allows a pilot, and the last one, which goes on from there."""
+            cost = pilots.cost()
+            more = cost.expected(last, len(PARTS) + len(parts) - 3)
+            if length == last:
+                more = cost.expected(last - last_of_rounds, len(parts) - 3)
+            budget = BUDGET * cost.expected(counted(iterations), 0)
+            return not cost.iterations or cost.calls - before + more <= budget
+
+        def confirm(alpha: float | None, length: int) -> float:
+            return judge(alpha, length, MANY if affordable(length, MANY) else FEW)
+
+        ended = 0
         if "alpha" in auto:
             first = first_value(setup.method, "alpha") or FALLBACK
-            found = search(judge, partial(judge, parts=MANY), first, iterations)
+            found = search(judge, confirm, first, iterations, affordable)
             steps, value = {"alpha": rounded(found.alpha), **chosen}, found.value
+            ended = found.ended
         else:
-            steps, value = chosen, judge(None, lengths(iterations)[-1], MANY)
+            steps, value = chosen, confirm(None, last)
         if isfinite(value):
-            return Tuning(steps, lower, tried, pilots)
+            return Tuning(steps, lower, tried, pilots, ended)
         if not chosen or pilots.iterations > counted(iterations):
             break
-        scale *= REDUCTION
+        scale, before = scale * REDUCTION, pilots.cost().calls
     error = UserError(
         'steps: "auto" finds no step size with which '
-        f"a run of {lengths(iterations)[-1]} iterations does not diverge; "
+        f"a run of {last} iterations does not diverge; "
         "give numbers, or look at the problem by mpidbo check"
     )
     raise_on_all_ranks(error)

@@ -2,6 +2,7 @@
 
 import math
 import tomllib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from mpidbo import config
 from mpidbo.algorithms import METHODS, STRATEGIES
 from mpidbo.errors import UserError
 from mpidbo.reports import show
-from mpidbo.solver import Pilots, set_up, stable_lower_steps
+from mpidbo.solver import Pilots, set_up, stable_lower_steps, tuned
 from mpidbo.solver.step_search import MAX_DIVERGED, MAX_EXTENSIONS, RATIOS, counted, lengths, search
 from mpidbo.solver.stopping import Stopping
 from mpidbo.storage import files, read_run
@@ -63,6 +64,27 @@ def test_search_ends_without_a_least():
 def test_a_flat_judgement_prefers_the_larger():
     found = found_by(lambda alpha, iterations: float(alpha > 1), 0.01)
     assert 1 / RATIOS[-1] < found.alpha <= 1
+
+
+def test_a_budget_ends_the_rounds_and_the_best_so_far_is_run_for_longer():
+    left = iter([True] * 4 + [False])
+    found = search(valley(37.0), valley(37.0), 0.64, 2000, lambda length: next(left))
+    assert [trial.iterations for trial in found.trials] == [16] * 4 + [160]
+    best = min(found.trials[:-1], key=lambda trial: trial.value)
+    assert found.alpha == found.trials[-1].alpha == best.alpha == pytest.approx(0.64 * 64)
+    assert found.ended == 16
+
+
+def test_without_a_value_that_works_a_budget_does_not_end_a_round():
+    first = iter([True])
+    found = search(valley(1.0, 0.001), valley(1.0), 1.0, 2000, lambda length: next(first, False))
+    assert found.alpha < 0.001 and found.ended == 16
+
+
+def test_two_larger_values_are_tried_at_first():
+    """Where phi is large for an alpha in between."""
+    found = found_by(lambda alpha, iterations: {0.01: 2.0, 0.08: 9.0}.get(alpha, 1 / alpha), 0.01)
+    assert found.alpha > 0.08
 
 
 def spectral_radius(strategy, w, a):
@@ -232,10 +254,30 @@ def test_the_record():
     # The pilots say of their step sizes what runs say.
     length = best["iterations"]
     assert length == 64  # and looked at more closely
-    parts = (0.125, 0.25, 0.5, 0.58, 0.67, 0.75, 0.83, 0.92, 1)
+    parts = (0.1, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
     again = mpidbo.solve("quadratic", agents=4, steps=steps, iterations=length, evaluate_every=1)
     phi = dict(zip(again.history["iteration"], again.history["phi"], strict=True))
     assert best["value"] == sum(phi[math.ceil(part * 64)] for part in parts) / 9
+
+
+@pytest.mark.parametrize(("calls", "ended"), [(0, False), (20, True), (60, True)])
+def test_the_search_keeps_to_its_budget(monkeypatch, calls, ended):
+    """A phi that takes more calls ends it sooner; the record says so."""
+
+    class Dear(Pilots):
+        def _metric(self, k, state):
+            value = super()._metric(k, state)
+            self.of_judgement += calls * self.setup.agents.n
+            self.judging += calls * self.setup.agents.n
+            return value
+
+    monkeypatch.setattr("mpidbo.solver.tuning.Pilots", Dear)
+    with planned("quadratic", "sparkle", alpha="auto", beta="auto", gamma="auto") as setup:
+        run = replace(setup.config.run, iterations=2000)
+        record = tuned(replace(setup, config=replace(setup.config, run=run))).config.tuning
+    assert record["calls"] <= 0.3 * 5 * 2000
+    assert ("ended_before" in record) == ended
+    assert len(record["pilot"]) > 3 and record["pilot"][-1]["iterations"] == 160
 
 
 def test_some_and_the_others_given():
