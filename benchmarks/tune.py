@@ -20,7 +20,8 @@ import numpy as np
 
 import mpidbo
 from mpidbo import config
-from mpidbo.solver import Pilots, Setup, Stopping, set_up, stable_lower_steps, tuned
+from mpidbo.solver import Pilots, Setup, set_up, stable_lower_steps, tuned
+from mpidbo.solver.stopping import Stopping
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "data"))
 from synthetic import records
