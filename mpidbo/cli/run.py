@@ -105,6 +105,6 @@ def summary(result: Result, out: Path) -> str:
     ]
     ended = f"{plural(result.iteration, 'iteration')} ({result.reason})"
     best = f"best {result.best}" if result.best else ""
-    told = advice(result.history, result.config.steps)
+    suggestion = advice(result.history, result.config.steps)
     steps = tuning_summary(result.config)
-    return "\n".join(filter(None, [ended, "  ".join(metrics), best, told, steps, str(out)]))
+    return "\n".join(filter(None, [ended, "  ".join(metrics), best, suggestion, steps, str(out)]))

@@ -67,7 +67,7 @@ def matching(n: int) -> Changing:
     Each pair is as likely as in a matching that is drawn from all, and so the mean of W'W, which is
     that of W, is the same. Of more than 500 rounds 500 are taken.
     """
-    odd = n % 2  # then there is one more player, and whoever meets it is left out
+    odd = n % 2  # then there is one more player, and the agent that meets it is left out
     others = n + odd - 1
     i = np.arange(1, n // 2 + odd)
     chosen = np.sort(np.random.default_rng(0).permutation(others)[:MAX_MATCHINGS])

@@ -227,7 +227,7 @@ class Wide(MatrixRoute):
             self.kept = aligned(shape, self.dtype) if len(widths) > 1 else None
             self.received = aligned((len(links.theirs), self.width), self.dtype)
             self.incoming = links.incoming(self.received)
-            # The empty array stands for the message, which is sent from where it is.
+            # The empty array represents the message, which is sent from where it is.
             self.packed, (_, self.counts) = links.outgoing(np.empty(shape, self.dtype))
 
     def reweigh(self) -> None:

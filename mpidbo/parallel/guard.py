@@ -55,7 +55,7 @@ class guarded:
 
 
 class guarded_script(guarded):
-    """Context of a call from a script, which also has an error of all ranks told only once.
+    """Context of a call from a script, which also prints an error of all ranks only once.
 
     Where nobody catches it, rank 0 alone prints the message, without a traceback, and every rank
     ends with the exit code of the error. A hook of the script's own stays in place, and so does

@@ -1,8 +1,8 @@
 """Lazy rows: what a method writes as `2 * s - m.s - (u - m.u)` becomes one kernel.
 
-`Rows` stand for an array of a device in the code of a method. Sums, products, quotients and square
-roots are only noted. Whoever needs the array, such as an exchange or an oracle, has what was noted
-computed in one pass over memory (`fusion`). Any other operation is done at once by the array's own
+`Rows` represent an array of a device in the code of a method. Sums, products, quotients and square
+roots are only noted. Code that needs the array, such as an exchange or an oracle, computes what was
+noted in one pass over memory (`fusion`). Any other operation is done at once by the array's own
 library, and gives `Rows` again.
 """
 

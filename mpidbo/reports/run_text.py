@@ -57,9 +57,9 @@ def show(run: Saved) -> str:
     metrics = [(name, f"{last[name]:.6g}") for name in metrics_of(run.columns) if name in last]
     if metrics:
         text += ["", f"at iteration {int(last['iteration'])}", aligned(metrics, indent="  ")]
-    told = advice(run.columns, run.tables.get("steps", {}))
-    if told:
-        text += ["", told]
+    suggestion = advice(run.columns, run.tables.get("steps", {}))
+    if suggestion:
+        text += ["", suggestion]
     if last:
         text += ["", aligned(_costs(run, last))]
     if run.provenance:

@@ -149,7 +149,7 @@ def solve(*arguments: Any, **named: Any) -> Result:
     with ``mpiexec -n N python -m mpi4py script.py``; else the others wait ``stall_timeout`` seconds
     for it, and then end the job with exit code 4.
 
-    What a run tells beside warnings goes to ``logging.getLogger("mpidbo")``.
+    What a run logs beside warnings goes to ``logging.getLogger("mpidbo")``.
 
     Examples
     --------

@@ -15,7 +15,7 @@ SIGNS = {"min": -1.0, "max": 1.0}
 def improves(value: float, best: float, mode: str, min_delta: float = 0.0) -> bool:
     """Return whether a value is better than the best so far by more than `min_delta`.
 
-    A first value is better than the NaN that stands for no value so far; NaN is never better.
+    A first value is better than the NaN that means no value so far; NaN is never better.
     """
     if best != best:
         return value == value

@@ -1,4 +1,4 @@
-"""What the end of a run tells its user to try."""
+"""Advice at the end of a run."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ HARDLY = 1e-3
 FIRST_ITERATIONS = 10
 """Within them nothing can be said: with some methods x waits for y before it begins to move."""
 MIN_ROWS = 4
-"""Evaluations from which growth can be told."""
+"""Evaluations from which growth can be recognized."""
 MUCH = 20
 """A loss grows without bound if it is this many times as large as in the first half of the run, or
 as at the start and changes as fast as ever."""

@@ -267,7 +267,7 @@ class Checkpoints:
         manifest: dict[str, Any] = json.loads(agents.bcast_text(text))
         with self._together(place):
             for part in manifest["agents"]:
-                # On the rank that hosts the first agent of the file, whoever has written it.
+                # On the rank that hosts the first agent of the file, whichever rank has written it.
                 if agents.first <= part["first"] < agents.last:
                     verify_file(place / part["name"], part["sha256"])
         return manifest

@@ -26,7 +26,7 @@ from .graph import graphs
 GENERATOR = '<meta name="generator" content="mpidbo report">'
 """By which a file is recognised as a page of this module."""
 HEAD_BYTES = 400
-"""Within which `GENERATOR` stands."""
+"""Bytes at the beginning of a file in which `GENERATOR` is."""
 COLORS_ON_DARK = (
     "#3f9ce0",
     "#f0803c",
@@ -75,7 +75,7 @@ def content(runs: Sequence[Saved]) -> dict[str, Any]:
 
 
 def version(found: Mapping[str, Any]) -> str:
-    """Return by what one content is told from another."""
+    """Return what distinguishes one content from another."""
     return sha256(json.dumps(found).encode()).hexdigest()[:16]
 
 

@@ -70,7 +70,7 @@ def swatch(color: int) -> Element:
 
 
 def state(run: Saved) -> str:
-    """Return a word for how a run stands; `verdict` is the sentence."""
+    """Return a word for the status of a run; `verdict` is the sentence."""
     if run.running and not run.finished:
         return "running"
     if run.diverged:
@@ -85,16 +85,16 @@ def state(run: Saved) -> str:
 
 
 def overview(runs: Sequence[Saved]) -> list[Row]:
-    """How each run stands, where it is, and its last metrics."""
+    """The status of each run, where it is, and its last metrics."""
     rows = [
         Row("state", [_state(run) for run in runs]),
         Row("path", [element("code", str(run.path)) for run in runs]),
     ]
     if any(run.best_file and not run.is_best for run in runs):
         rows.append(Row("best", [_best(run) for run in runs]))
-    told = [advice(run.columns, run.tables.get("steps", {})) for run in runs]
-    if any(told):
-        rows.append(Row("advice", [text or ABSENT for text in told]))
+    suggestions = [advice(run.columns, run.tables.get("steps", {})) for run in runs]
+    if any(suggestions):
+        rows.append(Row("advice", [text or ABSENT for text in suggestions]))
     last = [_last(run) for run in runs]
     rows.append(Row("iteration", [_cell(found.get("iteration"), _whole) for found in last]))
     names = metrics_of(dict.fromkeys(name for found in last for name in found))

@@ -15,7 +15,7 @@ with another error."""
 
 @dataclass(frozen=True)
 class About:
-    """What a logger is told about its run.
+    """What a logger knows about its run.
 
     Parameters
     ----------
