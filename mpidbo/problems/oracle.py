@@ -267,6 +267,7 @@ class Oracle:
         calls, dtype, xp = self.calls, self.dtype, self.backend.xp
         m, columns = len(self.problems), width(name, self.dims)
         singles: list[Any] = [getattr(problem, name, None) for problem in self.problems]
+        takes_numpy = xp is np
         stacked = self._stacked.get(name)
 
         def fill(out: Array, i: int, answer: Any) -> None:
@@ -285,7 +286,7 @@ class Oracle:
             began = perf_counter()
             answer = singles[0](*[row[0] for row in rows], sample.samples[0])
             # Taken without a copy where no code of the problem can change it any more.
-            is_new = _owns_numbers(answer) and _references(answer) == NOT_SHARED
+            is_new = takes_numpy and _owns_numbers(answer) and _references(answer) == NOT_SHARED
             if is_new and answer.dtype == dtype and answer.shape == (columns,):
                 out = answer[None]
             else:
