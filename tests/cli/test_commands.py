@@ -579,7 +579,12 @@ def test_dry_run(tmp_path, monkeypatch, capsys):
     [
         ("run.iterations=3", 0, "3 iterations (all iterations done)"),
         pytest.param("run.iterations=0", 0, "0 iterations", marks=pytest.mark.slow),
-        ('run.stop={metric="distance",above=0}', 0, "0 iterations (distance"),
+        pytest.param(
+            'run.stop={metric="distance",above=0}',
+            0,
+            "0 iterations (distance",
+            marks=pytest.mark.slow,
+        ),
         ("steps.beta=1e200", 3, "diverged"),
     ],
 )

@@ -275,7 +275,14 @@ def test_a_launcher_that_fails_after_a_signal(code, start):
     ), done.said
 
 
-@pytest.mark.parametrize("script", ["run.sbatch", "requeue.sbatch", "local.sh"])
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param("run.sbatch", marks=pytest.mark.slow),
+        "requeue.sbatch",
+        pytest.param("local.sh", marks=pytest.mark.slow),
+    ],
+)
 def test_a_storm_of_signals_to_the_script(script, start):
     """The launcher receives it and the job is requeued; only then may SIGTERM end the script."""
     done = start(script, codes="storm", send=signal.SIGUSR1, storm=[signal.SIGUSR1, signal.SIGTERM])

@@ -768,9 +768,9 @@ mpidbo.solve(problem, agents=8, iterations=20, comm=MPI.COMM_WORLD)
     ("mode", "face"),
     [
         ("late raise", "script"),
-        ("late raise", "module"),
+        pytest.param("late raise", "module", marks=pytest.mark.long),
         ("raise in init", "module"),
-        ("raise in init", "script"),
+        pytest.param("raise in init", "script", marks=pytest.mark.long),
         ("late refuse", "module"),
     ],
 )

@@ -3,7 +3,8 @@ one place."""
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from importlib import import_module
 from pathlib import Path
@@ -46,11 +47,26 @@ FACES = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.pyi"))
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def of_every_file(check: Callable[[Path], None]) -> Callable[[], None]:
+    """A test of all files of the package, by a check of one."""
+
+    def test() -> None:
+        for path in FILES:
+            check(path)
+
+    test.__name__, test.__doc__ = check.__name__, check.__doc__
+    return test
+
+
 def names(path: Path) -> Iterator[tuple[int, str]]:
     """(line, absolute dotted name) of everything that a file imports at any depth."""
     package = ("mpidbo", *path.relative_to(PACKAGE).parent.parts)
-    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
-    for node in ast.walk(tree):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -65,7 +81,7 @@ def exported(package: str) -> dict[str, str]:
     stub = PACKAGE / package / "__init__.pyi"
     return {
         alias.asname or alias.name: node.module or ""
-        for node in ast.parse(stub.read_text(encoding="utf-8")).body
+        for node in parsed(stub).body
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
@@ -90,10 +106,9 @@ def module(path: Path) -> str:
 
 def typing_only(path: Path) -> set[int]:
     """The lines under `if TYPE_CHECKING:`, which no run executes."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
     blocks = [
         node
-        for node in ast.walk(tree)
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
     ]
     return {
@@ -104,7 +119,7 @@ def typing_only(path: Path) -> set[int]:
     }
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+@of_every_file
 def test_imports_go_down(path):
     here = module(path)
     assert here in HEIGHT, (
@@ -160,7 +175,7 @@ def test_no_circle_inside_a_package(package):
         pytest.fail(f"a circle: {' -> '.join(error.args[1])}", pytrace=False)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+@of_every_file
 def test_packages_are_imported_through_their_faces(path):
     here = module(path)
     for line, name in names(path):
@@ -191,7 +206,7 @@ def test_what_faces_export_exists(package):
         assert getattr(face, name) is not None
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+@of_every_file
 def test_mpi4py_is_imported_in_one_place(path):
     typing = typing_only(path)
     lines = [

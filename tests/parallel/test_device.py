@@ -106,7 +106,9 @@ def test_a_run_that_diverges_says_where(cupy):
         mpidbo.solve("quadratic", agents=3, iterations=200, steps={"beta": 50.0}, device="cuda")
 
 
-@pytest.mark.parametrize("model", [{}, {"model": "mlp", "hidden": [7, 5]}])
+@pytest.mark.parametrize(
+    "model", [pytest.param({}, marks=pytest.mark.slow), {"model": "mlp", "hidden": [7, 5]}]
+)
 def test_agents_of_a_perceptron_are_asked_at_once(cupy, model, monkeypatch):
     pytest.importorskip("sklearn")
     asked = []

@@ -91,7 +91,8 @@ class Tiny(Problem):
         return np.zeros_like(x)
 
 
-@pytest.mark.parametrize("method", ["sparkle-ed", pytest.param("soba", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["sparkle-ed", "soba"])
 def test_no_array_of_n_times_n(method):
     """A quarter of such an array of floats would show beside the agents themselves, some 5 kB
     each."""

@@ -280,7 +280,7 @@ def test_descent_ascent_reaches_the_constrained_saddle_point(method):
 
 
 @pytest.mark.parametrize("method", ["dsgda-gt", "f2sa", "sun-dsbo"])
-@pytest.mark.parametrize("mu", [0.1, 0.02])
+@pytest.mark.parametrize("mu", [pytest.param(0.1, marks=pytest.mark.slow), 0.02])
 def test_penalty_methods_reach_a_constrained_lower_level(method, mu):
     """t is in the set, too; the bias is linear in mu."""
     exact = Clipped(0, N, xp=np, seed=0).solution()

@@ -53,7 +53,11 @@ def stalled(mpi, folder, **env):
 
 @pytest.mark.parametrize(
     "silent",
-    [{3}, pytest.param({0}, marks=pytest.mark.slow), pytest.param({1, 4}, marks=pytest.mark.slow)],
+    [
+        pytest.param({3}, marks=pytest.mark.long),
+        pytest.param({0}, marks=pytest.mark.slow),
+        pytest.param({1, 4}, marks=pytest.mark.slow),
+    ],
 )
 def test_silent_ranks_are_named_and_the_job_ends(mpi, silent, whole, tmp_path, capsys):
     said, out = stalled(mpi, tmp_path, MPIDBO_TEST_SILENT=str(silent)), tmp_path / "out"

@@ -80,7 +80,7 @@ SOME = {
         (None, signal.SIGTERM, "all"),
         (4, signal.SIGTERM, "one"),
         pytest.param(4, signal.SIGUSR1, "all", marks=pytest.mark.long),
-        (3, signal.SIGUSR1, "launcher"),
+        pytest.param(3, signal.SIGUSR1, "launcher", marks=pytest.mark.long),
         pytest.param(4, signal.SIGUSR1, "one", marks=pytest.mark.slow),
         pytest.param(4, signal.SIGTERM, "all", marks=pytest.mark.slow),
     ],

@@ -496,7 +496,11 @@ def test_a_table_for_programs_holds_numbers(tmp_path):
 
 @pytest.mark.parametrize(
     ("alphas", "edge"),
-    [([1e-3, 1e-2], "largest"), ([1e-2, 50.0], "smallest"), ([1e-4, 1e-2, 50.0], None)],
+    [
+        ([1e-3, 1e-2], "largest"),
+        pytest.param([1e-2, 50.0], "smallest", marks=pytest.mark.slow),
+        pytest.param([1e-4, 1e-2, 50.0], None, marks=pytest.mark.slow),
+    ],
 )
 def test_a_winner_at_the_edge_of_its_choices_is_reported(alphas, edge, tmp_path, capsys):
     tune = {"how": "grid", "budget": 10**6, "iterations": 40, "steps": {"alpha": alphas}}

@@ -40,7 +40,10 @@ def test_an_exception_is_a_code(mpi):
 
 @pytest.mark.parametrize(
     ("n", "code", "limit"),
-    [(0, SLEEPS, 2), (2, f"from mpi4py import MPI; {SLEEPS}", 6)],
+    [
+        (0, SLEEPS, 2),
+        pytest.param(2, f"from mpi4py import MPI; {SLEEPS}", 6, marks=pytest.mark.long),
+    ],
     ids=["alone", "ranks"],
 )
 def test_the_time_limit_ends_everything(mpi, n, code, limit, monkeypatch):
