@@ -55,7 +55,11 @@ class Route(ABC):
         The columns of each array in a row of the whole message.
     calls : int
         Messages so far.
+    takes_products : bool
+        Whether a message has a `Product` in place of an array.
     """
+
+    takes_products = False
 
     def __init__(self, widths: list[int], dtype: DTypeLike) -> None:
         self.widths, self.dtype = widths, np.dtype(dtype)

@@ -220,15 +220,14 @@ class RoutedOperator(MixingOperator):
         several = type(message) is tuple
         parts = message if several else (message,)
         # Of lists: a generator expression costs more, and this runs in every round.
-        weights = tuple([part.weights if type(part) is Product else "W" for part in parts])
-        forms = tuple([part.compressor if type(part) is Product else None for part in parts])
-        arrays = tuple([part.array if type(part) is Product else part for part in parts])
-        key = (weights, forms, tuple([array.shape for array in arrays]))
+        key = tuple([part.key if type(part) is Product else part.shape for part in parts])
         route = self._routes.get(key)
         if route is None:
-            route = self._routes[key] = self._agreed_route(*key)
+            route = self._routes[key] = self._agreed_route(parts)
+        if route.takes_products:
+            parts = tuple([part.array if type(part) is Product else part for part in parts])
         self._count(route)
-        mixed = route.mix(arrays)
+        mixed = route.mix(parts)
         self.seconds += perf_counter() - began
         return mixed if several else mixed[0]
 
@@ -236,13 +235,10 @@ class RoutedOperator(MixingOperator):
         """Count a message that is about to take this route."""
         route.calls += 1
 
-    def _agreed_route(
-        self,
-        weights: tuple[str, ...],
-        compressors: tuple[Compressor | None, ...],
-        shapes: tuple[tuple[int, ...], ...],
-    ) -> Route:
+    def _agreed_route(self, parts: tuple[Any, ...]) -> Route:
         """Plan a route once the ranks have compared their shapes; collective."""
+        products = [part if type(part) is Product else Product("W", part) for part in parts]
+        shapes = tuple(product.array.shape for product in products)
         report = self._shape_error(shapes) or "+".join(str(shape[1]) for shape in shapes)
         reports = self.agents.allgather_text(report)
         for rank, theirs in enumerate(reports):
@@ -254,7 +250,13 @@ class RoutedOperator(MixingOperator):
                     "make dims the same on every agent"
                 )
                 raise_on_all_ranks(error)
-        return self._planned([shape[1] for shape in shapes], weights, compressors)
+        route = self._planned(
+            [shape[1] for shape in shapes],
+            tuple(product.weights for product in products),
+            tuple(product.compressor for product in products),
+        )
+        route.takes_products = any(type(part) is Product for part in parts)
+        return route
 
     def _shape_error(self, shapes: tuple[tuple[int, ...], ...]) -> str:
         """Describe the first shape that is not (m, d), or return ""."""

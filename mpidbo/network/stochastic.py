@@ -25,15 +25,21 @@ class Product:
         The rows that they mix.
     compressor : Compressor, optional
         What the rows are compressed by; the answer is then their compressed form and its product.
+
+    Attributes
+    ----------
+    key : tuple
+        Of products with the same key a message takes the same route.
     """
 
-    __slots__ = ("array", "compressor", "shape", "weights")
+    __slots__ = ("array", "compressor", "key", "shape", "weights")
 
     def __init__(
         self, weights: str, array: Float[Array, "m d"], compressor: "Compressor | None" = None
     ) -> None:
         self.weights, self.array, self.shape = weights, array, array.shape
         self.compressor = compressor
+        self.key = (weights, compressor, array.shape)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,9 @@ from .base import DERIVATIVES, ORACLES, Problem, width
 from .ridge import with_ridge
 from .streams import Stream
 
+LONG = 1 << 12
+"""Entries of an answer from which a copy costs more than to find out whether it is needed."""
+
 
 def _references(array: Any) -> int:
     """Return the number of references to an array that its caller has in a local variable."""
@@ -149,6 +152,7 @@ class Oracle:
     def _bind(self, stacked: dict[str, Callable[..., Array]]) -> None:
         self._stacked = stacked
         self.rows = {name: self.backend.oracle(self._over_rows(name)) for name in DERIVATIVES}
+        self._full = Sample(self._full_batch, None, self.rows)
 
     def twin(self) -> "Oracle":
         """Return an oracle of the same problems that counts its own calls."""
@@ -218,6 +222,8 @@ class Oracle:
         if self._ridge is not None:
             rows = with_ridge(rows, self._ridge(k), self.backend)
         if not self.is_stochastic:
+            if active is None and rows is self._full._rows:
+                return self._full
             return Sample(self._full_batch, active, rows)
         began = perf_counter()
         called = [True] * len(self.problems) if active is None else active
@@ -267,7 +273,7 @@ class Oracle:
         calls, dtype, xp = self.calls, self.dtype, self.backend.xp
         m, columns = len(self.problems), width(name, self.dims)
         singles: list[Any] = [getattr(problem, name, None) for problem in self.problems]
-        takes_numpy = xp is np
+        takes_new = xp is np and columns >= LONG
         stacked = self._stacked.get(name)
 
         def fill(out: Array, i: int, answer: Any) -> None:
@@ -286,7 +292,7 @@ class Oracle:
             began = perf_counter()
             answer = singles[0](*[row[0] for row in rows], sample.samples[0])
             # Taken without a copy where no code of the problem can change it any more.
-            is_new = takes_numpy and _owns_numbers(answer) and _references(answer) == NOT_SHARED
+            is_new = takes_new and _owns_numbers(answer) and _references(answer) == NOT_SHARED
             if is_new and answer.dtype == dtype and answer.shape == (columns,):
                 out = answer[None]
             else:

@@ -94,6 +94,12 @@ class Kept(OneByOne):
         return answer
 
 
+@pytest.fixture(autouse=True)
+def every_row_is_long(monkeypatch):
+    """Short answers are copied without a look."""
+    monkeypatch.setattr("mpidbo.problems.oracle.LONG", 1)
+
+
 KEPT = ["attribute", "list", "view of it", "memoryview", "view", "closure", "matrix", "argument"]
 
 
