@@ -250,11 +250,9 @@ class RoutedOperator(MixingOperator):
                     "make dims the same on every agent"
                 )
                 raise_on_all_ranks(error)
-        route = self._planned(
-            [shape[1] for shape in shapes],
-            tuple(product.weights for product in products),
-            tuple(product.compressor for product in products),
-        )
+        weights = tuple(product.weights for product in products)
+        compressors = tuple(product.compressor for product in products)
+        route = self._planned([shape[1] for shape in shapes], weights, compressors)
         route.takes_products = any(type(part) is Product for part in parts)
         return route
 
