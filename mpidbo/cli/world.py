@@ -4,13 +4,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
-from ..parallel import (
-    check_launcher,
-    check_protocol,
-    launched,
-    share_cores,
-    single_process_command,
-)
+from ..parallel import check_launcher, check_protocol, launched, single_process_command
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -59,7 +53,6 @@ def comm_world() -> "MPI.Comm | None":
                 f"for one process in this shell: {single_process_command()}",
                 file=sys.stderr,
             )
-        share_cores()
         MPI.Init_thread()
     comm = MPI.COMM_WORLD
     check_launcher(comm)

@@ -38,7 +38,6 @@ from .launcher import job_id as job_id
 from .launcher import launched as launched
 from .launcher import library_name as library_name
 from .launcher import library_version as library_version
-from .launcher import share_cores as share_cores
 from .launcher import single_process_command as single_process_command
 from .launcher import wait_for_rank_0 as wait_for_rank_0
 from .lazy import Rows as Rows

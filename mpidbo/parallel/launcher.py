@@ -7,7 +7,7 @@ library reports.
 
 import os
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from time import sleep
 from typing import Any, NamedTuple
 
@@ -42,10 +42,6 @@ LOCAL_RANKS = (
     "FLUX_TASK_LOCAL_ID",
 )
 """Variables with the number of a process on its node."""
-LOCAL_SIZES = ("MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE", "PMI_LOCAL_SIZE")
-"""Variables with the number of processes on the node."""
-SLEEPING_WAIT = {"MPIR_CVAR_ENABLE_HEAVY_YIELD": "1", "OMPI_MCA_mpi_yield_when_idle": "1"}
-"""Variables with which MPICH and Open MPI leave the core to others while they wait."""
 JOB_IDS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID")
 """Variables with the number of a batch job."""
 INHERITED = (
@@ -82,19 +78,6 @@ def local_rank(environment: Mapping[str, str] = os.environ) -> int:
         if environment.get(name, "").isdigit():
             return int(environment[name])
     return 0
-
-
-def share_cores(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Have the MPI library leave its core while it waits, where ranks outnumber the node's cores.
-
-    A library that polls keeps the core from the rank that it waits for. To be called before MPI is
-    initialized; variables that the user has set stay as they are.
-    """
-    sizes = [environment[name] for name in LOCAL_SIZES if environment.get(name, "").isdigit()]
-    # Not the cores that this process may use: each rank may be bound to one of its own.
-    if sizes and int(sizes[0]) > (os.cpu_count() or 1):
-        for name, value in SLEEPING_WAIT.items():
-            environment.setdefault(name, value)
 
 
 def job_id() -> str:
