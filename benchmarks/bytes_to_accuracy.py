@@ -140,6 +140,25 @@ def table(found: dict[tuple[str, int], dict[str, Any]]) -> None:
         print(f"| {name} | {' | '.join(cells)} |")
 
 
+def figure(found: dict[tuple[str, int], dict[str, Any]], path: Path) -> None:
+    """Draw the test accuracy of seed 0 against the bytes of all agents."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    fig, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    for name in RUNS:
+        one = found.get((name, 0))
+        if one:
+            sent = [1e-6 * number for number in one["bytes"][1:]]
+            axes.plot(sent, one["test_accuracy"][1:], linewidth=1, label=name)
+    axes.set(xscale="log", xlabel="MB sent by all agents", ylabel="test accuracy")
+    axes.set(xlim=(40, None), ylim=(0.7, 0.83))
+    axes.legend(fontsize=7)
+    fig.savefig(path, dpi=110)
+
+
 def one_rank(data: str, name: str, iterations: int) -> None:
     """A rank of a run over the network; the first prints the seconds between its evaluations."""
     from mpi4py import MPI
@@ -184,6 +203,7 @@ parser.add_argument("data", nargs="?", help="folder with the four IDX files; def
 parser.add_argument("--out", type=Path, default=Path("bytes"))
 parser.add_argument("--seeds", nargs="+", type=int, default=[0])
 parser.add_argument("--network", nargs="+", choices=RUNS, help="runs to time over a network")
+parser.add_argument("--figure", type=Path, help="draw the runs of seed 0 into this file")
 parser.add_argument("--rank", nargs=2, help=argparse.SUPPRESS)
 options = parser.parse_args()
 if options.rank:
@@ -206,3 +226,5 @@ for seed in options.seeds if options.data else ():
         with lines.open("a") as file:
             file.write(json.dumps(found[name, seed]) + "\n")
 table(found)
+if options.figure:
+    figure(found, options.figure)
