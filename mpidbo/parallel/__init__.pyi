@@ -41,9 +41,12 @@ from .launcher import library_version as library_version
 from .launcher import single_process_command as single_process_command
 from .launcher import wait_for_rank_0 as wait_for_rank_0
 from .lazy import Rows as Rows
+from .memory import NOT_SHARED as NOT_SHARED
 from .memory import Pool as Pool
 from .memory import aligned as aligned
 from .memory import keep_freed as keep_freed
+from .memory import owns_numbers as owns_numbers
+from .memory import references as references
 from .memory import return_freed as return_freed
 from .threads import Threads as Threads
 from .threads import announce as announce

@@ -5,6 +5,7 @@ import math
 import mmap
 from contextlib import suppress
 from sys import getrefcount
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -34,6 +35,25 @@ def return_freed() -> None:
     """Have glibc return to the system what was freed, where it can."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def references(array: Array) -> int:
+    """Return the number of references to an array that its caller has in a local variable."""
+    return getrefcount(array)
+
+
+def _references_of_new() -> int:
+    new = np.empty(1)
+    return references(new)
+
+
+NOT_SHARED = _references_of_new()
+"""`references` to an array that nobody else holds; versions of Python count differently."""
+
+
+def owns_numbers(array: Any) -> bool:
+    """Return whether this is an array of numpy that is no view of another object's numbers."""
+    return type(array) is np.ndarray and array.base is None and array.flags.c_contiguous
 
 
 class Pool:

@@ -3,14 +3,13 @@
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass, field
-from sys import getrefcount
 from time import perf_counter
 from typing import Any, Literal
 
 import numpy as np
 
 from .._types import Array, Bool, Float, Int
-from ..parallel import HOST, Agents, Host
+from ..parallel import HOST, NOT_SHARED, Agents, Host, owns_numbers, references
 from . import batching
 from .answers import check_answer, check_loss
 from .base import DERIVATIVES, ORACLES, Problem, width
@@ -19,25 +18,6 @@ from .streams import Stream
 
 LONG = 1 << 12
 """Entries of an answer from which a copy costs more than to find out whether it is needed."""
-
-
-def _references(array: Any) -> int:
-    """Return the number of references to an array that its caller has in a local variable."""
-    return getrefcount(array)
-
-
-def _references_of_new() -> int:
-    new = np.empty(1)
-    return _references(new)
-
-
-NOT_SHARED = _references_of_new()
-"""References to an array that nobody else holds; versions of Python count differently."""
-
-
-def _owns_numbers(answer: Any) -> bool:
-    """Whether an answer is an array of numpy that is no view of another object's numbers."""
-    return type(answer) is np.ndarray and answer.base is None and answer.flags.c_contiguous
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -292,7 +272,7 @@ class Oracle:
             began = perf_counter()
             answer = singles[0](*[row[0] for row in rows], sample.samples[0])
             # Taken without a copy where no code of the problem can change it any more.
-            is_new = takes_new and _owns_numbers(answer) and _references(answer) == NOT_SHARED
+            is_new = takes_new and owns_numbers(answer) and references(answer) == NOT_SHARED
             if is_new and answer.dtype == dtype and answer.shape == (columns,):
                 out = answer[None]
             else:

@@ -116,7 +116,8 @@ def begun(
     interrupt()
     with ExitStack() as stack:
         stack.callback(return_freed)
-        setup, stopping = stack.enter_context(set_up(config, comm, start)), None
+        setup = stack.enter_context(set_up(config, comm, start))
+        stopping = None
         if setup.config.auto:
             # Here, so that only a run that finds its step sizes imports this.
             from .tuning import tuned

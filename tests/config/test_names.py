@@ -209,8 +209,11 @@ def test_an_option_of_the_problem_is_no_mistake():
     class Own(problem_class("quadratic")):
         def __init__(self, agent, n_agents, *, iterations=3, lr=0.1, **options):
             super().__init__(agent, n_agents, **options)
+            given.append((iterations, lr))
 
+    given = []
     mpidbo.solve({"name": Own, "iterations": 5, "lr": 0.3}, agents=2, iterations=1)
+    assert set(given) == {(5, 0.3)}
 
 
 @pytest.mark.parametrize(

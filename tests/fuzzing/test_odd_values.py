@@ -191,12 +191,19 @@ def test_objects_where_numbers_and_names_belong(key):
     "number", [np.float64(0.05), np.float32(0.05), np.array(0.05), np.int64(1)]
 )
 def test_numbers_of_numpy_are_numbers(number):
-    mpidbo.solve(
+    result = mpidbo.solve(
         {"name": "quadratic", "noise": number, "p": np.int64(3)},
         steps={"alpha": number},
         agents=np.int64(3),
         iterations=np.array(2),
     )
+    plain = mpidbo.solve(
+        {"name": "quadratic", "noise": number.item(), "p": 3},
+        steps={"alpha": number.item()},
+        agents=3,
+        iterations=2,
+    )
+    np.testing.assert_array_equal(result.x, plain.x)
 
 
 LONG = ["x" * 5000, "y/" * 2500, "a\0b", "a\ud800b", "a\nb" * 900, "\x1b[31m" * 500]
