@@ -1,7 +1,7 @@
 """Checks of what oracles return: finite, repeatable, and with arguments left as they are."""
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -209,7 +209,7 @@ class AnswerChecks:
                 raise Refusal(f"{message}; fix it, or start elsewhere; {OPT_OUT}")
             yield message
 
-    def check_repeatable(self, at: Point, first: Answers, samples: list[Any]) -> Iterator[str]:
+    def check_repeatable(self, at: Point, first: Answers, samples: Sequence[Any]) -> Iterator[str]:
         """The same call at the same draw must have the same answer, in another order too."""
         again = self.answers(at, reversed(self.needs), read_only=True)
         doubt = ""

@@ -3,7 +3,7 @@
 A stacked oracle answers for all agents of a rank in one call.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,22 +12,40 @@ from .._types import Array, Float
 from .._warning import warn
 from ..parallel import Host
 from .base import ORACLES, PRODUCTS
+from .stackable import Stackable
 
 Stacked = Mapping[str, Callable[..., Array]]
 """Stacked oracles by their names."""
+Draw = Callable[[Iterable[np.random.Generator]], Sequence[Any]]
+"""The samples of agents, given their generators, each of which is valid until the next is taken."""
 
 
-def stacked_oracles(problems: list[Any]) -> dict[str, Callable[..., Array]]:
-    """Return the oracles that the problem's class offers for all these agents at once, by name."""
+def stack_of(problems: list[Any]) -> Any:
+    """Return what the problem's class offers for all these agents at once, or None."""
     cls = type(problems[0])
-    stacked = cls.stacked(problems) if hasattr(cls, "stacked") else None
-    return {name: getattr(stacked, name) for name in ORACLES if hasattr(stacked, name)}
+    return cls.stacked(problems) if hasattr(cls, "stacked") else None
+
+
+def stacked_oracles(stack: Any) -> dict[str, Callable[..., Array]]:
+    """Return the oracles of `stack_of` by name."""
+    return {name: getattr(stack, name) for name in ORACLES if hasattr(stack, name)}
+
+
+def stacked_draw(stack: Any, problems: list[Any]) -> Draw:
+    """Return the function from the agents' generators to their samples.
+
+    It is that of the stack where the agents' own `draw` is defined by it.
+    """
+    if stack is not None and getattr(type(problems[0]), "draw", None) is Stackable.draw:
+        draw: Draw = stack.draw
+        return draw
+    return lambda rngs: [problem.draw(rng) for problem, rng in zip(problems, rngs, strict=True)]
 
 
 def exact_oracles(
     stacked: Stacked,
     problems: list[Any],
-    samples: list[Any],
+    samples: Sequence[Any],
     start: tuple[Float[Array, " p"], Float[Array, " q"]],
     backend: Host,
     dtype: Any,
@@ -63,7 +81,7 @@ def _is_exact(
     oracle: Callable[..., Array],
     name: str,
     problems: list[Any],
-    samples: list[Any],
+    samples: Sequence[Any],
     point: Sequence[Array],
     backend: Host,
 ) -> bool:

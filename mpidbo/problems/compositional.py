@@ -5,9 +5,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from .._linalg import batched_matvec
 from .._types import Array, Float
 from ..errors import UserError
-from .forms import QuadraticForm, QuadraticForms, definite, normal
+from .forms import QuadraticForm, QuadraticForms, StackedForms, definite, normal
 
 
 class Compositional(QuadraticForms):
@@ -69,19 +70,18 @@ class Compositional(QuadraticForms):
             seed=seed,
             dtype=dtype,
             form=partial(_form, seed, p=p, q=q, heterogeneity=heterogeneity, lam=lam),
+            noise=noise,
         )
-        self.noise = noise
+        self.numbers = 2 * q
 
-    def draw(self, rng: np.random.Generator) -> Float[Array, " d"] | None:
-        """Return what the draw adds to the linear terms of f_i and g_i; None without noise."""
-        if self.noise == 0:
-            return None
-        p, q = self.dims
-        of_f, xi = (
-            self.xp.asarray(self.noise * rng.standard_normal(q), dtype=self.dtype) for _ in range(2)
+    @staticmethod
+    def shifts(stacked: StackedForms, noise: Float[Array, "m k"]) -> Float[Array, "m d"]:
+        """Return noise of f_y, and xi as a part of k and c."""
+        of_f_x = stacked.xp.zeros_like(stacked.own.a)
+        of_f, xi = stacked.xp.split(noise, 2, axis=1)
+        return stacked.xp.concatenate(
+            [of_f_x, of_f, batched_matvec(stacked.PT, xi), 2 * xi], axis=1
         )
-        of_f_x = self.xp.zeros(p, dtype=self.dtype)
-        return self.xp.concatenate([of_f_x, of_f, self._alone.PT[0] @ xi, 2 * xi])
 
 
 def _form(

@@ -3,7 +3,8 @@
 Oracles, stacked oracles and the closed-form solution.
 """
 
-from collections.abc import Callable
+from abc import abstractmethod
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from .._linalg import batched_matvec
 from .._types import Array, Float
-from .stackable import Stackable, add_noise
+from .stackable import Noisy, Stackable
 
 
 class QuadraticForm(NamedTuple):
@@ -38,7 +39,7 @@ class QuadraticForm(NamedTuple):
 class QuadraticForms(Stackable):
     """A problem whose losses are `form(agent)` on every agent.
 
-    A draw is what it adds to (a, b, k, c), an array of shape (2p + 2q,).
+    A draw is what it adds to (a, b, k, c), an array of shape (2p + 2q,), or None.
 
     Parameters
     ----------
@@ -46,6 +47,8 @@ class QuadraticForms(Stackable):
         As for `Problem`.
     form : callable
         agent -> QuadraticForm, of numpy arrays.
+    noise : float
+        Standard deviation of the numbers from which `shifts` makes draws; 0: no draws.
 
     Notes
     -----
@@ -63,11 +66,20 @@ class QuadraticForms(Stackable):
         seed: int,
         dtype: Any,
         form: Callable[[int], QuadraticForm],
+        noise: float,
     ) -> None:
         super().__init__(agent, n_agents, xp=xp, seed=seed)
-        self.dtype, self._form = dtype, form
+        self.dtype, self._form, self.noise = dtype, form, noise
         self.own = QuadraticForm(*(xp.asarray(part, dtype=dtype) for part in form(agent)))
         self.dims = self.own.a.size, self.own.b.size
+
+    numbers: int
+    """The normal numbers of a draw."""
+
+    @staticmethod
+    @abstractmethod
+    def shifts(stacked: "StackedForms", noise: Float[Array, "m k"]) -> Float[Array, "m d"]:
+        """Return what draws add to (a, b, k, c), given `numbers` numbers for each agent."""
 
     def _linear_terms(self, sample: Any) -> tuple[Array, Array, Array, Array]:
         """(a, b, k, c) of a sample."""
@@ -117,11 +129,12 @@ class QuadraticForms(Stackable):
         return StackedForms(agents)
 
 
-class StackedForms:
+class StackedForms(Noisy):
     """The oracles of several agents, row by row."""
 
     def __init__(self, agents: list[QuadraticForms]) -> None:
-        self.xp = xp = agents[0].xp
+        super().__init__(agents, agents[0].numbers)
+        xp, self._shifts = self.xp, agents[0].shifts
         own = zip(*(agent.own for agent in agents), strict=True)
         self.own = QuadraticForm(*(xp.stack(parts) for parts in own))
         self.CT = xp.ascontiguousarray(self.own.C.swapaxes(1, 2))
@@ -131,29 +144,33 @@ class StackedForms:
         self.of_a, self.of_b = slice(p), slice(p, p + q)
         self.of_k, self.of_c = slice(p + q, 2 * p + q), slice(2 * p + q, None)
 
+    def draw(self, rngs: Iterable[np.random.Generator]) -> Any:
+        drawn = super().draw(rngs)
+        return drawn if drawn[0] is None else self._shifts(self, drawn)
+
     def f_x(
         self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: list[Any]
     ) -> Float[Array, "m p"]:
         u = batched_matvec(self.own.A, x) + batched_matvec(self.own.C, y) + self.own.a
-        return add_noise(u, samples, self.of_a, self.xp)
+        return self.add_noise(u, samples, self.of_a)
 
     def f_y(
         self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: list[Any]
     ) -> Float[Array, "m q"]:
         u = batched_matvec(self.CT, x) + batched_matvec(self.own.B, y) + self.own.b
-        return add_noise(u, samples, self.of_b, self.xp)
+        return self.add_noise(u, samples, self.of_b)
 
     def g_x(
         self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: list[Any]
     ) -> Float[Array, "m p"]:
         u = batched_matvec(self.own.K, x) - batched_matvec(self.PT, y) + self.own.k
-        return add_noise(u, samples, self.of_k, self.xp)
+        return self.add_noise(u, samples, self.of_k)
 
     def g_y(
         self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: list[Any]
     ) -> Float[Array, "m q"]:
         target = batched_matvec(self.own.P, x) + self.own.c
-        return batched_matvec(self.own.H, y) - add_noise(target, samples, self.of_c, self.xp)
+        return batched_matvec(self.own.H, y) - self.add_noise(target, samples, self.of_c)
 
     def g_yy(
         self,

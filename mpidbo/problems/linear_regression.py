@@ -1,16 +1,18 @@
 """Linear regression through a lower-level ridge regression, with a closed-form solution."""
 
+from collections.abc import Iterable
 from functools import cached_property, lru_cache
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
+from .._linalg import batched_matvec
 from .._types import Array, Float
 from ..errors import UserError
-from .base import Problem
+from .stackable import PerDraw, Stackable, drawn, stack
 
 
-class LinearRegression(Problem):
+class LinearRegression(Stackable):
     """Linear regression through a lower-level ridge regression, with a closed-form solution.
 
         f_i = E |A y - b|^2
@@ -50,8 +52,6 @@ class LinearRegression(Problem):
     Zhu et al., SPARKLE, NeurIPS 2024, arXiv 2411.14166, experiment 2 (ridge is its C_r).
     """
 
-    infinite: ClassVar[tuple[str, ...]] = ()
-
     def __init__(
         self,
         agent: int,
@@ -86,14 +86,6 @@ class LinearRegression(Problem):
         self.A, self.b = (xp.asarray(part, dtype=dtype) for part in own)
         self.AT = xp.ascontiguousarray(self.A.T)
 
-    def draw(self, rng: np.random.Generator) -> Any:
-        """(A, b) of shapes (batch, p, q) and (batch, p), or None."""
-        if self.noise == 0 or self.batch == 0:
-            return None
-        p, q = self.dims
-        normal = self.xp.asarray(rng.standard_normal((self.batch, p, q + 1)), dtype=self.dtype)
-        return self.A + self._spread * normal[:, :, :q], self.b + self.noise * normal[:, :, q]
-
     def f(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> float:
         if sample is None:
             e = self.A @ y - self.b
@@ -108,34 +100,9 @@ class LinearRegression(Problem):
             return float(e @ e) + self._covariance * float(y @ y) + ridge
         return float(((sample[0] @ y - x) ** 2).sum()) / self.batch + ridge
 
-    def f_x(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> Float[Array, " p"]:
-        return self.xp.zeros_like(x)
-
-    def f_y(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> Float[Array, " q"]:
-        return self._normal(y, self.b if sample is None else sample[1], sample)
-
-    def g_x(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> Float[Array, " p"]:
-        return 2 * x + self.g_xy(x, y, y, sample)
-
-    def g_y(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> Float[Array, " q"]:
-        return self._normal(y, x, sample) + 2 * self.ridge * y
-
-    def g_yy(
-        self, x: Float[Array, " p"], y: Float[Array, " q"], v: Float[Array, " q"], sample: Any
-    ) -> Float[Array, " q"]:
-        return self._normal(v, 0.0, sample) + 2 * self.ridge * v
-
-    def g_xy(
-        self, x: Float[Array, " p"], y: Float[Array, " q"], v: Float[Array, " q"], sample: Any
-    ) -> Float[Array, " p"]:
-        return -2 * (self.A @ v if sample is None else (sample[0] @ v).mean(axis=0))
-
-    def _normal(self, y: Any, target: Any, sample: Any) -> Any:
-        """2 E A'(A y - target), the target of shape (p,) or (batch, p)."""
-        if sample is None:
-            return 2 * (self.AT @ (self.A @ y - target) + self._covariance * y)
-        A = sample[0].reshape(-1, self.dims[1])
-        return (2 / self.batch) * (A.T @ (sample[0] @ y - target).reshape(-1))
+    @classmethod
+    def stack(cls, agents: "list[LinearRegression]") -> "StackedRegressions":
+        return StackedRegressions(agents)
 
     @cached_property
     def _network(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -155,6 +122,83 @@ class LinearRegression(Problem):
     @cached_property
     def _G(self) -> Any:
         return self.xp.asarray(self._network[2], dtype=self.dtype)
+
+
+class StackedRegressions:
+    """The oracles of several agents. A sample is (A, b) of shapes (batch, p, q) and (batch, p)."""
+
+    def __init__(self, agents: list[LinearRegression]) -> None:
+        one = agents[0]
+        self.xp, self.dtype, self.dims = one.xp, one.dtype, one.dims
+        self.noise, self.batch, self.ridge = one.noise, one.batch, one.ridge
+        self._spread, self._covariance = one._spread, one._covariance
+        self.A, self.AT, self.b = (stack(self.xp, agents, name) for name in ("A", "AT", "b"))
+        self._full_batch = [None] * len(agents)
+        self._drawn = PerDraw(self._stacked)
+
+    def draw(self, rngs: Iterable[np.random.Generator]) -> Any:
+        """Return (A, b) of each agent; None for each without noise."""
+        if self.noise == 0 or self.batch == 0:
+            return self._full_batch
+        (p, q), m = self.dims, len(self.A)
+        numbers = self.xp.asarray(
+            drawn(rngs, "standard_normal", m, self.batch, p, q + 1), dtype=self.dtype
+        )
+        A = self.A[:, None] + self._spread * numbers[..., :q]
+        b = self.b[:, None] + self.noise * numbers[..., q]
+        return list(zip(A, b, strict=True))
+
+    def _stacked(self, samples: list[Any]) -> tuple[Any, Any]:
+        """A (m, batch, p, q) and b (m, batch, p)."""
+        A, b = (self.xp.stack(parts) for parts in zip(*samples, strict=True))
+        return A, b
+
+    def f_x(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m p"]:
+        return self.xp.zeros_like(x)
+
+    def f_y(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m q"]:
+        return self._normal(y, self.b if samples[0] is None else self._drawn(samples)[1], samples)
+
+    def g_x(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m p"]:
+        return 2 * x + self.g_xy(x, y, y, samples)
+
+    def g_y(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m q"]:
+        target = x if samples[0] is None else x[:, None]
+        return self._normal(y, target, samples) + 2 * self.ridge * y
+
+    def g_yy(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], v: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m q"]:
+        return self._normal(v, 0.0, samples) + 2 * self.ridge * v
+
+    def g_xy(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], v: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m p"]:
+        if samples[0] is None:
+            return -2 * batched_matvec(self.A, v)
+        return -2 * self._products(self._drawn(samples)[0], v).mean(axis=1)
+
+    def _products(self, A: Any, v: Any) -> Any:
+        """A v of each pair of the draw, (m, batch, p)."""
+        return (A @ v[:, None, :, None])[..., 0]
+
+    def _normal(self, y: Any, target: Any, samples: Any) -> Any:
+        """2 E A'(A y - target), the target of shape (m, p), or of a draw (m, batch or 1, p)."""
+        if samples[0] is None:
+            product = batched_matvec(self.AT, batched_matvec(self.A, y) - target)
+            return 2 * (product + self._covariance * y)
+        A, _ = self._drawn(samples)
+        e = (self._products(A, y) - target).reshape(len(y), -1)
+        AT = A.reshape(len(y), -1, A.shape[-1]).swapaxes(1, 2)
+        return (2 / self.batch) * batched_matvec(AT, e)
 
 
 def _means(

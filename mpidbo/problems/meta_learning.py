@@ -1,6 +1,6 @@
 """Few-shot meta-learning: features that all tasks share, and a head for each task."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from .._types import Array, Float
 from ..errors import UserError
 from .data.shares import Tag, generator
-from .stackable import Stackable
+from .stackable import PerDraw, Stackable, as_rows
 
 
 class MetaLearning(Stackable):
@@ -102,12 +102,6 @@ class MetaLearning(Stackable):
         self.truth = xp.asarray(truth, dtype=dtype)
         self.support, self.query = drawn(shots), drawn(queries)
 
-    def draw(self, rng: np.random.Generator) -> Any:
-        """Return the numbers of own tasks, (batch,), or None for all."""
-        if not 0 < self.batch < self.tasks:
-            return None
-        return self.xp.asarray(rng.choice(self.tasks, self.batch, replace=False))
-
     def start(self) -> tuple[Float[Array, " p"], Float[Array, " q"]]:
         """Random features of size 1, the same on every agent; y = 0."""
         p, q = self.dims
@@ -145,6 +139,7 @@ class Tasks:
     def __init__(self, agents: list[MetaLearning]) -> None:
         one = agents[0]
         self.xp, self.ridge, self.tasks, self.features = one.xp, one.ridge, one.tasks, one.features
+        self.batch = one.batch
         self.dim, self.rows = one.truth.shape[0], self.xp.arange(len(agents))[:, None]
         self.first = self.xp.asarray([agent.agent * agent.tasks for agent in agents])[:, None]
         self.data = {
@@ -154,10 +149,20 @@ class Tasks:
             for part in ("support", "query")
         }
 
-    def _own(self, samples: list[Any]) -> Any:
+        self._own = PerDraw(self._chosen)
         """The tasks of the draw of each agent's own, (m, tasks)."""
-        everyone = self.xp.arange(self.tasks)
-        return self.xp.stack([everyone if sample is None else sample for sample in samples])
+
+    def draw(self, rngs: Iterable[np.random.Generator]) -> Any:
+        """Return the numbers of own tasks of each agent, (m, batch); None for all tasks."""
+        if not 0 < self.batch < self.tasks:
+            return [None] * len(self.rows)
+        chosen = [rng.choice(self.tasks, self.batch, replace=False) for rng in rngs]
+        return self.xp.asarray(np.stack(chosen))
+
+    def _chosen(self, samples: Any) -> Any:
+        if samples[0] is None:
+            return self.xp.arange(self.tasks)[None]
+        return as_rows(self.xp, samples)
 
     def heads(self, y: Any, samples: list[Any]) -> Any:
         """Own heads of the tasks of the draw, (m, tasks, features)."""

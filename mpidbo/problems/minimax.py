@@ -7,7 +7,7 @@ import numpy as np
 
 from .._types import Array, Float
 from ..errors import UserError
-from .forms import QuadraticForm, QuadraticForms, definite, normal
+from .forms import QuadraticForm, QuadraticForms, StackedForms, definite, normal
 
 
 class Minimax(QuadraticForms):
@@ -65,16 +65,15 @@ class Minimax(QuadraticForms):
             seed=seed,
             dtype=dtype,
             form=partial(_form, seed, p=p, q=q, heterogeneity=heterogeneity),
+            noise=noise,
         )
-        self.noise = noise
+        self.numbers = p + q
 
-    def draw(self, rng: np.random.Generator) -> Float[Array, " d"] | None:
-        """Return what the draw adds to the linear terms of f_i and g_i; None without noise."""
-        if self.noise == 0:
-            return None
-        p, q = self.dims
-        shift = self.xp.asarray(self.noise * rng.standard_normal(p + q), dtype=self.dtype)
-        return self.xp.concatenate([shift, -shift[:p], shift[p:]])
+    @staticmethod
+    def shifts(stacked: StackedForms, noise: Float[Array, "m k"]) -> Float[Array, "m d"]:
+        """Return noise of f_i, and that of g_i = -f_i, as a function of y with its sign."""
+        p = stacked.own.a.shape[1]
+        return stacked.xp.concatenate([noise, -noise[:, :p], noise[:, p:]], axis=1)
 
 
 def _form(seed: int, agent: int, *, p: int, q: int, heterogeneity: float) -> QuadraticForm:

@@ -1,16 +1,16 @@
 """A toy whose lower level has many minimizers."""
 
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from .._types import Array, Float
 from ..errors import UserError
-from .base import Problem
+from .stackable import Noisy, Stackable, stack
 
 
-class NonconvexToy(Problem):
+class NonconvexToy(Stackable):
     """A toy whose lower level has many minimizers, with a closed-form solution.
 
         f = |x - a|^2 + |y - a - c|^2
@@ -50,8 +50,6 @@ class NonconvexToy(Problem):
     Ma et al., SUN-DSBO, arXiv 2601.22682.
     """
 
-    infinite: ClassVar[tuple[str, ...]] = ()
-
     def __init__(
         self,
         agent: int,
@@ -79,13 +77,6 @@ class NonconvexToy(Problem):
         self.amplitude = 1 + float(mine[-1])
         self.linear = xp.asarray(mine[:-1].reshape(4, dim), dtype=dtype)
 
-    def draw(self, rng: np.random.Generator) -> Any:
-        """The noise of f_x, f_y, g_x and g_y, (4, dim); None without noise."""
-        if self.noise == 0:
-            return None
-        noise = self.noise * rng.standard_normal(self.linear.shape)
-        return self.xp.asarray(noise, dtype=self.dtype)
-
     def _linear(self, sample: Any) -> Any:
         return self.linear if sample is None else self.linear + sample
 
@@ -99,27 +90,9 @@ class NonconvexToy(Problem):
             self.amplitude * self.xp.sin(x + y - self.c).sum() + linear[2] @ x + linear[3] @ y
         )
 
-    def f_x(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> Float[Array, " p"]:
-        return 2 * (x - self.a) + self._linear(sample)[0]
-
-    def f_y(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> Float[Array, " q"]:
-        return 2 * (y - (self.a + self.c)) + self._linear(sample)[1]
-
-    def g_x(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> Float[Array, " p"]:
-        return self.amplitude * self.xp.cos(x + y - self.c) + self._linear(sample)[2]
-
-    def g_y(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> Float[Array, " q"]:
-        return self.amplitude * self.xp.cos(x + y - self.c) + self._linear(sample)[3]
-
-    def g_yy(
-        self, x: Float[Array, " p"], y: Float[Array, " q"], v: Float[Array, " q"], sample: Any
-    ) -> Float[Array, " q"]:
-        return -self.amplitude * self.xp.sin(x + y - self.c) * v
-
-    def g_xy(
-        self, x: Float[Array, " p"], y: Float[Array, " q"], v: Float[Array, " q"], sample: Any
-    ) -> Float[Array, " p"]:
-        return self.g_yy(x, y, v, sample)
+    @classmethod
+    def stack(cls, agents: "list[NonconvexToy]") -> "StackedToys":
+        return StackedToys(agents)
 
     def start(self) -> tuple[Float[Array, " p"], Float[Array, " q"]]:
         p, q = self.dims
@@ -133,6 +106,51 @@ class NonconvexToy(Problem):
     def metrics(self, x: Float[Array, " p"], y: Float[Array, " q"]) -> dict[str, float]:
         """y_distance: |y - y*|."""
         return {"y_distance": float(self.xp.linalg.norm(y - self.c - self.solution()))}
+
+
+class StackedToys(Noisy):
+    """The oracles of several agents. A draw is the noise of f_x, f_y, g_x and g_y, (4, dim)."""
+
+    def __init__(self, agents: list[NonconvexToy]) -> None:
+        one = agents[0]
+        super().__init__(agents, *one.linear.shape)
+        self.a, self.c = one.a, one.c
+        self.linear = stack(self.xp, agents, "linear")
+        amplitudes = [[agent.amplitude] for agent in agents]
+        self.amplitude = self.xp.asarray(amplitudes, dtype=self.dtype)
+
+    def f_x(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m p"]:
+        return 2 * (x - self.a) + self._linear(0, samples)
+
+    def f_y(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m q"]:
+        return 2 * (y - (self.a + self.c)) + self._linear(1, samples)
+
+    def g_x(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m p"]:
+        return self.amplitude * self.xp.cos(x + y - self.c) + self._linear(2, samples)
+
+    def g_y(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m q"]:
+        return self.amplitude * self.xp.cos(x + y - self.c) + self._linear(3, samples)
+
+    def g_yy(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], v: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m q"]:
+        return -self.amplitude * self.xp.sin(x + y - self.c) * v
+
+    def g_xy(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], v: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m p"]:
+        return self.g_yy(x, y, v, samples)
+
+    def _linear(self, part: int, samples: Any) -> Any:
+        return self.add_noise(self.linear[:, part], samples, part)
 
 
 @lru_cache(maxsize=2)

@@ -1,6 +1,6 @@
 """The oracles of all agents of a rank: rows in, rows out, at one draw, counted and timed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -30,13 +30,13 @@ class Sample:
 
     Attributes
     ----------
-    samples : list
+    samples : sequence
         What `Problem.draw` returned for each agent; None for the full batch.
     active : (m,) array of bool, or None
         The agents that are called; None: all.
     """
 
-    samples: list[Any]
+    samples: Sequence[Any]
     active: Bool[Array, " m"] | None
     _rows: Mapping[str, Callable[..., Array]] = field(repr=False)
 
@@ -121,7 +121,9 @@ class Oracle:
         self.is_stochastic = any(_overrides_draw(problem) for problem in problems)
         self._full_batch: list[Any] = [None] * len(problems)
         self._ridge: Callable[[int], float] | None = None
-        self._reset(batching.stacked_oracles(problems))
+        stack = batching.stack_of(problems)
+        self._draw = batching.stacked_draw(stack, problems)
+        self._reset(batching.stacked_oracles(stack))
 
     def _reset(self, stacked: dict[str, Callable[..., Array]]) -> None:
         """Count from zero, with these stacked oracles."""
@@ -206,11 +208,15 @@ class Oracle:
                 return self._full
             return Sample(self._full_batch, active, rows)
         began = perf_counter()
-        called = [True] * len(self.problems) if active is None else active
-        samples = [
-            problem.draw(stream.at(k, phase)) if is_called else None
-            for problem, stream, is_called in zip(self.problems, self._streams, called, strict=True)
-        ]
+        if active is None:
+            samples = self._draw(stream.at(k, phase) for stream in self._streams)
+        else:
+            samples = [
+                problem.draw(stream.at(k, phase)) if is_called else None
+                for problem, stream, is_called in zip(
+                    self.problems, self._streams, active, strict=True
+                )
+            ]
         self.seconds += perf_counter() - began
         return Sample(samples, active, rows)
 

@@ -1,14 +1,16 @@
 """Policy evaluation with linear value functions, in the two published forms."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
+from collections.abc import Iterable
 from functools import cached_property, lru_cache
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from .._linalg import batched_matvec
 from .._types import Array, Float
 from ..errors import UserError
-from .base import Problem
+from .stackable import PerDraw, Stackable, drawn, stack
 
 
 class Chain(NamedTuple):
@@ -59,7 +61,7 @@ def _sum_of_own_rewards(
     return sum(own, np.zeros(states))
 
 
-class BellmanProblem(Problem, ABC):
+class BellmanProblem(Stackable):
     """The common part of both forms: g_i = |y - (B x + c)|^2, by agent i's Bellman operator.
 
     Parameters
@@ -67,8 +69,6 @@ class BellmanProblem(Problem, ABC):
     states, p, discount, heterogeneity, batch, lam
         As for `PolicyEvaluation`.
     """
-
-    infinite: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -113,48 +113,14 @@ class BellmanProblem(Problem, ABC):
 
     @abstractmethod
     def _bellman(
-        self, rewards: Float[Array, " q"], successors: Float[Array, "q p"]
-    ) -> tuple[Float[Array, "q p"], Float[Array, " q"]]:
+        self, rewards: Float[Array, " *m q"], successors: Float[Array, "*m q p"]
+    ) -> tuple[Float[Array, "*m q p"], Float[Array, " *m q"]]:
         """Return (B, c), given the reward and the features of the next state of every state."""
 
-    def draw(self, rng: np.random.Generator) -> Any:
-        """(B, c) with `batch` transitions from every state in place of the expectation, or None."""
-        if self.batch == 0:
-            return None
-        q = self.dims[1]
-        states = np.arange(q)
-        uniform = rng.random((self.batch, q))
-        drawn = np.searchsorted(self.chain.cumulated, uniform + states, side="right") - q * states
-        # Rounding may leave the last sum of probabilities below 1.
-        following = self.xp.asarray(np.minimum(drawn, q - 1))
-        rewards = self.rewards[self.xp.asarray(states), following]
-        return self._bellman(rewards.mean(axis=0), self.features[following].mean(axis=0))
-
-    def _residual(
-        self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any
-    ) -> Float[Array, " q"]:
-        B, c = sample or self._full
-        return y - (B @ x + c)
-
     def g(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> float:
-        e = self._residual(x, y, sample)
+        B, c = sample or self._full
+        e = y - (B @ x + c)
         return float(e @ e)
-
-    def g_x(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> Float[Array, " p"]:
-        return self.g_xy(x, y, self._residual(x, y, sample), sample)
-
-    def g_y(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> Float[Array, " q"]:
-        return 2 * self._residual(x, y, sample)
-
-    def g_yy(
-        self, x: Float[Array, " p"], y: Float[Array, " q"], v: Float[Array, " q"], sample: Any
-    ) -> Float[Array, " q"]:
-        return 2 * v
-
-    def g_xy(
-        self, x: Float[Array, " p"], y: Float[Array, " q"], v: Float[Array, " q"], sample: Any
-    ) -> Float[Array, " p"]:
-        return -2 * ((sample or self._full)[0].T @ v)
 
     @cached_property
     def _network(self) -> tuple[np.ndarray, np.ndarray]:
@@ -229,18 +195,13 @@ class PolicyEvaluation(BellmanProblem):
     ) -> tuple[Float[Array, "q p"], Float[Array, " q"]]:
         return self.discount * successors, rewards
 
-    def _gap(self, x: Float[Array, " p"], y: Float[Array, " q"]) -> Float[Array, " q"]:
-        return (self.features @ x - y) / self.dims[1]
-
     def f(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> float:
-        e = self._gap(x, y)
+        e = (self.features @ x - y) / self.dims[1]
         return 0.5 * (self.dims[1] * float(e @ e) + self.lam * float(x @ x))
 
-    def f_x(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> Float[Array, " p"]:
-        return self.features.T @ self._gap(x, y) + self.lam * x
-
-    def f_y(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> Float[Array, " q"]:
-        return -self._gap(x, y)
+    @classmethod
+    def stack(cls, agents: "list[PolicyEvaluation]") -> "StackedEvaluations":
+        return StackedEvaluations(agents)
 
 
 class ResidualPolicyEvaluation(BellmanProblem):
@@ -303,8 +264,103 @@ class ResidualPolicyEvaluation(BellmanProblem):
     def f(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> float:
         return 0.5 * (float(y @ y) / self.dims[1] + self.lam * float(x @ x))
 
-    def f_x(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> Float[Array, " p"]:
+    @classmethod
+    def stack(cls, agents: "list[ResidualPolicyEvaluation]") -> "StackedResiduals":
+        return StackedResiduals(agents)
+
+
+class StackedBellman:
+    """The draws and the lower level of several agents.
+
+    A sample is (B, c) with `batch` transitions from every state in place of the expectation.
+    """
+
+    def __init__(self, agents: list[Any]) -> None:
+        one = agents[0]
+        self.xp, self.lam, self.states = one.xp, one.lam, one.dims[1]
+        self.features = one.features
+        self._batch, self._chain, self._bellman = one.batch, one.chain, one._bellman
+        self._rewards = stack(self.xp, agents, "rewards")
+        self._full_batch = [None] * len(agents)
+        self._full = self._stacked([agent._full for agent in agents])
+        self._drawn = PerDraw(self._stacked)
+
+    def draw(self, rngs: Iterable[np.random.Generator]) -> Any:
+        """Return (B, c) of each agent; None for each with the full batch."""
+        if self._batch == 0:
+            return self._full_batch
+        m, q = len(self._rewards), self.states
+        states = np.arange(q)
+        uniform = drawn(rngs, "random", m, self._batch, q)
+        following = np.searchsorted(self._chain.cumulated, uniform + states, side="right")
+        following -= q * states
+        # Rounding may leave the last sum of probabilities below 1.
+        following = self.xp.asarray(np.minimum(following, q - 1))
+        agents = self.xp.arange(m)[:, None, None]
+        rewards = self._rewards[agents, self.xp.asarray(states), following].mean(axis=1)
+        return list(
+            zip(*self._bellman(rewards, self.features[following].mean(axis=1)), strict=True)
+        )
+
+    def _stacked(self, samples: list[Any]) -> tuple[Any, Any]:
+        """B (m, q, p) and c (m, q)."""
+        B, c = (self.xp.stack(parts) for parts in zip(*samples, strict=True))
+        return B, c
+
+    def _of(self, samples: Any) -> tuple[Any, Any]:
+        return self._full if samples[0] is None else self._drawn(samples)
+
+    def _residual(self, x: Any, y: Any, samples: Any) -> Any:
+        B, c = self._of(samples)
+        return y - (batched_matvec(B, x) + c)
+
+    def g_x(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m p"]:
+        return self.g_xy(x, y, self._residual(x, y, samples), samples)
+
+    def g_y(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m q"]:
+        return 2 * self._residual(x, y, samples)
+
+    def g_yy(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], v: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m q"]:
+        return 2 * v
+
+    def g_xy(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], v: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m p"]:
+        return -2 * batched_matvec(self._of(samples)[0].swapaxes(1, 2), v)
+
+
+class StackedEvaluations(StackedBellman):
+    """The oracles of several agents of `PolicyEvaluation`."""
+
+    def _gap(self, x: Any, y: Any) -> Any:
+        return (batched_matvec(self.features[None], x) - y) / self.states
+
+    def f_x(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m p"]:
+        return batched_matvec(self.features.T[None], self._gap(x, y)) + self.lam * x
+
+    def f_y(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m q"]:
+        return -self._gap(x, y)
+
+
+class StackedResiduals(StackedBellman):
+    """The oracles of several agents of `ResidualPolicyEvaluation`."""
+
+    def f_x(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m p"]:
         return self.lam * x
 
-    def f_y(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> Float[Array, " q"]:
-        return y / self.dims[1]
+    def f_y(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m q"]:
+        return y / self.states

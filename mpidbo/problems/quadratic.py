@@ -9,7 +9,7 @@ from .._linalg import batched_matvec
 from .._types import Array, Float
 from ..errors import UserError
 from .forms import normal
-from .stackable import Stackable, add_noise, stack
+from .stackable import Noisy, Stackable, stack
 
 
 class Quadratic(Stackable):
@@ -74,16 +74,6 @@ class Quadratic(Stackable):
         self.A, self.a, self.B, self.b, self.H, self.P, self.c = own
         self.PT = xp.ascontiguousarray(self.P.T)
 
-    def draw(self, rng: np.random.Generator) -> Float[Array, " d"] | None:
-        """Return what the draw adds to f_x, f_y and g_y, one after the other.
-
-        None without noise.
-        """
-        if self.noise == 0:
-            return None
-        p, q = self.dims
-        return self.xp.asarray(self.noise * rng.standard_normal(p + 2 * q), dtype=self.dtype)
-
     def f(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> float:
         dx, dy = x - self.a, y - self.b
         value = 0.5 * float(dx @ (self.A @ dx) + dy @ (self.B @ dy))
@@ -113,30 +103,29 @@ class Quadratic(Stackable):
         return StackedQuadratics(agents)
 
 
-class StackedQuadratics:
+class StackedQuadratics(Noisy):
     """The derivatives of several agents, row by row.
 
-    Matmul computes each agent's product separately.
+    Matmul computes each agent's product separately. A draw is what it adds to f_x, f_y and g_y.
     """
 
     def __init__(self, agents: list[Quadratic]) -> None:
-        self.xp = xp = agents[0].xp
-        self.A, self.a, self.B, self.b, self.H, self.P, self.PT, self.c = (
-            stack(xp, [getattr(agent, name) for agent in agents])
-            for name in ("A", "a", "B", "b", "H", "P", "PT", "c")
-        )
         p, q = agents[0].dims
+        super().__init__(agents, p + 2 * q)
+        self.A, self.a, self.B, self.b, self.H, self.P, self.PT, self.c = (
+            stack(self.xp, agents, name) for name in ("A", "a", "B", "b", "H", "P", "PT", "c")
+        )
         self.of_f_x, self.of_f_y, self.of_g_y = slice(p), slice(p, p + q), slice(p + q, None)
 
     def f_x(
         self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: list[Any]
     ) -> Float[Array, "m p"]:
-        return add_noise(batched_matvec(self.A, x - self.a), samples, self.of_f_x, self.xp)
+        return self.add_noise(batched_matvec(self.A, x - self.a), samples, self.of_f_x)
 
     def f_y(
         self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: list[Any]
     ) -> Float[Array, "m q"]:
-        return add_noise(batched_matvec(self.B, y - self.b), samples, self.of_f_y, self.xp)
+        return self.add_noise(batched_matvec(self.B, y - self.b), samples, self.of_f_y)
 
     def g_x(
         self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: list[Any]
@@ -147,7 +136,7 @@ class StackedQuadratics:
         self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: list[Any]
     ) -> Float[Array, "m q"]:
         u = batched_matvec(self.H, y) - batched_matvec(self.P, x) - self.c
-        return add_noise(u, samples, self.of_g_y, self.xp)
+        return self.add_noise(u, samples, self.of_g_y)
 
     def g_yy(
         self,

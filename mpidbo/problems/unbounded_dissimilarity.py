@@ -7,7 +7,7 @@ import numpy as np
 
 from .._types import Array, Float
 from ..errors import UserError
-from .forms import QuadraticForm, QuadraticForms, definite
+from .forms import QuadraticForm, QuadraticForms, StackedForms, definite
 
 
 class UnboundedDissimilarity(QuadraticForms):
@@ -64,18 +64,16 @@ class UnboundedDissimilarity(QuadraticForms):
             form=partial(
                 _form, seed, _mean(seed, n_agents, dim), dim=dim, heterogeneity=heterogeneity
             ),
+            noise=noise,
         )
-        self.noise = noise
+        self.numbers = 4 * dim
 
-    def draw(self, rng: np.random.Generator) -> Float[Array, " d"] | None:
-        """Return what the draw adds to the linear terms of f_i and g_i; None without noise."""
-        if self.noise == 0:
-            return None
-        shift = self.xp.asarray(
-            self.noise * rng.standard_normal((4, self.dims[0])), dtype=self.dtype
-        )
-        shift[2] = shift[3]  # both are of b_i
-        return shift.ravel()
+    @staticmethod
+    def shifts(stacked: StackedForms, noise: Float[Array, "m k"]) -> Float[Array, "m d"]:
+        """Return the noise; that of k and that of c are both of b_i."""
+        p = stacked.own.a.shape[1]
+        noise[:, 2 * p : 3 * p] = noise[:, 3 * p :]
+        return noise
 
 
 def _symmetric(seed: int, agent: int, dim: int) -> tuple[np.ndarray, np.ndarray]:
@@ -87,8 +85,7 @@ def _symmetric(seed: int, agent: int, dim: int) -> tuple[np.ndarray, np.ndarray]
 
 @lru_cache(maxsize=2)
 def _mean(seed: int, n: int, dim: int) -> np.ndarray:
-    """The mean of all agents' symmetric matrices; once for all agents of a process."""
-    """Sbar."""
+    """Sbar, the mean of all agents' symmetric matrices; once for all agents of a process."""
     symmetric = (_symmetric(seed, agent, dim)[0] for agent in range(n))
     return sum(symmetric, np.zeros((dim, dim))) / n
 

@@ -28,10 +28,15 @@ def is_small(problems: list[Any], agents: Agents) -> bool:
         The problems of this rank's agents.
     agents : Agents
     """
-    own = np.array([sum(numbers_in(vars(problem)) for problem in problems)])
+    own = np.array([sum(numbers_in(_data(problem)) for problem in problems)])
     total = agents.allreduce_sum(own)[0]
     _, q = problems[0].dims
     return bool(q <= MAX_DIMENSION and agents.n <= MAX_AGENTS and total <= MAX_NUMBERS)
+
+
+def _data(problem: Any) -> dict[str, Any]:
+    """Its attributes, without the oracles of `Stackable`, which have its data once more."""
+    return {name: value for name, value in vars(problem).items() if name != "_alone"}
 
 
 def numbers_in(value: Any, depth: int = 0) -> int:

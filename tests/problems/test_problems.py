@@ -142,6 +142,29 @@ def test_stacked_oracles_are_those_of_the_agents(name: str, options: dict[str, A
             assert getattr(stacked, oracle)(*rows, samples).tobytes() == expected.tobytes(), oracle
 
 
+def arrays(sample: Any) -> list[np.ndarray]:
+    """The arrays of a sample."""
+    if isinstance(sample, tuple | list):
+        return [array for part in sample for array in arrays(part)]
+    return [] if sample is None else [np.asarray(sample)]
+
+
+@pytest.mark.parametrize(("name", "options"), TABLE + LEARNING)
+def test_stacked_draws_are_those_of_the_agents(name: str, options: dict[str, Any]) -> None:
+    """To the bit; where nothing is drawn, no generator is made."""
+    agents = team(name, options)
+    stacked = type(agents[0]).stacked(agents)
+    if stacked is None:
+        return
+    seeds = iter(range(N))
+    samples = stacked.draw(np.random.default_rng(seed) for seed in seeds)
+    assert next(seeds, N) in (0, N)
+    for agent, seed, sample in zip(agents, range(N), samples, strict=True):
+        expected = arrays(agent.draw(np.random.default_rng(seed)))
+        got = arrays(sample)
+        assert [part.tobytes() for part in got] == [part.tobytes() for part in expected]
+
+
 def test_who_is_stacked() -> None:
     found = [
         name
@@ -152,6 +175,10 @@ def test_who_is_stacked() -> None:
     ]
     assert found == [
         "quadratic",
+        "linear-regression",
+        "policy-evaluation",
+        "policy-evaluation-residual",
+        "nonconvex-toy",
         "meta-learning",
         "minimax",
         "compositional",
