@@ -195,6 +195,7 @@ class Narrow(MatrixRoute):
         if csr_matvecs is None:
             return matrix @ rows
         mixed = np.zeros((self.m, width), self.dtype)  # the kernel adds to it
+        # Both are contiguous: the kernel does not look at their shapes.
         csr_matvecs(
             self.m,
             self.columns,
@@ -202,8 +203,8 @@ class Narrow(MatrixRoute):
             matrix.indptr,
             matrix.indices,
             matrix.data,
-            rows.reshape(-1),
-            mixed.reshape(-1),
+            rows,
+            mixed,
         )
         return mixed
 

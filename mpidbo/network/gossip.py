@@ -220,20 +220,16 @@ class RoutedOperator(MixingOperator):
         several = type(message) is tuple
         parts = message if several else (message,)
         # Of lists: a generator expression costs more, and this runs in every round.
-        key = tuple([part.key if type(part) is Product else part.shape for part in parts])
+        key = tuple([part.shape for part in parts]) if several else message.shape
         route = self._routes.get(key)
         if route is None:
             route = self._routes[key] = self._agreed_route(parts)
         if route.takes_products:
             parts = tuple([part.array if type(part) is Product else part for part in parts])
-        self._count(route)
+        route.calls += 1
         mixed = route.mix(parts)
         self.seconds += perf_counter() - began
         return mixed if several else mixed[0]
-
-    def _count(self, route: Route) -> None:
-        """Count a message that is about to take this route."""
-        route.calls += 1
 
     def _agreed_route(self, parts: tuple[Any, ...]) -> Route:
         """Plan a route once the ranks have compared their shapes; collective."""
@@ -268,11 +264,15 @@ class RoutedOperator(MixingOperator):
 
     @property
     def sent(self) -> Sent:
+        return self._carried(self.edges)
+
+    def _carried(self, edges: int) -> Sent:
+        """Return what this many edges have carried so far, if no link had failed."""
         routes = self._routes.values()
         rounds = sum(route.calls for route in routes)
         floats = sum(route.calls * route.width for route in routes)
         size = sum(route.calls * route.bytes for route in routes)
-        return Sent(self.edges * floats, self.edges * rounds, rounds, self.edges * size)
+        return Sent(edges * floats, edges * rounds, rounds, edges * size)
 
     def reset(self) -> None:
         super().reset()

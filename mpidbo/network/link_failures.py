@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..parallel import HOST, Agents, Host
-from .exchange import Route
 from .gossip import Gossip, Sent
 from .splitmix import BITS, GOLDEN_GAMMA, mix64
 
@@ -72,7 +71,7 @@ class FailingGossip(Gossip):
             self._sender = column.col[sent]
             self._sent_weights = column.data[sent].astype(self.dtype)
             self._sent_streams = self._streams_of(column.row[sent], self._sender + agents.first)
-        self._failures, self._lost = 0, Sent(0, 0, 0, 0)
+        self._failures, self._offset = 0, Sent(0, 0, 0, 0)
         self.at(0)
 
     def _streams_of(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.uint64]:
@@ -83,10 +82,13 @@ class FailingGossip(Gossip):
     def at(self, k: int) -> None:
         """Begin iteration k: draw its failures and set the entries of W_k."""
         super().at(k)
+        before = self.lost
         # The streams k + 1 increments on; sums of uint64 are modulo 2^64.
         offset = np.uint64((k + 1) * GOLDEN_GAMMA % 2**BITS)
         failed = self._edges[mix64(self._streams + offset) < self._threshold]
         self._failures = len(failed)
+        # What was lost before, less what all messages so far would lose by these failures.
+        self._offset = Sent.total([before, self._carried(-self._failures)])
         for name, matrix in self._matrices.items():
             # In place, since the routes have planned with this array.
             data, weights = matrix.data, self._weights[name]
@@ -101,20 +103,10 @@ class FailingGossip(Gossip):
         for route in self._routes.values():
             route.reweigh()
 
-    def _count(self, route: Route) -> None:
-        super()._count(route)
-        floats, messages, _, size = self._lost
-        self._lost = Sent(
-            floats + self._failures * route.width,
-            messages + self._failures,
-            0,
-            size + self._failures * route.bytes,
-        )
-
     def reset(self) -> None:
         super().reset()
-        self._lost = Sent(0, 0, 0, 0)
+        self._offset = Sent(0, 0, 0, 0)
 
     @property
     def lost(self) -> Sent:
-        return self._lost
+        return Sent.total([self._offset, self._carried(self._failures)])._replace(rounds=0)

@@ -28,18 +28,18 @@ class Product:
 
     Attributes
     ----------
-    key : tuple
-        Of products with the same key a message takes the same route.
+    shape : tuple
+        Weights, compressor and shape of the array: messages whose parts have the same shapes take
+        the same route.
     """
 
-    __slots__ = ("array", "compressor", "key", "shape", "weights")
+    __slots__ = ("array", "compressor", "shape", "weights")
 
     def __init__(
         self, weights: str, array: Float[Array, "m d"], compressor: "Compressor | None" = None
     ) -> None:
-        self.weights, self.array, self.shape = weights, array, array.shape
-        self.compressor = compressor
-        self.key = (weights, compressor, array.shape)
+        self.weights, self.array, self.compressor = weights, array, compressor
+        self.shape = (weights, compressor, array.shape)
 
 
 @dataclass(frozen=True)

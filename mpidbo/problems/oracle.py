@@ -262,14 +262,10 @@ class Oracle:
         takes_new = xp is np and columns >= LONG
         stacked = self._stacked.get(name)
 
-        def fill(out: Array, i: int, answer: Any) -> None:
-            # Answers are examined only where numpy refuses them: checks cost time in each call.
-            try:
-                out[i] = answer
-            except (TypeError, ValueError):
-                agent = self.agents.first + i
-                check_answer(self.problems[i], name, agent, answer, columns, xp)
-                raise
+        # Answers are examined only where numpy refuses them: checks cost time in each call.
+        def examine(i: int, answer: Any) -> None:
+            agent = self.agents.first + i
+            check_answer(self.problems[i], name, agent, answer, columns, xp)
 
         def call_one(sample: Sample, *rows: Array) -> Array:
             """One agent without a stacked oracle, the usual case under MPI."""
@@ -283,7 +279,11 @@ class Oracle:
                 out = answer[None]
             else:
                 out = xp.empty((1, columns), dtype)
-                fill(out, 0, answer)
+                try:
+                    out[0] = answer
+                except (TypeError, ValueError):
+                    examine(0, answer)
+                    raise
             calls[name] += 1
             self.seconds += perf_counter() - began
             return out
@@ -297,8 +297,14 @@ class Oracle:
             else:
                 out = xp.zeros((m, columns), dtype)
                 for i, single in enumerate(singles):
-                    if active is None or active[i]:
-                        fill(out, i, single(*[row[i] for row in rows], sample.samples[i]))
+                    if active is not None and not active[i]:
+                        continue
+                    answer = single(*[row[i] for row in rows], sample.samples[i])
+                    try:
+                        out[i] = answer
+                    except (TypeError, ValueError):
+                        examine(i, answer)
+                        raise
             calls[name] += m if active is None else int(np.count_nonzero(active))
             self.seconds += perf_counter() - began
             return out
