@@ -89,8 +89,9 @@ class Diverged(MpidboError):
     Attributes
     ----------
     iteration : int or None
-        The first iteration after which an iterate is not finite; None, as all that follows, where a
-        run is not repeated that had diverged in its folder.
+        The first iteration after which an iterate is not finite, or at which that was found where a
+        state takes more than 256 MiB of a rank. None, as all that follows, where a run is not
+        repeated that had diverged in its folder.
     level : str
         The level that blew up: "x", or "y and z".
     last_finite : int or None

@@ -11,6 +11,7 @@ from ..errors import Diverged
 from ..parallel import Agents, host
 from ..problems import Oracle, Sample
 from .loop import Loop
+from .outline import Outline, outlined
 
 STEP_OF_LEVEL = {"x": "alpha", "y": "beta", "z": "gamma", "t": "gamma"}
 """The variables of the methods, and the step size that scales the steps of each."""
@@ -34,7 +35,8 @@ class DivergenceCheck:
     Attributes
     ----------
     last_finite : tuple of (int, state), or None
-        The iterations done and the state of the last check that passed.
+        The iterations done and the state of the last check that passed; an `Outline` of a large
+        state, from which iterations cannot be repeated.
     """
 
     def __init__(self, loop: Loop, agents: Agents) -> None:
@@ -45,20 +47,27 @@ class DivergenceCheck:
         """Raise Diverged unless the state after k iterations is finite; collective."""
         levels = self._broken_levels(state)
         if not levels:
-            self.last_finite = (k, state)
+            self.keep(k, state)
             return
-        first, cause = k, ""
+        first, cause, seen = k, "", f"found by iteration {k}"
         if self.last_finite is not None:
-            first, levels, cause = self._find_first(*self.last_finite, k, levels)
+            done, before = self.last_finite
+            if isinstance(before, Outline):
+                seen = f"finite after iteration {done}"
+            else:
+                first, levels, cause = self._find_first(done, before, k, levels)
         steps = " or ".join(dict.fromkeys(f"steps.{STEP_OF_LEVEL[level]}" for level in levels))
         remedy = f"first was {cause}; fix it, or reduce {steps}" if cause else f"reduce {steps}"
         plural, named = "s" if len(levels) > 1 else "", " and ".join(levels)
         error = Diverged(
-            f"diverged: level{plural} {named} not finite after iteration {first}, "
-            f"found by iteration {k}; {remedy}"
+            f"diverged: level{plural} {named} not finite after iteration {first}, {seen}; {remedy}"
         )
         error.iteration, error.level = first, named
         raise error
+
+    def keep(self, k: int, state: Any) -> None:
+        """Remember a state that is finite after k iterations."""
+        self.last_finite = (k, outlined(state, self.agents))
 
     def _find_first(
         self, start: int, before: Any, k: int, levels: list[str]

@@ -123,7 +123,8 @@ class Evaluation:
         history : mapping of str to list of float
             The columns then.
         """
-        self.divergence.last_finite, self._costs_before = (k, state), counts
+        self.divergence.keep(k, state)
+        self._costs_before = counts
         kept = [i for i, at in enumerate(history["iteration"]) if at % self.every == 0 or at < k]
         self.history = {name: [values[i] for i in kept] for name, values in history.items()}
         self._resumed_at = k
