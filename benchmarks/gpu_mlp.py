@@ -17,7 +17,7 @@ MAX_ITERATION_S = 15
 
 
 class Noting(np.ndarray):
-    """An array that records the shapes of its matrix products."""
+    """An array that records the shapes of its matrix products, of the first agent's in a stack."""
 
     shapes: Shapes = []  # noqa: RUF012
 
@@ -25,7 +25,7 @@ class Noting(np.ndarray):
         self, ufunc: Any, method: str, *inputs: Any, out: Any = (), **options: Any
     ) -> Any:
         if ufunc is np.matmul:
-            Noting.shapes.append((inputs[0].shape, inputs[1].shape))
+            Noting.shapes.append((inputs[0].shape[-2:], inputs[1].shape[-2:]))
         plain = [part.view(np.ndarray) if isinstance(part, Noting) else part for part in inputs]
         into = {"out": tuple(np.asarray(part) for part in out)} if out else {}
         found = getattr(ufunc, method)(*plain, **into, **options)

@@ -22,7 +22,9 @@ from scipy.optimize import minimize
 
 from mpidbo import UserError, reports
 from mpidbo import network as topologies
+from mpidbo.problems.data.shares import Samples
 from mpidbo.problems.hyper_cleaning import HyperCleaning
+from mpidbo.problems.samples import Batch
 from mpidbo.storage import Saved, read_run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -224,11 +226,12 @@ def sure_alone(agents: list[HyperCleaning]) -> float:
     X, labels = (
         np.concatenate([getattr(part, name) for part in right]) for name in ("X", "labels")
     )
+    batch = Batch.of_one(np, Samples(X, labels))
 
     def loss(y: np.ndarray) -> tuple[float, np.ndarray]:
         ridge = agents[0].ridge
-        value = classifier.losses(y, X, labels).mean() + ridge * y @ y
-        gradient = classifier.grad(y, X, labels, 1 / len(labels)) + 2 * ridge * y
+        value = classifier.losses(y[None], batch).mean() + ridge * y @ y
+        gradient = classifier.grad(y[None], batch, 1 / len(labels))[0] + 2 * ridge * y
         return value, gradient
 
     y = minimize(

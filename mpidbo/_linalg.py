@@ -14,9 +14,14 @@ def batched_matvec(
     return (matrices @ vectors[:, :, None])[:, :, 0]
 
 
+def batched_dot(left: Float[Array, "m d"], right: Float[Array, "m d"]) -> Float[Array, "m 1"]:
+    """Return `left[i] @ right[i]` for each agent i, rounded as each product by itself."""
+    return (left[:, None, :] @ right[:, :, None])[:, :, 0]
+
+
 def squared_norms(rows: Float[Array, "m d"]) -> Float[Array, "m 1"]:
     """Return the squared Euclidean norm of each row, rounded as that of the row by itself."""
-    return (rows[:, None, :] @ rows[:, :, None])[:, :, 0]
+    return batched_dot(rows, rows)
 
 
 def added(numbers: Iterable[float]) -> float:

@@ -9,9 +9,10 @@ import numpy as np
 
 from .._types import Array, Float
 from ..errors import UserError, did_you_mean
-from .data.shares import Samples, share_of
+from .data.shares import share_of
 from .data.splits import Split
 from .projections import box
+from .samples import Batch, StackedSamples
 from .supervised import Sampled
 
 
@@ -133,55 +134,89 @@ class Australian(Sampled):
         x = self.xp.full(p, 0.0 if self.exponential else 1.0, dtype=self.dtype)
         return x, self.xp.zeros(q, dtype=self.dtype)
 
-    def _halves(self, y: Any, part: Samples) -> tuple[Any, Any]:
-        """(b_e, t) with t = tanh(u_e/2).
+    def g(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> float:
+        weights, _ = self._alone.weights(x)
+        return self._loss_on(self._trained(sample), x, y) + float(weights @ (y * y)) / 2
+
+    def _loss_on(self, batch: Batch, x: Float[Array, " p"], y: Float[Array, " q"]) -> float:
+        _, t = self._alone.halves(y[None], batch)
+        return float((1 - t).mean()) / 2
+
+    def _accuracy_on(self, batch: Batch, x: Float[Array, " p"], y: Float[Array, " q"]) -> float:
+        return float(((batch.X @ y > 0) == (batch.labels == 1)).mean())
+
+    @classmethod
+    def stack(cls, agents: "list[Australian]") -> "StackedCredit":
+        return StackedCredit(agents)
+
+
+class StackedCredit(StackedSamples):
+    """The oracles of several agents."""
+
+    def __init__(self, agents: list[Australian]) -> None:
+        super().__init__(agents)
+        self.exponential = agents[0].exponential
+
+    def halves(self, y: Float[Array, "m q"], batch: Batch) -> tuple[Array, Array]:
+        """Return (b_e, t) with t = tanh(u_e/2), of every sample.
 
         With it l = (1 - t)/2, l' = -(1 - t^2)/4 and l'' = t (1 - t^2)/4.
         """
-        signs = (2 * part.labels - 1).astype(self.dtype)
-        return signs, self.xp.tanh(signs * (part.X @ y) / 2)
+        signs = (2 * batch.labels - 1).astype(self.dtype)
+        return signs, self.xp.tanh(signs * self._along(y, batch) / 2)
 
-    def _loss(self, y: Any, part: Samples) -> float:
-        return float((1 - self._halves(y, part)[1]).mean()) / 2
-
-    def _gradient(self, y: Any, part: Samples) -> Any:
-        signs, t = self._halves(y, part)
-        return part.X.T @ (signs * (t * t - 1) / (4 * len(part)))
-
-    def _weights(self, x: Any) -> tuple[Any, Any]:
-        """(w(x), w'(x))."""
+    def weights(self, x: Array) -> tuple[Array, Array]:
+        """Return (w(x), w'(x))."""
         if not self.exponential:
             return x, self.xp.ones_like(x)
         w = self.xp.exp(x)
         return w, w
 
-    def f_y(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> Float[Array, " q"]:
-        return self._gradient(y, self._validated(sample))
+    def f_x(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m p"]:
+        return self.xp.zeros_like(x)
 
-    def g(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> float:
-        return self._loss(y, self._trained(sample)) + float(self._weights(x)[0] @ (y * y)) / 2
+    def f_y(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m q"]:
+        return self._gradient(y, self.validation(samples))
 
-    def g_x(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> Float[Array, " p"]:
-        return self._weights(x)[1] * y * y / 2
+    def g_x(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m p"]:
+        return self.weights(x)[1] * y * y / 2
 
-    def g_y(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> Float[Array, " q"]:
-        return self._gradient(y, self._trained(sample)) + self._weights(x)[0] * y
+    def g_y(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m q"]:
+        return self._gradient(y, self.train(samples)) + self.weights(x)[0] * y
 
     def g_yy(
-        self, x: Float[Array, " p"], y: Float[Array, " q"], v: Float[Array, " q"], sample: Any
-    ) -> Float[Array, " q"]:
-        part = self._trained(sample)
-        _, t = self._halves(y, part)
-        curvature = t * (1 - t * t) * (part.X @ v) / (4 * len(part))
-        return part.X.T @ curvature + self._weights(x)[0] * v
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], v: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m q"]:
+        batch = self.train(samples)
+        _, t = self.halves(y, batch)
+        curvature = t * (1 - t * t) * self._along(v, batch) / (4 * batch.rows.counts(self.dtype))
+        return self._features_times(curvature, batch) + self.weights(x)[0] * v
 
     def g_xy(
-        self, x: Float[Array, " p"], y: Float[Array, " q"], v: Float[Array, " q"], sample: Any
-    ) -> Float[Array, " p"]:
-        return self._weights(x)[1] * y * v
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], v: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m p"]:
+        return self.weights(x)[1] * y * v
 
-    def _loss_on(self, part: Samples, x: Float[Array, " p"], y: Float[Array, " q"]) -> float:
-        return self._loss(y, part)
+    def _gradient(self, y: Any, batch: Batch) -> Any:
+        signs, t = self.halves(y, batch)
+        return self._features_times(
+            signs * (t * t - 1) / (4 * batch.rows.counts(self.dtype)), batch
+        )
 
-    def _accuracy_on(self, part: Samples, x: Float[Array, " p"], y: Float[Array, " q"]) -> float:
-        return float(((part.X @ y > 0) == (part.labels == 1)).mean())
+    def _along(self, v: Any, batch: Batch) -> Any:
+        """a_e'v of every sample, (N,)."""
+        return batch.rows.times(batch.X, v[:, :, None])[:, 0]
+
+    def _features_times(self, values: Any, batch: Batch) -> Any:
+        """The sum of a_e times its value of each agent, (m, q)."""
+        out = self.xp.empty((len(batch.rows.sizes), batch.X.shape[1], 1), dtype=values.dtype)
+        batch.rows.transposed_times(batch.X, values[:, None], out)
+        return out[:, :, 0]

@@ -78,7 +78,8 @@ class Compositional(QuadraticForms):
     def shifts(stacked: StackedForms, noise: Float[Array, "m k"]) -> Float[Array, "m d"]:
         """Return noise of f_y, and xi as a part of k and c."""
         of_f_x = stacked.xp.zeros_like(stacked.own.a)
-        of_f, xi = stacked.xp.split(noise, 2, axis=1)
+        q = stacked.own.b.shape[1]
+        of_f, xi = noise[:, :q], noise[:, q:]
         return stacked.xp.concatenate(
             [of_f_x, of_f, batched_matvec(stacked.PT, xi), 2 * xi], axis=1
         )

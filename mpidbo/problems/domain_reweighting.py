@@ -5,12 +5,15 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from .._linalg import batched_dot
 from .._types import Array, Float
 from ..errors import UserError, did_you_mean
 from .data.shares import Tag, generator, share_of
 from .data.splits import Split
 from .projections import simplex
-from .supervised import Supervised
+from .samples import Batch
+from .stackable import stack
+from .supervised import StackedSupervised, Supervised
 
 
 class DomainReweighting(Supervised):
@@ -148,63 +151,13 @@ class DomainReweighting(Supervised):
         return x, self.xp.zeros(q, dtype=self.dtype)
 
     def _p(self, x: Any) -> Any:
-        if not self.softmax:
-            return x
-        p = self.xp.exp(x - x.max())
-        return p / p.sum()
-
-    def _of_samples(self, x: Any, sample: Any) -> Any:
-        """The weight of every sample of a draw, (B,).
-
-        It is p_m over the number of the agent's samples of source m, times all its samples over B.
-        """
-        source = self._sources(sample)
-        return (self._p(x) * self.scale)[source] * (len(self.train) / len(source))
-
-    def _sources(self, sample: Any) -> Any:
-        return self.source if sample is None or sample[0] is None else self.source[sample[0]]
-
-    def _by_source(self, x: Any, values: Any, sample: Any) -> Any:
-        """d/dx of sum_m p_m(x) (mean of the values of source m), (p,).
-
-        Values (B,), one for each sample of the draw.
-        """
-        source = self._sources(sample)
-        # Not bincount, which adds in any order on a GPU.
-        is_of_source = source == self.xp.arange(self.sources)[:, None]
-        sums = is_of_source.astype(self.dtype) @ values
-        means = sums * self.scale * (len(self.train) / len(source))
-        if not self.softmax:
-            return means
-        p = self._p(x)
-        return p * (means - p @ means)
+        return self._alone.p(x[None])[0]
 
     def g(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> float:
-        part = self._trained(sample)
-        losses = self.classifier.losses(y, part.X, part.labels)
-        return float(self._of_samples(x, sample) @ losses) + self.mu / 2 * float(y @ y)
-
-    def g_x(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> Float[Array, " p"]:
-        part = self._trained(sample)
-        return self._by_source(x, self.classifier.losses(y, part.X, part.labels), sample)
-
-    def g_y(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> Float[Array, " q"]:
-        part = self._trained(sample)
-        weights = self._of_samples(x, sample)
-        return self.classifier.grad(y, part.X, part.labels, weights) + self.mu * y
-
-    def g_yy(
-        self, x: Float[Array, " p"], y: Float[Array, " q"], v: Float[Array, " q"], sample: Any
-    ) -> Float[Array, " q"]:
-        part = self._trained(sample)
-        weights = self._of_samples(x, sample)
-        return self.classifier.hvp(y, part.X, part.labels, weights, v) + self.mu * v
-
-    def g_xy(
-        self, x: Float[Array, " p"], y: Float[Array, " q"], v: Float[Array, " q"], sample: Any
-    ) -> Float[Array, " p"]:
-        part = self._trained(sample)
-        return self._by_source(x, self.classifier.jvp(y, part.X, part.labels, v), sample)
+        batch = self._trained(sample)
+        losses = self.classifier.losses(y[None], batch)
+        weights = self._alone.weights(x[None], batch)
+        return float(weights @ losses) + self.mu / 2 * float(y @ y)
 
     def metrics(self, x: Float[Array, " p"], y: Float[Array, " q"]) -> Mapping[str, float]:
         """Those of `Sampled`, and clean_weight.
@@ -212,3 +165,78 @@ class DomainReweighting(Supervised):
         clean_weight: the weight of the clean sources, in all.
         """
         return {**super().metrics(x, y), "clean_weight": float(self._p(x)[: self.clean].sum())}
+
+    @classmethod
+    def stack(cls, agents: "list[DomainReweighting]") -> "StackedDomains":
+        return StackedDomains(agents)
+
+
+class StackedDomains(StackedSupervised):
+    """The oracles of several agents."""
+
+    def __init__(self, agents: list[DomainReweighting]) -> None:
+        super().__init__(agents)
+        one, xp = agents[0], self.xp
+        self.sources, self.softmax, self.mu = one.sources, one.softmax, one.mu
+        self.scale = stack(xp, agents, "scale")
+        self._source = xp.concatenate([agent.source for agent in agents])
+        self._sizes = np.array([len(agent.train) for agent in agents])
+
+    def g_x(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m p"]:
+        batch = self.train(samples)
+        return self._by_source(x, self.classifier.losses(y, batch), batch)
+
+    def g_y(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m q"]:
+        batch = self.train(samples)
+        return self.classifier.grad(y, batch, self.weights(x, batch)) + self.mu * y
+
+    def g_yy(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], v: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m q"]:
+        batch = self.train(samples)
+        return self.classifier.hvp(y, batch, self.weights(x, batch), v) + self.mu * v
+
+    def g_xy(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], v: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m p"]:
+        batch = self.train(samples)
+        return self._by_source(x, self.classifier.jvp(y, batch, v), batch)
+
+    def p(self, x: Float[Array, "m p"]) -> Float[Array, "m p"]:
+        """Return the weights of the sources."""
+        if not self.softmax:
+            return x
+        p = self.xp.exp(x - x.max(axis=1, keepdims=True))
+        return p / p.sum(axis=1, keepdims=True)
+
+    def weights(self, x: Float[Array, "m p"], batch: Batch) -> Float[Array, " N"]:
+        """Return the weight of every sample.
+
+        It is p_m over the number of the agent's samples of source m, times all its samples over B.
+        """
+        of_source = batch.rows.spread(self.p(x) * self.scale)
+        own = of_source[self.xp.arange(len(batch.labels)), self._source[batch.places]]
+        return own * batch.rows.spread(self._parts(batch))[:, 0]
+
+    def _parts(self, batch: Batch) -> Any:
+        """All samples of an agent over those of the draw, (m, 1)."""
+        parts = self._sizes / np.array(batch.rows.sizes)
+        return self.xp.asarray(parts[:, None], dtype=self.dtype)
+
+    def _by_source(self, x: Any, values: Any, batch: Batch) -> Any:
+        """d/dx of sum_m p_m(x) (mean of the values of source m), (m, p); values (N,)."""
+        means = self._sums(values, batch) * self.scale * self._parts(batch)
+        if not self.softmax:
+            return means
+        p = self.p(x)
+        return p * (means - batched_dot(p, means))
+
+    def _sums(self, values: Any, batch: Batch) -> Any:
+        """The sums of the values of every source, (m, p), values (N,)."""
+        # Not bincount, which adds in any order on a GPU.
+        is_of_source = self._source[batch.places] == self.xp.arange(self.sources)[:, None]
+        return batch.rows.columns_times(is_of_source.astype(self.dtype), values)

@@ -12,7 +12,8 @@ import numpy as np
 
 from .._linalg import batched_matvec
 from .._types import Array, Float
-from .stackable import Noisy, Stackable
+from .draws import Noisy
+from .stackable import Stackable
 
 
 class QuadraticForm(NamedTuple):

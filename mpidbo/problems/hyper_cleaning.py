@@ -1,66 +1,22 @@
 """Data hyper-cleaning: which training labels to trust, by clean validation data."""
 
-from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from .._types import Array, Float
 from ..errors import UserError, did_you_mean
-from .data.shares import Samples, Tag, generator, share_of
+from .data.shares import Tag, generator, share_of
 from .data.splits import Split
-from .supervised import Supervised
+from .samples import Batch
+from .supervised import StackedSupervised, Supervised
 
 BLOCK_SIZE = 1 << 16
 """Entries that are added at once on a CPU, so that temporaries stay in the cache."""
 
 
-class Cleaning:
-    """The derivatives of g, of one agent or of several at once.
-
-    The two differ in where the samples, their weights and their entries of x are.
-    """
-
-    xp: Any
-    ridge: float
-    classifier: Any
-    _trained: Any
-    _weights: Any
-    _in_block: Any
-
-    def g_x(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> Float[Array, " p"]:
-        part, (_, slopes) = self._trained(sample), self._weights(x, sample)
-        return self._in_block(x, sample, slopes * self.classifier.losses(y, part.X, part.labels))
-
-    def g_y(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> Float[Array, " q"]:
-        part, (weights, _) = self._trained(sample), self._weights(x, sample)
-        return self._with_ridge(self.classifier.grad(y, part.X, part.labels, weights), y)
-
-    def g_yy(
-        self, x: Float[Array, " p"], y: Float[Array, " q"], v: Float[Array, " q"], sample: Any
-    ) -> Float[Array, " q"]:
-        part, (weights, _) = self._trained(sample), self._weights(x, sample)
-        return self._with_ridge(self.classifier.hvp(y, part.X, part.labels, weights, v), v)
-
-    def g_xy(
-        self, x: Float[Array, " p"], y: Float[Array, " q"], v: Float[Array, " q"], sample: Any
-    ) -> Float[Array, " p"]:
-        part, (_, slopes) = self._trained(sample), self._weights(x, sample)
-        return self._in_block(x, sample, slopes * self.classifier.jvp(y, part.X, part.labels, v))
-
-    def _with_ridge(self, total: Any, v: Any) -> Any:
-        """total + 2 C v, in place.
-
-        On a CPU by blocks, since a temporary of y's size may cost a third of a gradient.
-        """
-        block = BLOCK_SIZE if self.xp is np else v.size
-        for at in range(0, v.shape[-1], block):
-            total[..., at : at + block] += 2 * self.ridge * v[..., at : at + block]
-        return total
-
-
-class HyperCleaning(Cleaning, Supervised):
+class HyperCleaning(Supervised):
     """Data hyper-cleaning: one weight for each training sample, chosen by clean validation samples.
 
         f_i = mean of CE_e(y) over own validation samples
@@ -183,29 +139,10 @@ class HyperCleaning(Cleaning, Supervised):
         return self.xp.zeros(self.dims[0], dtype=self.dtype), y
 
     def g(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> float:
-        part, (weights, _) = self._trained(sample), self._weights(x, sample)
-        return float(
-            weights @ self.classifier.losses(y, part.X, part.labels) + self.ridge * (y @ y)
-        )
-
-    def _places(self, sample: Any) -> Any:
-        """The entries of the agent's own block that the sample touches."""
-        if sample is None or sample[0] is None:
-            return slice(None)
-        return sample[0]
-
-    def _weights(self, x: Any, sample: Any) -> tuple[Any, Any]:
-        """(s(x_e)/B, s'(x_e)/B) of the B training samples."""
-        return logistic(self.xp, x[self.own][self._places(sample)])
-
-    def _in_block(self, x: Any, sample: Any, values: Any) -> Any:
-        """The values at the sample's places of the own block, zero elsewhere.
-
-        The places are all different.
-        """
-        out = self.xp.zeros_like(x)
-        out[self.own][self._places(sample)] = values
-        return out
+        batch = self._trained(sample)
+        weights, _ = logistic(self.xp, x[self.own][batch.places], batch.rows.counts(self.dtype))
+        losses = self.classifier.losses(y[None], batch)
+        return float(weights @ losses + self.ridge * (y @ y))
 
     def metrics(self, x: Float[Array, " p"], y: Float[Array, " q"]) -> Mapping[str, float]:
         """Those of `Sampled`, and auc.
@@ -222,99 +159,74 @@ class HyperCleaning(Cleaning, Supervised):
         return {**super().metrics(x, y), "auc": float(below.mean() / (2 * len(bad)))}
 
     @classmethod
-    def stacked(cls, agents: "list[HyperCleaning]") -> "StackedCleaning | None":
-        """Return stacked oracles on a GPU, if all agents draw the same number of samples.
-
-        There the kernels of single agents would take longer to start than to run.
-        """
-        is_alike = len({agent.sizes() for agent in agents}) == 1
-        return StackedCleaning(agents) if agents[0].xp is not np and is_alike else None
+    def stack(cls, agents: "list[HyperCleaning]") -> "StackedCleaning":
+        return StackedCleaning(agents)
 
 
-class StackedCleaning(Cleaning):
-    """The oracles of several agents.
-
-    Samples are gathered from all agents' at once, and matrix products are batched.
-    """
+class StackedCleaning(StackedSupervised):
+    """The oracles of several agents."""
 
     def __init__(self, agents: list[HyperCleaning]) -> None:
-        one = agents[0]
-        self.xp, self.classifier, self.ridge = one.xp, one.classifier, one.ridge
-        train, validation = (
-            Pool(self.xp, part, [getattr(agent, name) for agent in agents])
-            for part, name in enumerate(("train", "validation"))
-        )
-        for agent, *parts in zip(agents, train.parts, validation.parts, strict=True):
-            agent.train, agent.validation = parts  # views now, not a second copy
-        self._trained, self._validated = PerDraw(train.batch), PerDraw(validation.batch)
-        # Where the own blocks begin among the entries of all rows of x.
-        first = np.array([agent.own.start for agent in agents])
-        first += one.dims[0] * np.arange(len(agents))
-        self._places = PerDraw(
-            lambda samples: self.xp.asarray(first[:, None] + train.indices(samples))
-        )
-        """The entries of x, of all its rows, of the training samples: (m, B)."""
+        super().__init__(agents)
+        self.ridge = agents[0].ridge
+        # Where the own blocks are among the entries of all rows of x.
+        first = [agent.own.start + i * agent.dims[0] for i, agent in enumerate(agents)]
+        blocks = [
+            np.arange(at, at + len(agent.train)) for at, agent in zip(first, agents, strict=True)
+        ]
+        self._blocks = self.xp.asarray(np.concatenate(blocks))
 
-    f_x, f_y = Supervised.f_x, Supervised.f_y
+    def g_x(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m p"]:
+        batch, (_, slopes) = self._weighted(x, samples)
+        return self._in_blocks(x, batch, slopes * self.classifier.losses(y, batch))
 
-    def _weights(self, x: Any, samples: list[Any]) -> tuple[Any, Any]:
-        return logistic(self.xp, x.reshape(-1)[self._places(samples)])
+    def g_y(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m q"]:
+        batch, (weights, _) = self._weighted(x, samples)
+        return self._with_ridge(self.classifier.grad(y, batch, weights), y)
 
-    def _in_block(self, x: Any, samples: list[Any], values: Any) -> Any:
+    def g_yy(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], v: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m q"]:
+        batch, (weights, _) = self._weighted(x, samples)
+        return self._with_ridge(self.classifier.hvp(y, batch, weights, v), v)
+
+    def g_xy(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], v: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m p"]:
+        batch, (_, slopes) = self._weighted(x, samples)
+        return self._in_blocks(x, batch, slopes * self.classifier.jvp(y, batch, v))
+
+    def _weighted(self, x: Any, samples: Any) -> tuple[Batch, tuple[Any, Any]]:
+        """The training samples with (s(x_e)/B, s'(x_e)/B), where an agent has B of them."""
+        batch = self.train(samples)
+        own = x.reshape(-1)[self._blocks[batch.places]]
+        return batch, logistic(self.xp, own, batch.rows.counts(self.dtype))
+
+    def _in_blocks(self, x: Any, batch: Batch, values: Any) -> Any:
+        """The values at the samples' places of the own blocks, zero elsewhere.
+
+        The places are all different.
+        """
         out = self.xp.zeros_like(x)
-        out.reshape(-1)[self._places(samples)] = values
+        out.reshape(-1)[self._blocks[batch.places]] = values
         return out
 
+    def _with_ridge(self, total: Any, v: Any) -> Any:
+        """total + 2 C v, in place.
 
-class PerDraw:
-    """A function of the samples of a draw, evaluated once for the oracles that use it."""
-
-    def __init__(self, make: Callable[[list[Any]], Any]) -> None:
-        self._make = make
-        self._samples: list[Any] | None = None
-        self._made: Any = None
-
-    def __call__(self, samples: list[Any]) -> Any:
-        if samples is not self._samples:
-            self._samples, self._made = samples, self._make(samples)
-        return self._made
+        On a CPU by blocks, since a temporary of y's size may cost a third of a gradient.
+        """
+        block = BLOCK_SIZE if self.xp is np else v.size
+        for at in range(0, v.shape[-1], block):
+            total[:, at : at + block] += 2 * self.ridge * v[:, at : at + block]
+        return total
 
 
-class Pool:
-    """The samples of several agents in one array, of which `parts` are views.
-
-    Parameters
-    ----------
-    xp : module
-        numpy or cupy.
-    part : int
-        The entry of a draw that has the indices: 0 of training, 1 of validation.
-    parts : list of Samples
-        Of each agent.
-    """
-
-    def __init__(self, xp: Any, part: int, parts: list[Samples]) -> None:
-        self._part, self._sizes = part, [len(own) for own in parts]
-        self._ends = np.cumsum([0, *self._sizes])
-        self._all = Samples(
-            xp.concatenate([own.X for own in parts]), xp.concatenate([own.labels for own in parts])
-        )
-        self.parts = [self._all.batch(slice(a, b)) for a, b in pairwise(self._ends.tolist())]
-
-    def indices(self, samples: list[Any]) -> Any:
-        """Return each agent's indices, (m, B), of numpy."""
-        found = []
-        for size, sample in zip(self._sizes, samples, strict=True):
-            own = None if sample is None else sample[self._part]
-            found.append(np.arange(size) if own is None else own)
-        return np.stack(found)
-
-    def batch(self, samples: list[Any]) -> Samples:
-        """Return X (m, B, d) and labels (m, B)."""
-        return self._all.batch(self._ends[:-1, None] + self.indices(samples))
-
-
-def logistic(xp: Any, x: Any) -> tuple[Any, Any]:
-    """Return (s(x)/B, s'(x)/B) for x (..., B), in a form that neither overflows nor cancels."""
-    e, B = xp.exp(-abs(x)), x.shape[-1]
+def logistic(xp: Any, x: Any, B: Any) -> tuple[Any, Any]:
+    """Return (s(x)/B, s'(x)/B), in a form that neither overflows nor cancels."""
+    e = xp.exp(-abs(x))
     return xp.where(x > 0, 1, e) / ((1 + e) * B), e / ((1 + e) ** 2 * B)

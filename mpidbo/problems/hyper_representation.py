@@ -8,8 +8,9 @@ import numpy as np
 from .._types import Array, Float
 from ..errors import UserError, shown
 from .classifiers import Classifier
-from .data.shares import Samples, Tag, generator, share_of
+from .data.shares import Tag, generator, share_of
 from .data.splits import Split
+from .samples import Batch, StackedSamples
 from .supervised import Sampled
 
 
@@ -110,7 +111,7 @@ class HyperRepresentation(Sampled):
             holdout=holdout,
         )
         self.classifier = Classifier((self.train.X.shape[1], *hidden, share.classes), xp=xp)
-        self.ridge = ridge
+        self.widest, self.ridge = max(self.classifier.sizes[1:]), ridge
         q = (hidden[-1] + 1) * share.classes
         self.dims = self.classifier.q - q, q
 
@@ -120,48 +121,72 @@ class HyperRepresentation(Sampled):
         layers = self.classifier.start(generator(self.seed, Tag.START), self.dtype)
         return layers[:p], self.xp.zeros(q, dtype=self.dtype)
 
-    def _joined(self, x: Any, y: Any) -> Any:
-        return self.xp.concatenate([x, y])
-
-    def _slopes(self, x: Any, y: Any, part: Any) -> Any:
-        """The gradient of the mean CE in (x, y)."""
-        return self.classifier.grad(self._joined(x, y), part.X, part.labels, 1 / len(part))
-
-    def _product(self, x: Any, y: Any, v: Any, sample: Any) -> Any:
-        """The Hessian of the mean training CE in (x, y) times (0, v)."""
-        part = self._trained(sample)
-        along = self._joined(self.xp.zeros_like(x), v)
-        return self.classifier.hvp(self._joined(x, y), part.X, part.labels, 1 / len(part), along)
-
-    def f_x(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> Float[Array, " p"]:
-        return self._slopes(x, y, self._validated(sample))[: x.size]
-
-    def f_y(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> Float[Array, " q"]:
-        return self._slopes(x, y, self._validated(sample))[x.size :]
-
     def g(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> float:
-        part = self._trained(sample)
-        losses = self.classifier.losses(self._joined(x, y), part.X, part.labels)
-        return float(losses.mean()) + self.ridge * float(y @ y)
+        return self._loss_on(self._trained(sample), x, y) + self.ridge * float(y @ y)
 
-    def g_x(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> Float[Array, " p"]:
-        return self._slopes(x, y, self._trained(sample))[: x.size]
+    def _layers(self, x: Any, y: Any) -> Any:
+        return self.xp.concatenate([x, y])[None]
 
-    def g_y(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> Float[Array, " q"]:
-        return self._slopes(x, y, self._trained(sample))[x.size :] + 2 * self.ridge * y
+    def _loss_on(self, batch: Batch, x: Float[Array, " p"], y: Float[Array, " q"]) -> float:
+        return float(self.classifier.losses(self._layers(x, y), batch).mean())
+
+    def _accuracy_on(self, batch: Batch, x: Float[Array, " p"], y: Float[Array, " q"]) -> float:
+        return self.classifier.accuracy(self._layers(x, y), batch)
+
+    @classmethod
+    def stack(cls, agents: "list[HyperRepresentation]") -> "StackedRepresentations":
+        return StackedRepresentations(agents)
+
+
+class StackedRepresentations(StackedSamples):
+    """The oracles of several agents."""
+
+    def __init__(self, agents: list[HyperRepresentation]) -> None:
+        super().__init__(agents)
+        one = agents[0]
+        self.classifier, self.ridge, self.p = one.classifier, one.ridge, one.dims[0]
+
+    def f_x(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m p"]:
+        return self._slopes(x, y, self.validation(samples))[:, : self.p]
+
+    def f_y(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m q"]:
+        return self._slopes(x, y, self.validation(samples))[:, self.p :]
+
+    def g_x(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m p"]:
+        return self._slopes(x, y, self.train(samples))[:, : self.p]
+
+    def g_y(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m q"]:
+        return self._slopes(x, y, self.train(samples))[:, self.p :] + 2 * self.ridge * y
 
     def g_yy(
-        self, x: Float[Array, " p"], y: Float[Array, " q"], v: Float[Array, " q"], sample: Any
-    ) -> Float[Array, " q"]:
-        return self._product(x, y, v, sample)[x.size :] + 2 * self.ridge * v
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], v: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m q"]:
+        return self._product(x, y, v, samples)[:, self.p :] + 2 * self.ridge * v
 
     def g_xy(
-        self, x: Float[Array, " p"], y: Float[Array, " q"], v: Float[Array, " q"], sample: Any
-    ) -> Float[Array, " p"]:
-        return self._product(x, y, v, sample)[: x.size]
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], v: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m p"]:
+        return self._product(x, y, v, samples)[:, : self.p]
 
-    def _loss_on(self, part: Samples, x: Float[Array, " p"], y: Float[Array, " q"]) -> float:
-        return float(self.classifier.losses(self._joined(x, y), part.X, part.labels).mean())
+    def _joined(self, x: Any, y: Any) -> Any:
+        return self.xp.concatenate([x, y], axis=1)
 
-    def _accuracy_on(self, part: Samples, x: Float[Array, " p"], y: Float[Array, " q"]) -> float:
-        return self.classifier.accuracy(self._joined(x, y), part.X, part.labels)
+    def _slopes(self, x: Any, y: Any, batch: Batch) -> Any:
+        """The gradient of the mean CE in (x, y)."""
+        return self.classifier.grad(self._joined(x, y), batch, 1 / batch.rows.counts(self.dtype))
+
+    def _product(self, x: Any, y: Any, v: Any, samples: Any) -> Any:
+        """The Hessian of the mean training CE in (x, y) times (0, v)."""
+        batch = self.train(samples)
+        along = self._joined(self.xp.zeros_like(x), v)
+        return self.classifier.hvp(
+            self._joined(x, y), batch, 1 / batch.rows.counts(self.dtype), along
+        )

@@ -8,7 +8,7 @@ from .._types import Array, Float
 from ..errors import UserError
 from .data.shares import Samples, Share, Tag, generator, share_of
 from .data.splits import Split
-from .supervised import Supervised
+from .supervised import StackedSupervised, Supervised
 
 
 class LogisticTuning(Supervised):
@@ -127,40 +127,56 @@ class LogisticTuning(Supervised):
         return self.xp.zeros(p, dtype=self.dtype), self.xp.zeros(q, dtype=self.dtype)
 
     def g(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> float:
-        part = self._trained(sample)
-        return float(
-            self.classifier.losses(y, part.X, part.labels).mean() + self.g_x(x, y, sample).sum()
-        )
+        losses = self.classifier.losses(y[None], self._trained(sample))
+        return float(losses.mean() + self.g_x(x, y, sample).sum())
 
-    def g_x(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> Float[Array, " p"]:
+    @classmethod
+    def stack(cls, agents: "list[LogisticTuning]") -> "StackedTuning":
+        return StackedTuning(agents)
+
+
+class StackedTuning(StackedSupervised):
+    """The oracles of several agents."""
+
+    def __init__(self, agents: list[LogisticTuning]) -> None:
+        super().__init__(agents)
+        self.shape, self.scale = agents[0].shape, agents[0].scale
+
+    def g_x(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m p"]:
         return self._regularizer_xy(x, y, 0.5 * y)
 
-    def g_y(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> Float[Array, " q"]:
-        part = self._trained(sample)
-        gradient = self.classifier.grad(y, part.X, part.labels, 1 / len(part))
+    def g_y(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m q"]:
+        batch = self.train(samples)
+        gradient = self.classifier.grad(y, batch, 1 / batch.rows.counts(self.dtype))
         gradient += self._regularizer_yy(x, y)
         return gradient
 
     def g_yy(
-        self, x: Float[Array, " p"], y: Float[Array, " q"], v: Float[Array, " q"], sample: Any
-    ) -> Float[Array, " q"]:
-        part = self._trained(sample)
-        product = self.classifier.hvp(y, part.X, part.labels, 1 / len(part), v)
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], v: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m q"]:
+        batch = self.train(samples)
+        product = self.classifier.hvp(y, batch, 1 / batch.rows.counts(self.dtype), v)
         product += self._regularizer_yy(x, v)
         return product
 
     def g_xy(
-        self, x: Float[Array, " p"], y: Float[Array, " q"], v: Float[Array, " q"], sample: Any
-    ) -> Float[Array, " p"]:
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], v: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m p"]:
         return self._regularizer_xy(x, y, v)
 
     def _regularizer_yy(self, x: Any, v: Any) -> Any:
         """The regularizer's Hessian times v; at v = y its gradient."""
-        return (2 * self.scale * self.xp.exp(x)[:, None] * v.reshape(self.shape)).ravel()
+        V = v.reshape(len(v), *self.shape)
+        return (2 * self.scale * self.xp.exp(x)[:, :, None] * V).reshape(v.shape)
 
     def _regularizer_xy(self, x: Any, y: Any, v: Any) -> Any:
         """d/dx of (the regularizer's gradient, v); at v = y/2 its gradient in x."""
-        return 2 * self.scale * self.xp.exp(x) * (y * v).reshape(self.shape).sum(axis=1)
+        products = (y * v).reshape(len(v), *self.shape)
+        return 2 * self.scale * self.xp.exp(x) * products.sum(axis=2)
 
 
 def _synthetic(

@@ -8,7 +8,8 @@ import numpy as np
 from .._types import Array, Float
 from ..errors import UserError
 from .data.shares import Tag, generator
-from .stackable import PerDraw, Stackable, as_rows
+from .draws import PerDraw, as_rows
+from .stackable import Stackable
 
 
 class MetaLearning(Stackable):

@@ -7,7 +7,8 @@ import numpy as np
 
 from .._types import Array, Float
 from ..errors import UserError
-from .stackable import Noisy, Stackable, stack
+from .draws import Noisy
+from .stackable import Stackable, stack
 
 
 class NonconvexToy(Stackable):

@@ -10,7 +10,8 @@ import numpy as np
 from .._linalg import batched_matvec
 from .._types import Array, Float
 from ..errors import UserError
-from .stackable import PerDraw, Stackable, drawn, stack
+from .draws import PerDraw, drawn
+from .stackable import Stackable, stack
 
 
 class Chain(NamedTuple):

@@ -8,8 +8,9 @@ import numpy as np
 from .._linalg import batched_matvec
 from .._types import Array, Float
 from ..errors import UserError
+from .draws import Noisy
 from .forms import normal
-from .stackable import Noisy, Stackable, stack
+from .stackable import Stackable, stack
 
 
 class Quadratic(Stackable):

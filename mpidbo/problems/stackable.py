@@ -1,7 +1,6 @@
 """Problems whose oracles and draws are written once, for the rows of several agents."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from .._types import Array, Float
 from .base import Problem
+from .blocks import stacked_in_blocks
 
 
 class Stackable(Problem, ABC):
@@ -28,9 +28,14 @@ class Stackable(Problem, ABC):
         returns a sequence of m samples.
         """
 
+    @property
+    def temporary_size(self) -> int:
+        """Numbers in the largest temporary array of an oracle of this agent."""
+        return max(self.dims)
+
     @classmethod
     def stacked(cls, agents: list[Any]) -> Any:
-        return cls.stack(agents)
+        return stacked_in_blocks(cls.stack, agents)
 
     @cached_property
     def _alone(self) -> Any:
@@ -66,20 +71,6 @@ class Stackable(Problem, ABC):
         return self._alone.g_xy(x[None], y[None], v[None], [sample])[0]
 
 
-class PerDraw:
-    """A function of the samples of a draw, evaluated once for the oracles that use it."""
-
-    def __init__(self, make: Callable[[Any], Any]) -> None:
-        self._make = make
-        self._samples: Any = None
-        self._made: Any = None
-
-    def __call__(self, samples: Any) -> Any:
-        if samples is not self._samples:
-            self._samples, self._made = samples, self._make(samples)
-        return self._made
-
-
 def stack(xp: Any, agents: list[Any], name: str) -> Array:
     """Return an attribute of the agents as rows of one array, of which it becomes a view.
 
@@ -92,56 +83,3 @@ def stack(xp: Any, agents: list[Any], name: str) -> Array:
     for agent, row in zip(agents, rows, strict=True):
         setattr(agent, name, row)
     return rows
-
-
-class Noisy:
-    """Stacked oracles of agents whose draws are normal noise.
-
-    Parameters
-    ----------
-    agents : list of Stackable
-        The agents, with the attribute `noise`, the same of all.
-    *shape : int
-        Of the noise of one agent.
-    """
-
-    def __init__(self, agents: list[Any], *shape: int) -> None:
-        one = agents[0]
-        self.xp, self.dtype, self.noise = one.xp, one.dtype, one.noise
-        self._shape = len(agents), *shape
-        self._full_batch = [None] * len(agents)
-
-    def draw(self, rngs: Iterable[np.random.Generator]) -> Any:
-        """Return the noise, a row for each agent; None for each without noise."""
-        if self.noise == 0:
-            return self._full_batch
-        return self.xp.asarray(
-            self.noise * drawn(rngs, "standard_normal", *self._shape), dtype=self.dtype
-        )
-
-    def add_noise(
-        self, rows: Float[Array, "m d"], samples: Any, entries: Any
-    ) -> Float[Array, "m d"]:
-        """Return the rows plus these entries of each agent's sample.
-
-        The rows as they are for the full batch.
-        """
-        if samples[0] is None:
-            return rows
-        return rows + as_rows(self.xp, samples)[:, entries]
-
-
-def drawn(
-    rngs: Iterable[np.random.Generator], kind: str, *shape: int
-) -> Float[np.ndarray, "*shape"]:
-    """Return numbers of a method of the generators, each of which fills a row, (m, ...)."""
-    numbers = np.empty(shape)
-    # Not strict, which would take one more generator.
-    for row, rng in zip(numbers, rngs, strict=False):
-        getattr(rng, kind)(out=row)
-    return numbers
-
-
-def as_rows(xp: Any, samples: Any) -> Array:
-    """Return samples that are arrays as rows of one array, which they may already be."""
-    return xp.stack(samples) if isinstance(samples, list) else samples

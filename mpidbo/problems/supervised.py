@@ -3,21 +3,20 @@
 Training in the lower level, validation in the upper.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-import numpy as np
-
 from .._types import Array, Float
 from ..errors import UserError, shown
-from .base import Problem
 from .classifiers import Classifier
 from .data.holdout import holdout_share, parted
 from .data.shares import Samples, Share
+from .samples import Batch, StackedSamples
+from .stackable import Stackable
 
 
-class Sampled(Problem, ABC):
+class Sampled(Stackable):
     """An agent with labelled samples for training (lower level), validation (upper level) and test.
 
     Parameters
@@ -34,6 +33,9 @@ class Sampled(Problem, ABC):
 
     paths: ClassVar[tuple[str, ...]] = ("data", "path")
     infinite: ClassVar[tuple[str, ...]] = ("concentration",)
+
+    widest: int = 1
+    """Numbers of each sample in a temporary array."""
 
     def __init__(
         self,
@@ -65,49 +67,48 @@ class Sampled(Problem, ABC):
             self.held_out = self.validation.batch(held_out)
             self.validation = self.validation.batch(left)
 
-    def draw(self, rng: np.random.Generator) -> Any:
-        """(training indices, validation indices) of the agent's own samples.
-
-        None where all are taken.
-        """
-        sample = self.train.draw(rng, self.batch), self.validation.draw(rng, self.val_batch)
-        return None if all(indices is None for indices in sample) else sample
-
     def sizes(self) -> tuple[int, int]:
         """Return the numbers of training and validation samples in a draw."""
         train, validation = len(self.train), len(self.validation)
         return min(self.batch or train, train), min(self.val_batch or validation, validation)
 
+    @property
+    def temporary_size(self) -> int:
+        return max(*self.dims, max(self.sizes()) * self.widest)
+
     def f(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> float:
         return self._loss_on(self._validated(sample), x, y)
-
-    def f_x(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> Float[Array, " p"]:
-        return self.xp.zeros_like(x)
 
     def metrics(self, x: Float[Array, " p"], y: Float[Array, " q"]) -> Mapping[str, float]:
         """test_accuracy: on the agent's equal part of the common test set.
 
         holdout_loss, holdout_accuracy: on the validation samples that are held out, if any are.
         """
-        found = {"test_accuracy": self._accuracy_on(self.test, x, y)}
+        found = {"test_accuracy": self._accuracy_on(self._batch(self.test), x, y)}
         if self.held_out is not None:
-            found["holdout_loss"] = self._loss_on(self.held_out, x, y)
-            found["holdout_accuracy"] = self._accuracy_on(self.held_out, x, y)
+            held_out = self._batch(self.held_out)
+            found["holdout_loss"] = self._loss_on(held_out, x, y)
+            found["holdout_accuracy"] = self._accuracy_on(held_out, x, y)
         return found
 
     @abstractmethod
-    def _loss_on(self, part: Samples, x: Float[Array, " p"], y: Float[Array, " q"]) -> float:
+    def _loss_on(self, batch: Batch, x: Float[Array, " p"], y: Float[Array, " q"]) -> float:
         """Return the mean upper loss of samples."""
 
     @abstractmethod
-    def _accuracy_on(self, part: Samples, x: Float[Array, " p"], y: Float[Array, " q"]) -> float:
+    def _accuracy_on(self, batch: Batch, x: Float[Array, " p"], y: Float[Array, " q"]) -> float:
         """Return the share of samples that are classified correctly."""
 
-    def _trained(self, sample: Any) -> Samples:
-        return self.train if sample is None else self.train.batch(sample[0])
+    def _trained(self, sample: Any) -> Batch:
+        return self._batch(self.train, None if sample is None else sample[0])
 
-    def _validated(self, sample: Any) -> Samples:
-        return self.validation if sample is None else self.validation.batch(sample[1])
+    def _validated(self, sample: Any) -> Batch:
+        return self._batch(self.validation, None if sample is None else sample[1])
+
+    def _batch(self, part: Samples, indices: Any = None) -> Batch:
+        """The samples of these indices, as a batch of this agent alone; all for None."""
+        places = slice(None) if indices is None else indices
+        return Batch.of_one(self.xp, part.batch(indices), places)
 
 
 class Supervised(Sampled):
@@ -155,13 +156,29 @@ class Supervised(Sampled):
         self.classifier = Classifier(
             (self.train.X.shape[1], *hidden, share.classes), xp=xp, bias=bias
         )
+        self.widest = max(self.classifier.sizes[1:])
 
-    def f_y(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> Float[Array, " q"]:
-        part = self._validated(sample)
-        return self.classifier.grad(y, part.X, part.labels, 1 / part.labels.shape[-1])
+    def _loss_on(self, batch: Batch, x: Float[Array, " p"], y: Float[Array, " q"]) -> float:
+        return float(self.classifier.losses(y[None], batch).mean())
 
-    def _loss_on(self, part: Samples, x: Float[Array, " p"], y: Float[Array, " q"]) -> float:
-        return float(self.classifier.losses(y, part.X, part.labels).mean())
+    def _accuracy_on(self, batch: Batch, x: Float[Array, " p"], y: Float[Array, " q"]) -> float:
+        return self.classifier.accuracy(y[None], batch)
 
-    def _accuracy_on(self, part: Samples, x: Float[Array, " p"], y: Float[Array, " q"]) -> float:
-        return self.classifier.accuracy(y, part.X, part.labels)
+
+class StackedSupervised(StackedSamples):
+    """The draws and the upper level of several agents."""
+
+    def __init__(self, agents: list[Any]) -> None:
+        super().__init__(agents)
+        self.classifier = agents[0].classifier
+
+    def f_x(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m p"]:
+        return self.xp.zeros_like(x)
+
+    def f_y(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: Any
+    ) -> Float[Array, "m q"]:
+        batch = self.validation(samples)
+        return self.classifier.grad(y, batch, 1 / batch.rows.counts(self.dtype))

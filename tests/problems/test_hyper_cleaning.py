@@ -6,7 +6,9 @@ import pytest
 
 from mpidbo.errors import UserError
 from mpidbo.problems.classifiers import Classifier
+from mpidbo.problems.data.shares import Samples
 from mpidbo.problems.hyper_cleaning import HyperCleaning
+from mpidbo.problems.samples import Batch
 
 pytest.importorskip("sklearn")
 SMALL = {"n_train": 90, "n_validation": 40}
@@ -15,6 +17,26 @@ MODELS = {"softmax": {"model": "softmax"}, "mlp": {"model": "mlp", "hidden": [7,
 
 def make(agent=0, n_agents=3, seed=3, xp=np, **options):
     return HyperCleaning(agent, n_agents, xp=xp, seed=seed, **SMALL | options)
+
+
+class Alone(Classifier):
+    """The classifier of one agent: y (q,), with X and labels for a batch."""
+
+    def grad(self, y, X, labels, weights):
+        return super().grad(y[None], batch(X, labels), weights)[0]
+
+    def hvp(self, y, X, labels, weights, v):
+        return super().hvp(y[None], batch(X, labels), weights, v[None])[0]
+
+    def jvp(self, y, X, labels, v):
+        return super().jvp(y[None], batch(X, labels), v[None])
+
+    def losses(self, y, X, labels):
+        return super().losses(y[None], batch(X, labels))
+
+
+def batch(X, labels):
+    return Batch.of_one(np, Samples(X, labels))
 
 
 def slope(function, at, direction, step=1e-5):
@@ -62,7 +84,7 @@ def test_oracles_against_differences(model, batch):
 @pytest.mark.parametrize("bias", [True, False])
 def test_products_from_the_dense_derivatives(bias):
     """The Hessian of the sum, column by column, and the directional derivatives of every sample."""
-    net, rng = Classifier((4, 6, 3), bias=bias), np.random.default_rng(1)
+    net, rng = Alone((4, 6, 3), bias=bias), np.random.default_rng(1)
     y, X, labels, w = (
         rng.standard_normal(net.q),
         rng.standard_normal((5, 4)),

@@ -8,9 +8,11 @@ import pytest
 from scipy.optimize import minimize
 
 from mpidbo.errors import UserError
-from mpidbo.problems import PROBLEMS
+from mpidbo.problems import PROBLEMS, problem_class
+from mpidbo.problems.blocks import Blocks
 from mpidbo.problems.checks import check, report
 from mpidbo.problems.nonconvex_toy import NonconvexToy
+from mpidbo.problems.stackable import Stackable
 from support.marks import with_sklearn
 
 pytestmark = pytest.mark.usefixtures("records")
@@ -121,13 +123,18 @@ def test_oracles(name: str, options: dict[str, Any], agent: int) -> None:
     assert "missing" not in report(findings)
 
 
+@pytest.mark.parametrize("in_blocks", [False, True])
 @pytest.mark.parametrize(("name", "options"), TABLE + LEARNING)
-def test_stacked_oracles_are_those_of_the_agents(name: str, options: dict[str, Any]) -> None:
-    """To the bit, full batch and drawn sample, on rows that differ."""
+def test_stacked_oracles_are_those_of_the_agents(
+    name: str, options: dict[str, Any], in_blocks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the bit, full batch and drawn sample, on rows that differ; all at once or in blocks."""
     agents, rng = team(name, options), np.random.default_rng(8)
+    if in_blocks:  # of two agents and of one
+        limit = sum(agent.temporary_size for agent in agents[:2])
+        monkeypatch.setattr("mpidbo.problems.blocks.ON_CPU", limit)
     stacked = type(agents[0]).stacked(agents)
-    if stacked is None:
-        return
+    assert isinstance(stacked, Blocks) == in_blocks
     p, q = agents[0].dims
     x, y, v = (rng.standard_normal((N, d)) for d in (p, q, q))
     for samples in ([None] * N, [agent.draw(rng) for agent in agents]):
@@ -154,8 +161,6 @@ def test_stacked_draws_are_those_of_the_agents(name: str, options: dict[str, Any
     """To the bit; where nothing is drawn, no generator is made."""
     agents = team(name, options)
     stacked = type(agents[0]).stacked(agents)
-    if stacked is None:
-        return
     seeds = iter(range(N))
     samples = stacked.draw(np.random.default_rng(seed) for seed in seeds)
     assert next(seeds, N) in (0, N)
@@ -165,25 +170,9 @@ def test_stacked_draws_are_those_of_the_agents(name: str, options: dict[str, Any
         assert [part.tobytes() for part in got] == [part.tobytes() for part in expected]
 
 
-def test_who_is_stacked() -> None:
-    found = [
-        name
-        for name in PROBLEMS
-        if name
-        not in ("hyper-cleaning", "hyper-representation", "domain-reweighting", "australian")
-        and type(one := make(name, {})).stacked([one]) is not None
-    ]
-    assert found == [
-        "quadratic",
-        "linear-regression",
-        "policy-evaluation",
-        "policy-evaluation-residual",
-        "nonconvex-toy",
-        "meta-learning",
-        "minimax",
-        "compositional",
-        "unbounded-dissimilarity",
-    ]
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_every_problem_is_stacked(name: str) -> None:
+    assert issubclass(problem_class(name), Stackable)
 
 
 @pytest.mark.parametrize(("name", "options"), TABLE + SMOOTH)

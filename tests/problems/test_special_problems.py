@@ -131,7 +131,7 @@ def test_domain_reweighting(weights):
     )
     x, y = points(problem)
     p = np.exp(x) / np.exp(x).sum() if weights == "softmax" else x
-    losses = problem.classifier.losses(y, problem.train.X, problem.train.labels)
+    losses = problem.classifier.losses(y[None], problem._trained(None))
     mean = [losses[problem.source == m].mean() for m in range(4)]
     assert problem.g(x, y, None) == pytest.approx(p @ mean + 0.15 * y @ y)
     wrong = problem.train.labels != clean.train.labels
