@@ -209,6 +209,9 @@ class Run:
             "[built with CUDA](gpu.md#messages)"
         ),
     ] = "host"
+    shared_memory: Annotated[
+        bool, Doc("whether a node's ranks exchange long rows in [memory](cluster.md#shared-memory)")
+    ] = True
     batched: Annotated[
         Batched,
         Doc(
@@ -315,6 +318,7 @@ FREE = {
     "run.log",
     "run.trace",
     "run.buffers",
+    "run.shared_memory",
     "run.batched",
     "run.checks",
     "run.max_seconds",

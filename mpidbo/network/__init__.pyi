@@ -18,9 +18,9 @@ from .factory import gossip_of as gossip_of
 from .files import agents_of as agents_of
 from .gossip import Gossip as Gossip
 from .gossip import MixingOperator as MixingOperator
-from .gossip import Sent as Sent
 from .graphs import TOPOLOGIES as TOPOLOGIES
 from .levels import Levels as Levels
+from .sent import Sent as Sent
 from .spectrum import perron as perron
 from .stochastic import A as A
 from .stochastic import B as B

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..parallel import HOST, Agents, Host
-from .gossip import MixingOperator, Sent
+from .gossip import MixingOperator
+from .sent import Sent
 from .stochastic import Product
 from .turns import Turns
 

@@ -10,9 +10,9 @@ from scipy.sparse import csr_array
 
 from .._types import Array, Float
 from ..errors import UserError
-from ..parallel import HOST, Exchange, Host, aligned, host
+from ..parallel import HOST, Host, aligned, host
 from .compressors import Bytes, Compressor, Full
-from .exchange import MatrixRoute
+from .exchange import MatrixRoute, RowExchange
 from .neighbours import Links
 from .splitmix import mix64
 
@@ -109,10 +109,8 @@ class Compressed(MatrixRoute):
         ]
         self.rows = aligned((self.columns, self.bytes), np.uint8)
         self.own = self.rows[: self.m]
-        self.packed = None
         if links is not None:
-            self.packed, send = links.outgoing(self.own)
-            self.exchange = Exchange(graph, send, links.incoming(self.rows[self.m :]))
+            self.exchange = RowExchange(links, graph, self.own, self.rows[self.m :])
 
     def mix(self, arrays: Sequence[Float[Array, "m d"]]) -> Any:
         """Return W @ each array; of a compressed one C(s) and W @ C(s); collective."""
@@ -121,8 +119,6 @@ class Compressed(MatrixRoute):
             rows = np.ascontiguousarray(host(array), self.dtype)
             self.own[:, slot] = _checked(form, form.encode(rows, each[: self.m]), self.own[:, slot])
         if self.links is not None:
-            if self.packed is not None:
-                np.take(self.own, self.links.rows, axis=0, out=self.packed, mode="clip")
             self.exchange()
         decoded = tuple(
             form.decode(np.ascontiguousarray(self.rows[:, slot]), width, self.dtype, each)

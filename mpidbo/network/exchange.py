@@ -139,6 +139,44 @@ class Central(Route):
         )
 
 
+class RowExchange:
+    """An exchange of rows between fixed buffers.
+
+    Parameters
+    ----------
+    links : Links
+        The rows to exchange.
+    graph : mpi4py communicator
+        The graph of the ranks.
+    own : array of shape (m, d)
+        This rank's rows.
+    received : array of shape (r, d)
+        Where the rows of its neighbours are put.
+    """
+
+    def __init__(
+        self,
+        links: Links,
+        graph: "Distgraphcomm | None",
+        own: Float[Array, "m d"],
+        received: Float[Array, "r d"],
+    ) -> None:
+        self.own, self.order = own, links.rows
+        self.packed, send = links.outgoing(own)
+        self.exchange = Exchange(graph, send, links.incoming(received))
+
+    def __call__(self) -> None:
+        """Exchange the rows; collective."""
+        if self.packed is not None:
+            # With mode "raise" numpy would copy through a buffer of its own.
+            np.take(self.own, self.order, axis=0, out=self.packed, mode="clip")
+        self.exchange()
+
+    def close(self) -> None:
+        """Free what the MPI library holds."""
+        self.exchange.close()
+
+
 class Narrow(MatrixRoute):
     """Short rows: packed into one buffer, own rows first, and mixed by one sparse product."""
 
@@ -154,8 +192,7 @@ class Narrow(MatrixRoute):
         if links is not None:
             self.rows = aligned((self.columns, self.width), self.dtype)
             self.own = self.rows[: self.m]
-            self.packed, send = links.outgoing(self.own)
-            self.exchange = Exchange(graph, send, links.incoming(self.rows[self.m :]))
+            self.exchange = RowExchange(links, graph, self.own, self.rows[self.m :])
 
     def mix(self, arrays: Arrays) -> Arrays:
         if self.links is None:
@@ -165,31 +202,29 @@ class Narrow(MatrixRoute):
                     for matrix, a in zip(self.matrices, arrays, strict=True)
                 ]
             )
-        if len(arrays) == 1:
-            self.own[...] = arrays[0]
-        else:
-            for slot, array in zip(self.slots, arrays, strict=True):
-                self.own[:, slot] = array
-        if self.packed is not None:
-            # With mode "raise" numpy would copy through a buffer of its own.
-            np.take(self.own, self.links.rows, axis=0, out=self.packed, mode="clip")
-        self.exchange()
+        rows = self.exchanged(arrays)
         if not self.by_one_matrix:
             return tuple(
                 [
-                    self._product(matrix, np.ascontiguousarray(self.rows[:, slot]), width)
+                    self._product(matrix, np.ascontiguousarray(rows[:, slot]), width)
                     for matrix, slot, width in zip(
                         self.matrices, self.slots, self.widths, strict=True
                     )
                 ]
             )
-        mixed = self._product(self.matrices[0], self.rows, self.width)
+        mixed = self._product(self.matrices[0], rows, self.width)
         if len(arrays) == 1:
             return (mixed,)
         return tuple([np.ascontiguousarray(mixed[:, slot]) for slot in self.slots])
 
+    def exchanged(self, arrays: Arrays) -> Float[Array, "rows D"]:
+        """Return the rows, own and received, over which the matrices are, of the whole message."""
+        fill(self.own, self.slots, arrays)
+        self.exchange()
+        return self.rows
+
     def _product(
-        self, matrix: csr_array, rows: Float[Array, "m_and_r d"], width: int
+        self, matrix: csr_array, rows: Float[Array, "rows d"], width: int
     ) -> Float[Array, "m d"]:
         """Return the product of a matrix and rows in a new array."""
         if csr_matvecs is None:
@@ -233,6 +268,7 @@ class Wide(MatrixRoute):
             self.received = aligned((len(links.theirs), self.width), self.dtype)
             self.incoming = links.incoming(self.received)
             # The empty array represents the message, which is sent from where it is.
+            self.order = links.rows
             self.packed, (_, self.counts) = links.outgoing(np.empty(shape, self.dtype))
 
     def reweigh(self) -> None:
@@ -248,22 +284,24 @@ class Wide(MatrixRoute):
                     for terms, array in zip(self.terms, arrays, strict=True)
                 ]
             )
-        if self.kept is None:
-            own = arrays[0]
-        else:
-            own = self.kept
-            for slot, array in zip(self.slots, arrays, strict=True):
-                own[:, slot] = array
-        send = own
-        if self.packed is not None:
-            send = np.take(own, self.links.rows, axis=0, out=self.packed, mode="clip")
-        neighbor_alltoallv(self.graph, [send, self.counts], self.incoming)
         return tuple(
             [
-                self._sum(terms, [*own[:, slot], *self.received[:, slot]])
-                for terms, slot in zip(self.terms, self.slots, strict=True)
+                self._sum(terms, rows)
+                for terms, rows in zip(self.terms, self.exchanged(arrays), strict=True)
             ]
         )
+
+    def exchanged(self, arrays: Arrays) -> list[list[Float[Array, " d"]]]:
+        """Return for each array its rows, own ones first, then those received."""
+        own = arrays[0]
+        if self.kept is not None:
+            own = self.kept
+            fill(own, self.slots, arrays)
+        send = own
+        if self.packed is not None:
+            send = np.take(own, self.order, axis=0, out=self.packed, mode="clip")
+        neighbor_alltoallv(self.graph, [send, self.counts], self.incoming)
+        return [[*own[:, slot], *self.received[:, slot]] for slot in self.slots]
 
     def _sum(
         self, terms_of_rows: list[Terms], rows: list[Float[Array, " d"]]
@@ -282,6 +320,15 @@ class Wide(MatrixRoute):
                     np.multiply(rows[j][start:end], w, out=work)
                     np.add(block, work, out=block)
         return mixed
+
+
+def fill(rows: Float[Array, "m D"], slots: list[slice], arrays: Arrays) -> None:
+    """Copy the arrays of a message side by side into rows."""
+    if len(arrays) == 1:
+        rows[...] = arrays[0]
+        return
+    for slot, array in zip(slots, arrays, strict=True):
+        rows[:, slot] = array
 
 
 def _terms(matrix: csr_array) -> list[Terms]:

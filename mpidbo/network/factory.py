@@ -1,6 +1,7 @@
 """Construction of the gossip operator of a topology."""
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +25,7 @@ def gossip_of(
     backend: Host = HOST,
     *,
     seed: int = 0,
+    shared_memory: bool = True,
 ) -> MixingOperator:
     """Return the gossip operator of a topology that rank 0 alone may know; collective.
 
@@ -39,6 +41,8 @@ def gossip_of(
         Where the arrays of a message are.
     seed : int, default 0
         Seed of link failures, of graphs that are drawn, and of compressors.
+    shared_memory : bool, default True
+        Whether ranks of a node exchange long rows through memory that they share.
     """
     form = ""
     if topology:
@@ -52,9 +56,8 @@ def gossip_of(
         """Return the operator of one graph."""
         if is_average:
             return Average(graph, agents, dtype, backend)
-        if drop:
-            return FailingGossip(graph, agents, dtype, backend, drop=drop, seed=seed)
-        return Gossip(graph, agents, dtype, backend, seed=seed)
+        kind = partial(FailingGossip, drop=drop) if drop else Gossip
+        return kind(graph, agents, dtype, backend, seed=seed, shared_memory=shared_memory)
 
     turns = Turns(tuple(order), random, every)
     if turns == Turns():

@@ -8,10 +8,10 @@ not depend on the number of ranks, to the bit.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Mapping
 from time import perf_counter
 from types import GeneratorType
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -24,26 +24,14 @@ from .compressed import Compressed, Keys
 from .compressors import Compressor
 from .exchange import MAX_NARROW_WIDTH, Narrow, Route, Wide
 from .neighbours import Links, links, spread
+from .sent import Sent
+from .shared import SharedMemory
 from .stochastic import Product
 
 if TYPE_CHECKING:
     from mpi4py.MPI import Distgraphcomm
 
     from .topology import Topology
-
-
-class Sent(NamedTuple):
-    """What all agents together sent: floats, messages and bytes over edges, and rounds."""
-
-    floats: int
-    messages: int
-    rounds: int
-    bytes: int
-
-    @classmethod
-    def total(cls, counts: "Iterable[Sent]") -> "Sent":
-        """Return the sums of counts."""
-        return cls(*map(sum, zip(cls(0, 0, 0, 0), *counts, strict=True)))
 
 
 _Running: TypeAlias = tuple[int, Generator[Any, Any, Any] | None, Any]
@@ -306,6 +294,8 @@ class Gossip(RoutedOperator):
         Where the arrays of a message are.
     seed : int, default 0
         Seed of the random numbers of compressors.
+    shared_memory : bool, default True
+        Whether ranks of a node exchange long rows through memory that they share.
 
     Raises
     ------
@@ -326,6 +316,7 @@ class Gossip(RoutedOperator):
         backend: Host = HOST,
         *,
         seed: int = 0,
+        shared_memory: bool = True,
     ) -> None:
         super().__init__(topology, agents, dtype, backend)
         self.keys = Keys(seed)
@@ -341,6 +332,9 @@ class Gossip(RoutedOperator):
                 agents.comm, self._links.sources, self._links.destinations, reorder=False
             )
             matrices = self._links.matrices
+        self._shared: SharedMemory | None = None
+        if shared_memory and self._links is not None:
+            self._shared = SharedMemory(self._links, agents)
         self._matrices = {
             name: csr_array((W.data.astype(self.dtype), W.indices, W.indptr), shape=W.shape)
             for name, W in matrices.items()
@@ -379,7 +373,8 @@ class Gossip(RoutedOperator):
             )
         if isinstance(self.backend, Cuda):
             return gpu_exchange.route(widths, matrices, self.backend, self._links, self._graph)
-        return kind(widths, matrices, self._links, self._graph)
+        route = self._shared and self._shared.route(widths, matrices, narrow=kind is Narrow)
+        return route or kind(widths, matrices, self._links, self._graph)
 
     def _matrix(self, name: str) -> csr_array:
         """Return this rank's rows of W, A or B; a W, which is doubly stochastic, is all of them."""
@@ -394,6 +389,8 @@ class Gossip(RoutedOperator):
 
     def close(self) -> None:
         super().close()
+        if self._shared is not None:
+            self._shared.close()
         if self._graph is not None:
             free(self._graph)
             self._graph = None

@@ -17,8 +17,8 @@ from scipy.sparse import csr_array
 
 from .._types import Array, Float
 from ..errors import UserError
-from ..parallel import Cuda, Exchange, Rows, agreed, compute, host, neighbor_alltoallv
-from .exchange import Arrays, MatrixRoute
+from ..parallel import Cuda, Rows, agreed, compute, host, neighbor_alltoallv
+from .exchange import Arrays, MatrixRoute, RowExchange
 from .neighbours import Links
 
 if TYPE_CHECKING:
@@ -212,16 +212,13 @@ class Staged(Crossing):
         empty_pinned = import_module("cupyx").empty_pinned
         self.leaving = empty_pinned((self.sent, self.width), self.dtype)
         self.arriving = empty_pinned(self.received.shape, self.dtype)
-        self.packed, send = self.compact.outgoing(self.leaving)
-        self.exchange = Exchange(graph, send, links.incoming(self.arriving))
+        self.exchange = RowExchange(self.compact, graph, self.leaving, self.arriving)
 
     def cross(self, own: Arrays) -> None:
         stream = self.backend.stream
         with stream:
             self.outgoing(own).get(stream=stream, out=self.leaving, blocking=False)
         stream.synchronize()  # MPI is about to read `leaving`, and to write into `arriving`
-        if self.packed is not None:
-            np.take(self.leaving, self.compact.rows, axis=0, out=self.packed, mode="clip")
         self.exchange()
         self.received.set(self.arriving, stream=stream)
 

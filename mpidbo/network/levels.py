@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from .gossip import MixingOperator, Sent
+from .gossip import MixingOperator
+from .sent import Sent
 
 MAX_LEVELS = 3
 

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..parallel import HOST, Agents, Host
-from .gossip import Gossip, Sent
+from .gossip import Gossip
+from .sent import Sent
 from .splitmix import BITS, GOLDEN_GAMMA, mix64
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ class FailingGossip(Gossip):
         Probability with which an edge fails, at each iteration.
     seed : int, default 0
         Seed of the failures.
+    shared_memory : bool, default True
+        As of `Gossip`.
     """
 
     changes = True
@@ -48,8 +51,9 @@ class FailingGossip(Gossip):
         *,
         drop: float,
         seed: int = 0,
+        shared_memory: bool = True,
     ) -> None:
-        super().__init__(topology, agents, dtype, backend, seed=seed)
+        super().__init__(topology, agents, dtype, backend, seed=seed, shared_memory=shared_memory)
         self._threshold = np.uint64(drop * 2.0**BITS)
         self._of_seed = mix64(np.array([seed], np.uint64))
         pattern = next(iter(self._matrices.values()))

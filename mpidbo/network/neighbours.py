@@ -1,7 +1,7 @@
 """Rows that cross between a rank and its neighbours, and this rank's part of the matrices."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -44,6 +44,25 @@ class Links:
     def rows(self) -> list[int]:
         """Own rows in the order in which they are packed."""
         return [row for rows in self.sent for row in rows]
+
+    def between(self, ranks: set[int]) -> "Links":
+        """Return the links with some of the ranks."""
+        owners = [
+            rank for rank, n in zip(self.sources, self.received, strict=True) for _ in range(n)
+        ]
+        chosen = [i for i, source in enumerate(self.sources) if source in ranks]
+        return replace(
+            self,
+            sources=[self.sources[i] for i in chosen],
+            theirs=[j for j, owner in zip(self.theirs, owners, strict=True) if owner in ranks],
+            received=[self.received[i] for i in chosen],
+            destinations=[rank for rank in self.destinations if rank in ranks],
+            sent=[
+                rows
+                for rank, rows in zip(self.destinations, self.sent, strict=True)
+                if rank in ranks
+            ],
+        )
 
     def incoming(self, buffer: Float[Array, "r d"]) -> list[Any]:
         """Return MPI's receive argument: the buffer with (counts, displacements) in floats."""

@@ -26,6 +26,7 @@ from .collectives import neighbor_alltoallv as neighbor_alltoallv
 from .collectives import scatter as scatter
 from .collectives import scatterv as scatterv
 from .collectives import split as split
+from .collectives import split_type as split_type
 from .collectives import wait as wait
 from .fusion import compute as compute
 from .guard import abort as abort
@@ -48,6 +49,8 @@ from .memory import keep_freed as keep_freed
 from .memory import owns_numbers as owns_numbers
 from .memory import references as references
 from .memory import return_freed as return_freed
+from .shared_memory import can_share as can_share
+from .shared_memory import shared_bytes as shared_bytes
 from .threads import Threads as Threads
 from .threads import announce as announce
 from .threads import announced as announced

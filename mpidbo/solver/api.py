@@ -119,6 +119,8 @@ def solve(*arguments: Any, **named: Any) -> Result:
         Where arrays are; "auto": on GPUs if all ranks have one.
     buffers : {"host", "device"}, default "host"
         The memory from which a GPU sends.
+    shared_memory : bool, default True
+        Whether ranks of a node exchange long rows through memory that they share.
     batched : {"exact", "always", "never"}, default "exact"
         Whether one call evaluates all agents of a rank; "exact": where that gives the same bits.
     checks : {"start", "never"}, default "start"

@@ -62,6 +62,7 @@ def make_gossip(
                 run.dtype,
                 backend,
                 seed=run.seed,
+                shared_memory=run.shared_memory,
             )
     return Levels.of(made[_key(table)] for _, table in tables.values())
 

@@ -117,6 +117,7 @@ class Solver(Iterator[Progress]):
         dtype: Literal["float64", "float32"] = Run.dtype,
         device: Literal["cpu", "cuda", "auto"] = Run.device,
         buffers: Literal["host", "device"] = Run.buffers,
+        shared_memory: bool = Run.shared_memory,
         batched: Literal["exact", "always", "never"] = Run.batched,
         checks: Literal["start", "never"] = Run.checks,
         threads: int = Run.threads,

@@ -1,9 +1,15 @@
 """Run under mpiexec by test_gossip.py: every message over these ranks has the bits that one
 process computes."""
 
+import errno
+import os
 import sys
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
+from time import sleep
+from unittest.mock import patch
 
 import numpy as np
 from mpi4py import MPI
@@ -11,9 +17,21 @@ from mpi4py import MPI
 from mpidbo import network as topologies
 from mpidbo.algorithms.strategies import STRATEGIES
 from mpidbo.errors import UserError
-from mpidbo.network import A, B, BFloat16, Quantize, RandomK, TopK, exchange, factory, gossip
+from mpidbo.network import (
+    A,
+    B,
+    BFloat16,
+    Quantize,
+    RandomK,
+    TopK,
+    exchange,
+    factory,
+    gossip,
+    node,
+    shared,
+)
 from mpidbo.network.changing_gossip import ChangingGossip
-from mpidbo.parallel import agents
+from mpidbo.parallel import agents, shared_memory
 from mpidbo.parallel.agents import Agents
 
 COMM = MPI.COMM_WORLD
@@ -29,14 +47,32 @@ GRAPHS = {
     "matching": {},
     "failing-matching": {"name": "matching", "drop": 0.4},
     "every": {"name": "ring", "every": 2},
+    "one way": {"directed": True},
 }
 ITERATIONS = (3, 4, 5)
+PLACES = ("apart", "one node", "two nodes")  # of the ranks, between which rows are messages
 exchange.BLOCK_FLOATS, agents.BLOCK = 16, 40  # rows in several blocks
+shared.MIN_SHARED_WIDTH = 0
+
+
+@contextmanager
+def placed(place):
+    """Have the ranks on one node or two, ranks with even numbers on one of these."""
+
+    def split(comm, kind):
+        assert kind == MPI.COMM_TYPE_SHARED
+        return comm.Split(comm.rank % 2 if place == "two nodes" else 0)
+
+    with patch.object(node, "split_type", split):
+        yield
 
 
 def topology(name, n):
     if name == "centralized":
         return topologies.centralized(n)
+    if name == "one way":
+        table = {"edges": [(i, (i + 1) % n) for i in range(n)], "lazy": True}
+        return topologies.make({**table, **GRAPHS[name]}, n)
     return topologies.make({"name": name, **GRAPHS[name]}, n)
 
 
@@ -76,39 +112,127 @@ def has_all(weights, needed):
     return "W" in weights or weights >= set(needed)
 
 
+def is_packed(route):
+    """Whether rows were copied so that those for a neighbour are side by side."""
+    exchanges = [route, getattr(route, "exchange", None)]
+    if hasattr(route, "window"):
+        exchanges += route.window._far
+    return any(getattr(exchange, "packed", None) is not None for exchange in exchanges)
+
+
 def bits(every):
-    """Of all combinations, or of half of them, in which any two choices for a graph meet."""
-    packed = 0
-    for name, more, single, wide in product(GRAPHS, *[(False, True)] * 3):
+    """Of all combinations, or of a sixth of them, in which any two choices for a graph meet."""
+    packed = dict.fromkeys(PLACES, 0)
+    for number, (name, more, single, wide) in enumerate(product(GRAPHS, *[(False, True)] * 3)):
         if not every and wide != (more == single):
             continue
-        n, dtype = 2 * COMM.size + 3 if more else COMM.size, "f4" if single else "f8"
-        gossip.MAX_NARROW_WIDTH = 0 if wide else 1 << 14
-        spread, alone = Agents(n, COMM), Agents(n)
-        W, twin = (factory.gossip_of(topology(name, n), which, dtype) for which in (spread, alone))
-        mine = slice(spread.first, spread.last)
-        weights = set(topology(name, n).weights)
-        found = messages(W, n, dtype, lambda rows, mine=mine: rows[mine], weights)
-        expected = messages(twin, n, dtype, lambda rows: rows, weights)
-        for i, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
-            same = (
-                ours.dtype == theirs.dtype
-                and ours.shape == (spread.m, theirs.shape[1])
-                and ours.tobytes() == theirs[mine].tobytes()
-            )
-            assert same and ours.flags.c_contiguous, (
-                f"message {i} of {name}, n = {n}, {dtype}, wide = {wide}, rank {COMM.rank}"
-            )
-        assert W.sent == twin.sent, (W.sent, twin.sent)
-        assert spread.allreduce_sum(np.array(W.lost)).tolist() == [*twin.lost], (W.lost, twin.lost)
-        assert twin.lost.messages > 0 or not name.startswith("failing") or n < 5
-        operators = W._operators.values() if isinstance(W, ChangingGossip) else [W]
-        routes = [route for operator in operators for route in operator._routes.values()]
-        packed += any(getattr(route, "packed", None) is not None for route in routes)
-        W.close()
-        twin.close()
+        for place in PLACES if every else [PLACES[number // 2 % len(PLACES)]]:
+            with placed(place):
+                packed[place] += compare(name, more, single, wide, place)
     if COMM.size > 1:  # else the branch was never taken
-        assert max(COMM.allgather(packed)) > 0
+        assert max(COMM.allgather(packed["apart"])) > 0
+    if COMM.size > 3:
+        assert max(COMM.allgather(packed["two nodes"])) > 0
+
+
+def compare(name, more, single, wide, place):
+    """Compare the bits of one combination; return whether a route packs rows."""
+    n, dtype = 2 * COMM.size + 3 if more else COMM.size, "f4" if single else "f8"
+    gossip.MAX_NARROW_WIDTH = 0 if wide else 1 << 14
+    spread, alone, made = Agents(n, COMM), Agents(n), topology(name, n)
+    W = factory.gossip_of(made, spread, dtype, shared_memory=place != "apart")
+    twin = factory.gossip_of(made, alone, dtype)
+    mine = slice(spread.first, spread.last)
+    weights = set(made.weights)
+    found = messages(W, n, dtype, lambda rows: rows[mine], weights)
+    expected = messages(twin, n, dtype, lambda rows: rows, weights)
+    for i, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
+        same = (
+            ours.dtype == theirs.dtype
+            and ours.shape == (spread.m, theirs.shape[1])
+            and ours.tobytes() == theirs[mine].tobytes()
+        )
+        assert same and ours.flags.c_contiguous, (
+            f"message {i} of {name}, n = {n}, {dtype}, wide = {wide}, {place}, rank {COMM.rank}"
+        )
+    assert W.sent == twin.sent, (W.sent, twin.sent)
+    assert spread.allreduce_sum(np.array(W.lost)).tolist() == [*twin.lost], (W.lost, twin.lost)
+    assert twin.lost.messages > 0 or not name.startswith("failing") or n < 5
+    routes = routes_of(W)
+    is_average = isinstance(W, topologies.Average)
+    if place != "apart" and COMM.size > 1 + (place == "two nodes") and not is_average:
+        assert any(map(is_shared, routes)), (name, place, routes)
+    W.close()
+    twin.close()
+    return any(map(is_packed, routes))
+
+
+def routes_of(W):
+    operators = W._operators.values() if isinstance(W, ChangingGossip) else [W]
+    return [route for operator in operators for route in operator._routes.values()]
+
+
+def is_shared(route):
+    return isinstance(route, shared.SharedNarrow | shared.SharedWide)
+
+
+def slow_readers():
+    """A rank that reads the rows of others late finds them unchanged, in whichever direction
+    rows travel."""
+    exchanged = node.Window.exchange
+
+    def slowly(window):
+        exchanged(window)
+        sleep(0.01 * (COMM.rank == COMM.size - 1))
+
+    for name, wide in product(("ring", "one way", "failing-matching"), (False, True)):
+        gossip.MAX_NARROW_WIDTH = 0 if wide else 1 << 14
+        made = topology(name, COMM.size)
+        rows = np.random.default_rng(0).standard_normal((8, COMM.size, 20))
+        W, twin = (factory.gossip_of(made, Agents(COMM.size, c)) for c in (COMM, None))
+        with placed("one node"), patch.object(node.Window, "exchange", slowly):
+            for k, s in enumerate(rows):
+                W.at(k)
+                twin.at(k)
+                found, expected = W @ (A @ s[[COMM.rank]]), (twin @ (A @ s))[[COMM.rank]]
+                assert found.tobytes() == expected.tobytes(), (name, wide, k, COMM.rank)
+        assert any(map(is_shared, routes_of(W)))
+        W.close()
+        assert "memfd:mpidbo" not in Path("/proc/self/maps").read_text()
+
+
+def refusals():
+    """Ways in which a system gives one rank no memory to share."""
+    first, last = COMM.rank == 0, COMM.rank == COMM.size - 1
+    yield patch.object(os, "memfd_create", refusing(os.memfd_create, errno.EPERM, first))
+    yield patch.object(os, "ftruncate", refusing(os.ftruncate, errno.EFBIG, first))
+    yield patch.object(os, "posix_fallocate", refusing(os.posix_fallocate, errno.ENOSPC, last))
+    seen = shared_memory._identity
+    yield patch.object(shared_memory, "_identity", lambda file: seen(file) + "!" * last)
+
+
+def refusing(call, number, refuses):
+    def called(*arguments):
+        if refuses:
+            raise OSError(number, os.strerror(number))
+        return call(*arguments)
+
+    return called
+
+
+def without_memory():
+    """Where one rank has no memory to share, rows are messages on all of them."""
+    s = np.random.default_rng(0).standard_normal((COMM.size, 20))
+    made = topology("ring", COMM.size)
+    expected = factory.gossip_of(made, Agents(COMM.size)) @ s
+    for refusal, place in product(refusals(), PLACES[1:]):
+        W = factory.gossip_of(made, Agents(COMM.size, COMM))
+        with placed(place), refusal:
+            for d in (20, 10):
+                found = W @ s[[COMM.rank], :d]
+                assert found.tobytes() == expected[[COMM.rank], :d].tobytes()
+        assert not any(map(is_shared, routes_of(W)))
+        W.close()
 
 
 def refused(words, action):
@@ -154,6 +278,8 @@ def sentences():
 bits(every="every" in sys.argv)
 if COMM.size > 1:
     sentences()
+    slow_readers()
+    without_memory()
 COMM.Barrier()
 if COMM.rank == 0:
     print(f"gossip agrees on {COMM.size} ranks", flush=True)

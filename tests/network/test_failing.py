@@ -15,8 +15,8 @@ from mpidbo import network as topologies
 from mpidbo.algorithms.strategies import STRATEGIES
 from mpidbo.errors import UserError
 from mpidbo.network import Gossip, exchange, factory, gossip
-from mpidbo.network.gossip import Sent
 from mpidbo.network.link_failures import FailingGossip
+from mpidbo.network.sent import Sent
 from mpidbo.parallel.agents import Agents
 from mpidbo.reports.plan_text import describe
 from mpidbo.solver.loop import Loop

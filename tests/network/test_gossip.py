@@ -10,7 +10,7 @@ from mpidbo import network as topologies
 from mpidbo.algorithms.strategies import STRATEGIES
 from mpidbo.errors import UserError
 from mpidbo.network import Gossip, Levels, exchange, factory, gossip
-from mpidbo.network.gossip import Sent
+from mpidbo.network.sent import Sent
 from mpidbo.parallel.agents import Agents
 from mpidbo.parallel.memory import Pool
 from mpidbo.solver.plan import Plan
@@ -298,3 +298,4 @@ def test_over_ranks(mpi, ranks, tmp_path):
     done = mpi(ranks, words, cwd=tmp_path, timeout=100 if ranks < 5 else 200)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines() == [f"gossip agrees on {ranks} ranks"]
+    assert done.stderr.count("cannot share memory here; rows are sent as messages") == (ranks > 1)

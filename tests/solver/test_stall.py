@@ -98,8 +98,11 @@ def test_a_busy_rank_is_told_from_a_silent_one(mpi, tmp_path):
 
 
 @pytest.mark.slow
-def test_without_a_folder_a_rank_tells_for_whom_it_waits(mpi, repo, tmp_path):
+@pytest.mark.parametrize("shortest", [0, 1 << 30])
+def test_without_a_folder_a_rank_tells_for_whom_it_waits(mpi, repo, shortest):
+    """Also where rows are in memory that ranks share."""
     code = (
+        f"from mpidbo.network import shared\nshared.MIN_SHARED_WIDTH = {shortest}\n"
         "from mpidbo import cli, solve\nfrom support.slow_quadratic import Slow\n"
         "solve(Slow, agents=6, iterations=60, comm=cli.comm_world(), stall_timeout=5)"
     )
