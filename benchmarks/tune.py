@@ -40,6 +40,8 @@ SHORT_TRIAL, SHORT_LAST, SHORT_END = 60, 2, 400
 SHORT_FINE = [2.0**i for i in range(-3, 4)]
 SHORT_FACTORS = [1.0, 0.5, 1.5]
 """The same of the short grid."""
+FURTHER_FACTORS = {"hyper-representation": [0.25]}
+"""Where the best of the others is at the edge."""
 SHORT = (
     "australian",
     "meta-learning",
@@ -187,12 +189,12 @@ def problems() -> dict[str, dict[str, Any]]:
 class Grid:
     """Runs of a problem with step sizes of a grid, each until it has nothing more to tell."""
 
-    def __init__(self, plan: Setup, *, short: bool) -> None:
+    def __init__(self, plan: Setup, name: str) -> None:
         self.plan, self.horizon = plan, plan.config.run.iterations
         self.trial, self.last, self.fine, self.factors = TRIAL, LAST, FINE, FACTORS
-        if short:
+        if name in SHORT:
             self.trial, self.last, self.horizon = SHORT_TRIAL, SHORT_LAST, SHORT_END
-            self.fine, self.factors = SHORT_FINE, SHORT_FACTORS
+            self.fine, self.factors = SHORT_FINE, SHORT_FACTORS + FURTHER_FACTORS.get(name, [])
         keys = [key for key in ("beta", "gamma") if key in plan.config.steps]
         self.lower = stable_lower_steps(plan, keys).steps
         self.start = Pilots(plan, Stopping(plan.agents)).at_start
@@ -315,7 +317,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--table", action="store_true", help="print the table of what there is")
-    parser.add_argument("--again", action="store_true", help="find step sizes again")
+    parser.add_argument(
+        "--again",
+        action="store_true",
+        help="find step sizes again, and compare them with the grid of --out",
+    )
     parser.add_argument("--only", nargs="*", default=[])
     args = parser.parse_args()
     if args.table:
@@ -334,12 +340,12 @@ def main() -> None:
 
             if not any("end" in row for row in rows):
                 with set_up(config.check(tables)) as plan:
-                    grid = Grid(plan, short=name in SHORT)
+                    grid = Grid(plan, name)
                     for row in grid.rows():
                         write(row)
                     write({"end": True, "target": grid.target})
             if args.again or not any("auto" in row for row in rows):
-                target = next(row["target"] for row in read(args.out)[name] if "end" in row)
+                target = [row["target"] for row in read(args.out)[name] if "end" in row][-1]
                 write(found(tables, target))
 
 

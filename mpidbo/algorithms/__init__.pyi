@@ -8,6 +8,8 @@ from .communication import communication_cost as communication_cost
 from .communication import communication_formula as communication_formula
 from .compressed import Compression as Compression
 from .constants import SAFETY_FACTOR as SAFETY_FACTOR
+from .constants import Curvature as Curvature
+from .constants import curvature as curvature
 from .constants import largest_curvature as largest_curvature
 from .constants import with_estimated_constants as with_estimated_constants
 from .methods import METHODS as METHODS

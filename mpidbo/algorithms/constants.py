@@ -95,6 +95,22 @@ def largest_curvature(
     UserError
         Where g_yy vanishes at the start or is not finite.
     """
+    found = curvature(oracle, x, y)
+    if not 0 < found.value < np.inf:
+        error = UserError(
+            f"{where}: g_yy at the start gives {found.value:g}, no curvature to scale by; {remedy}"
+        )
+        raise_on_all_ranks(error)  # every rank has the same number
+    return found
+
+
+def curvature(
+    oracle: Oracle,
+    x: Float[Array, "m p"],
+    y: Float[Array, "m q"],
+    iterations: int = POWER_ITERATIONS,
+) -> Curvature:
+    """As `largest_curvature`, at a point where it may vanish or not be finite; collective."""
     o = oracle.twin().full()
     m, q = y.shape
     lacking = [getattr(problem, "g_yy", None) is None for problem in oracle.problems]
@@ -103,7 +119,7 @@ def largest_curvature(
     start = np.random.default_rng(0).standard_normal((1, q)).astype(y.dtype)
     v = np.repeat(start, m, axis=0)
     at_y = host(o.g_y(x, y)) if by_differences else None
-    for _ in range(POWER_ITERATIONS):
+    for _ in range(iterations):
         sizes = _norms(v)
         v = v / np.where(sizes > 0, sizes, 1)[:, None].astype(v.dtype)
         if at_y is None:
@@ -111,12 +127,7 @@ def largest_curvature(
         else:
             v = (host(o.g_y(x, y + reach * v)) - at_y) / reach
     largest = float(oracle.agents.gather(_norms(v)).max())
-    if not 0 < largest < np.inf:
-        error = UserError(
-            f"{where}: g_yy at the start gives {largest:g}, no curvature to scale by; {remedy}"
-        )
-        raise_on_all_ranks(error)  # every rank has the same number
-    return Curvature(largest, (POWER_ITERATIONS + (at_y is not None)) * oracle.agents.n)
+    return Curvature(largest, (iterations + (at_y is not None)) * oracle.agents.n)
 
 
 def _norms(rows: Float[Array, "m q"]) -> Float[Array, " m"]:

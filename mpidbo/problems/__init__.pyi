@@ -33,6 +33,9 @@ from .lookup import problem_class as problem_class
 from .lookup import source as source
 from .lookup import unnamed as unnamed
 from .lookup import with_known_names as with_known_names
+from .lower_level import EXACT as EXACT
+from .lower_level import ROUGH as ROUGH
+from .lower_level import Accuracy as Accuracy
 from .metric_words import metric_names as metric_names
 from .metric_words import similar_metric as similar_metric
 from .metrics import METRICS as METRICS

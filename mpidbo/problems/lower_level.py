@@ -9,10 +9,19 @@ from .._types import Array, Float
 from .averages import Ask, Averaged
 from .projected_descent import Vectors, projected_minimum
 
-TOLERANCE = 1e-7
-"""Of y: what the next step of Newton's method would be about, relative to 1 + |y|."""
-CG_TOLERANCE = 1e-4
-"""Relative, of the residual of a Newton step."""
+
+class Accuracy(NamedTuple):
+    """Tolerances of the search for a minimiser."""
+
+    y: float
+    """Of y: what the next step of Newton's method would be about, relative to 1 + |y|."""
+    step: float
+    """Relative, of the residual of a Newton step."""
+
+
+EXACT = Accuracy(1e-7, 1e-4)
+ROUGH = Accuracy(1e-3, 1e-2)
+"""At about half of the calls."""
 ROUNDING = 1e-3
 """Relative to 1 + |y|: a shorter step that does not halve the gradient is at its rounding errors.
 It is far above the tolerance, since these errors grow with the condition of g."""
@@ -43,6 +52,7 @@ def solve_lower_level(
     y: Float[Array, " q"],
     *,
     second_order: bool = True,
+    accuracy: Accuracy = EXACT,
 ) -> LowerSolution:
     """Return argmin g(x, .) of the network, over y's set if it has one; collective.
 
@@ -56,6 +66,8 @@ def solve_lower_level(
         Where it starts: the nearer to the minimiser, the cheaper.
     second_order : bool, default True
         Whether g_yy may be called, where the problem defines it.
+    accuracy : Accuracy, optional
+        Of a minimiser over all y; `EXACT` or `ROUGH`.
 
     Returns
     -------
@@ -66,12 +78,14 @@ def solve_lower_level(
     Newton's equations are solved by conjugate gradients, with g_yy, or where it is not to be called
     with differences of g_y. A trust-region method takes over where g_yy is not positive definite
     or a step does not halve the gradient. The minimiser is exact to about 1e-7 relative
-    to 1 + |y|, or to the rounding errors of g_y. Over a set it is found by `projected_minimum`.
+    to 1 + |y|, with `ROUGH` to 1e-3, or to the rounding errors of g_y. Over a set it is found by
+    `projected_minimum`.
     """
     second_order = averaged.defines("g_yy") and second_order
 
     def work(ask: Ask) -> Array:
-        search = _Search(ask, np.asarray(x, np.float64), second_order, averaged.oracle.dtype)
+        dtype = averaged.oracle.dtype
+        search = _Search(ask, np.asarray(x, np.float64), second_order, accuracy, dtype)
         found = search.minimiser(np.asarray(y, np.float64), averaged.project_y())
         return np.append(found, search.asked)
 
@@ -83,9 +97,14 @@ class _Search:
     """The search of a minimiser of g(x, .), on rank 0."""
 
     def __init__(
-        self, ask: Ask, x: Float[Array, " p"], second_order: bool, dtype: np.dtype
+        self,
+        ask: Ask,
+        x: Float[Array, " p"],
+        second_order: bool,
+        accuracy: Accuracy,
+        dtype: np.dtype,
     ) -> None:
-        self.ask, self.x, self.second_order = ask, x, second_order
+        self.ask, self.x, self.second_order, self.accuracy = ask, x, second_order, accuracy
         self.dtype, self.difference = dtype, np.sqrt(np.finfo(dtype).eps)
         self.asked = 0
 
@@ -111,7 +130,7 @@ class _Search:
                 gain = np.linalg.norm(ahead) / size
                 if gain <= 0.5:
                     y, gradient = y - step, ahead
-                    if length * gain <= TOLERANCE:
+                    if length * gain <= self.accuracy.y:
                         return y
                     continue
                 if length <= ROUNDING:
@@ -137,7 +156,7 @@ class _Search:
 
         H = LinearOperator((len(y), len(y)), matvec=positive, dtype=np.float64)
         try:
-            return cg(H, gradient, rtol=CG_TOLERANCE, maxiter=MAX_CG_STEPS)[0]
+            return cg(H, gradient, rtol=self.accuracy.step, maxiter=MAX_CG_STEPS)[0]
         except np.linalg.LinAlgError:
             return None
 

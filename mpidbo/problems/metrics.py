@@ -14,7 +14,7 @@ import numpy as np
 from .._types import Array, Float
 from .averages import Averaged
 from .hypergradients import hypergradient
-from .lower_level import LowerSolution, solve_lower_level
+from .lower_level import EXACT, Accuracy, LowerSolution, solve_lower_level
 
 LAST = 100
 """The order of metrics that have no place of their own in tables and figures."""
@@ -47,6 +47,8 @@ class Point:
         Iterations done.
     second_order : bool
         Whether metrics that nobody asked for may call g_yy.
+    accuracy : Accuracy
+        Of the minimiser of g.
     """
 
     averaged: Averaged
@@ -59,12 +61,15 @@ class Point:
     estimate: Float[Array, " p"] | None
     k: int
     second_order: bool = True
+    accuracy: Accuracy = EXACT
 
     @cached_property
     def lower_solution(self) -> LowerSolution:
         """The minimiser of the network's g at the mean x; the first access is collective."""
         x, y = self.means["x"], self.means["y"]
-        return solve_lower_level(self.averaged, x, y, second_order=self.second_order)
+        return solve_lower_level(
+            self.averaged, x, y, second_order=self.second_order, accuracy=self.accuracy
+        )
 
     def moved(self, variable: str) -> float:
         """Return the distance of the mean of x or y from its start."""

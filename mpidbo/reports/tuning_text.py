@@ -29,6 +29,11 @@ def describe_tuning(config: Config) -> str:
             for key, limit in record["limits"].items()
         )
         lines.append(f"largest curvature of g in y {record['curvature']:.4g}: {limits}")
+    if "curvature_of_pilots" in record:
+        lines.append(
+            f"along the pilots it grew to {record['curvature_of_pilots']:.4g}, "
+            "for which the last of them have smaller step sizes"
+        )
     keys = [key for key in record["pilot"][0] if key not in ("iterations", "value")]
     rows = [[*keys, "iterations", judge]]
     for pilot in record["pilot"]:

@@ -1,11 +1,13 @@
 """Step sizes of the lower level, from the curvature of g and the spectra of the topologies."""
 
 from collections.abc import Collection
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from math import inf
+from typing import Self
 
 import numpy as np
 
-from ..algorithms import SAFETY_FACTOR, largest_curvature
+from ..algorithms import SAFETY_FACTOR, Method, largest_curvature
 from ..parallel import Threads, agreed
 from .pilots import first_value
 from .setup import Setup
@@ -16,16 +18,41 @@ LEVELS = {"beta": ("y",), "gamma": ("z", "t")}
 """Step size -> the levels that take it."""
 
 
-class LowerSteps(NamedTuple):
+@dataclass(frozen=True)
+class LowerSteps:
     """Step sizes of the lower level, and what they follow from."""
 
-    steps: dict[str, float]
-    L: float
-    """Estimate of the largest curvature of g in y."""
+    method: Method
+    others: dict[str, float]
+    """Those that do not depend on g."""
     limits: dict[str, float]
     """Step size -> its product with the curvature up to which the strategies are stable."""
-    calls: int
+    L: float = 0.0
+    """Estimate of the largest curvature of g in y."""
+    share: float = SHARE
+    """Of the largest stable step sizes."""
+    calls: int = 0
     """Calls of oracles, total over agents."""
+
+    @property
+    def steps(self) -> dict[str, float]:
+        """Step size -> its value."""
+        curvatures = self.method.curvatures(self.L)
+        steps = {key: self.share * limit / curvatures[key] for key, limit in self.limits.items()}
+        others = {key: self.share / SHARE * value for key, value in self.others.items()}
+        return {**others, **steps}
+
+    def is_stable(self, curvature: float) -> bool:
+        """Return whether they are stable for another curvature of g, or that is not finite."""
+        return not self.L < self.share * (curvature + _ridge(self.method)) < inf
+
+    def at(self, curvature: float, share: float) -> Self:
+        """Return a share of the largest stable ones for another curvature of g."""
+        return replace(self, L=SAFETY_FACTOR * (curvature + _ridge(self.method)), share=share)
+
+    def reduced(self, factor: float) -> Self:
+        """Return all of them times a factor."""
+        return replace(self, share=factor * self.share)
 
 
 def stable_lower_steps(setup: Setup, keys: Collection[str]) -> LowerSteps:
@@ -44,17 +71,17 @@ def stable_lower_steps(setup: Setup, keys: Collection[str]) -> LowerSteps:
     wanted = [key for key in keys if has_g and key in method.curvatures(1.0)]
     others = {key: first_value(method, key) for key in keys if key not in wanted}
     if not wanted:
-        return LowerSteps(others, 0.0, {}, 0)
+        return LowerSteps(method, others, {})
     with Threads(setup.config.run.threads).limited():
         found = largest_curvature(
             setup.oracle, *setup.rows(), f"steps.{wanted[0]}", "give a number in place of auto"
         )
-    ridge = 0.0 if method.lower_ridge is None else method.lower_ridge.largest
-    L = SAFETY_FACTOR * (found.value + ridge)
-    limits = _limits(setup, wanted)
-    curvatures = method.curvatures(L)
-    steps = {key: SHARE * limits[key] / curvatures[key] for key in wanted}
-    return LowerSteps({**others, **steps}, L, limits, found.calls)
+    L = SAFETY_FACTOR * (found.value + _ridge(method))
+    return LowerSteps(method, others, _limits(setup, wanted), L, calls=found.calls)
+
+
+def _ridge(method: Method) -> float:
+    return 0.0 if method.lower_ridge is None else method.lower_ridge.largest
 
 
 def _limits(setup: Setup, keys: Collection[str]) -> dict[str, float]:

@@ -10,7 +10,7 @@ from .._types import Array, Float
 from ..algorithms import METHODS, Method
 from ..errors import UserError, shown
 from ..parallel import Agents, agreed, host
-from ..problems import METRICS, Averaged, Oracle, Point, returned
+from ..problems import EXACT, METRICS, Accuracy, Averaged, Oracle, Point, returned
 from ..storage import is_reserved, place_in_row
 from .small import is_small
 
@@ -67,8 +67,11 @@ class Measures:
         if method.bilevel and not method.personalized:
             self.solution = self._solution()
 
-    def point(self, k: int, state: Any) -> Point:
-        """Return what metrics are computed from after k iterations: rows and averages."""
+    def point(self, k: int, state: Any, accuracy: Accuracy = EXACT) -> Point:
+        """Return what metrics are computed from after k iterations: rows and averages.
+
+        The accuracy is that of the minimiser of g.
+        """
         levels = self.method.levels
         variables = dict.fromkeys(("x", "y", *levels))
         rows = {variable: host(getattr(state, variable)) for variable in variables}
@@ -88,6 +91,7 @@ class Measures:
             None if estimates is None else self.agents.mean(host(estimates)),
             k,
             self.second_order,
+            accuracy,
         )
 
     def row(self, state: Any, point: Point) -> dict[str, float]:

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._linalg import added
-from ..algorithms import Method, Power, Schedule
+from ..algorithms import Method, Power, Schedule, curvature
 from ..errors import UserError
 from ..parallel import Threads, host, raise_on_all_ranks
-from ..problems import METRICS, Point
+from ..problems import EXACT, METRICS, ROUGH, Point
 from .loop import Loop
 from .measures import Measures
 from .setup import Setup
@@ -24,6 +24,10 @@ MAX_DISTANCE = 10.0
 """Of y from y*(x), relative to the distances at the start."""
 MAX_RISE = 0.25
 """Of the metric at the end of a pilot, relative to what it had fallen before."""
+POWER_ITERATIONS = 10
+"""For the curvature of g where a pilot ended: growth by much less than the margin that step sizes
+have does not matter.
+"""
 FEW = (0.1, 0.2, 0.4, 1.0)
 """As `MANY` where each judgement is expensive."""
 PARTS = (0.125, 0.25, 0.5, 1.0)
@@ -45,8 +49,10 @@ class Cost(NamedTuple):
     """Calls of oracles and losses, total over agents."""
     judging: int
     """Of these calls those that the judgement took."""
-    of_judgement: int
-    """Of these calls those of the last judgement."""
+    of_judgement: float
+    """Calls that the next judgement is expected to take: as many as the last ones on average, and
+    as the last one, which grows by the same factor again where it took more than that before.
+    """
 
     def expected(self, iterations: int, judgements: int) -> float:
         """Return the calls that more of them would take, total over agents."""
@@ -88,7 +94,8 @@ class Pilots:
         self.setup, self.oracle = setup, setup.oracle.twin()
         self.stopping = stopping
         self._threads = Threads(setup.config.run.threads)
-        self.iterations, self.judging, self.of_judgement = 0, 0, 0
+        self.iterations, self.judging = 0, 0
+        self._of_judgements = list[int]()
         # Of large problems a state takes much memory: only those of two pilots are kept.
         self._last = self._best = _Reached(None, 0, None)
         self._best_score = inf
@@ -126,7 +133,11 @@ class Pilots:
         parts : sequence of float, optional
             Where the metric is taken, as parts of the iterations; `PARTS` or `MANY`.
         """
-        values = [self.metric(steps, ceil(part * iterations)) for part in parts]
+        values = list[float]()
+        for part in parts:
+            values.append(self.metric(steps, ceil(part * iterations)))
+            if not isfinite(values[-1]):
+                break
         least = min(values)
         risen = max(values[values.index(least) :]) - least
         has_risen = not risen <= MAX_RISE * max(0.0, self.at_start - least)
@@ -137,14 +148,32 @@ class Pilots:
 
     def metric(self, steps: Mapping[str, float], k: int) -> float:
         """Return the metric of a pilot after k iterations; infinite where it diverged."""
-        key = tuple(sorted(steps.items()))
+        key = _key(steps)
         if (key, k) in self._measured:
             return self._measured[key, k]
-        value = self._measured[key, k] = self._run(steps, key, k)
+        state, before = self._run(steps, key, k), self.judging
+        with self._threads.limited(), np.errstate(all="ignore"):
+            value = inf if state is None else self._metric(k, state)
+        if state is not None:
+            self._of_judgements.append(self.judging - before)
+        self._measured[key, k] = value
         return value
 
-    def _run(self, steps: Mapping[str, float], key: Key, k: int) -> float:
-        """Run a pilot to iteration k, from where it is kept, and return the metric there."""
+    def curvature(self, steps: Mapping[str, float], iterations: int) -> float:
+        """Return the largest curvature of g where a pilot is after so many iterations.
+
+        It may be infinite or NaN; 0 where the pilot diverged before.
+        """
+        state = self._run(steps, _key(steps), iterations)
+        if state is None:
+            return 0.0
+        with self._threads.limited(), np.errstate(all="ignore"):
+            found = curvature(self.oracle, host(state.x), host(state.y), POWER_ITERATIONS)
+        self.judging += found.calls
+        return found.value
+
+    def _run(self, steps: Mapping[str, float], key: Key, k: int) -> Any:
+        """Run a pilot to iteration k, from where it is kept; return its state, None if diverged."""
         setup = self.setup
         known = [
             reached for reached in (self._last, self._best) if reached.key == key and reached.k <= k
@@ -153,7 +182,7 @@ class Pilots:
             method = with_numbers(setup.method, steps)
         except UserError:  # a step size that the method refuses, on every rank
             self._last = _Reached(key, k, None)
-            return inf
+            return None
         done, state = known[0][1:] if known else (0, self._start(method))
         loop = Loop(method, self.oracle, setup.W)
         with self._threads.limited(), np.errstate(all="ignore"):
@@ -165,15 +194,18 @@ class Pilots:
                 self.iterations += k - done
                 if not self._is_finite(state):
                     state = None
-            self._last = _Reached(key, k, state)
-            return inf if state is None else self._metric(k, state)
+        self._last = _Reached(key, k, state)
+        return state
 
     def cost(self) -> Cost:
         """Return what all pilots took; collective."""
         agents = self.setup.agents
         mine = np.array([sum(self.oracle.calls.values())])
         calls = int(agents.allreduce_sum(mine)[0])
-        return Cost(self.iterations, calls + self.judging, self.judging, self.of_judgement)
+        *_, before, last = recent = [0, 0, *self._of_judgements[-len(PARTS) :]]
+        growth = last / before if before else 1.0
+        expected = max(last * max(growth, 1.0), sum(recent) / len(PARTS))
+        return Cost(self.iterations, calls + self.judging, self.judging, expected)
 
     def _judge(self) -> str:
         method, averaged = self.setup.method, self.measures.averaged
@@ -195,14 +227,14 @@ class Pilots:
         return method.start(rows(x), rows(y))
 
     def _metric(self, k: int, state: Any) -> float:
-        point = self.measures.point(k, state)
+        # The start is what the run itself reports of it.
+        point = self.measures.point(k, state, ROUGH if k else EXACT)
         moved = point.moved("x")
         if not moved <= MAX_GROWTH * (1 + float(np.linalg.norm(self.setup.x0))):
             return inf
         columns = METRICS[self.judge].columns(point)
         n = self.setup.agents.n
-        self.of_judgement = n + (point.lower_solution.calls if self.judge == "phi" else 0)
-        self.judging += self.of_judgement
+        self.judging += n + (point.lower_solution.calls if self.judge == "phi" else 0)
         value = columns[self.judge]
         has_y = self.judge != "phi" or self._follows(point)
         return value if has_y and isfinite(value) else inf
@@ -222,6 +254,10 @@ class Pilots:
         levels = [level for level in ("x", "y", "z", "t") if hasattr(state, level)]
         broken = [not np.abs(host(getattr(state, level))).max() < limit for level in levels]
         return not self.setup.agents.allreduce_sum(np.array([any(broken)], np.int64))[0]
+
+
+def _key(steps: Mapping[str, float]) -> Key:
+    return tuple(sorted(steps.items()))
 
 
 def with_numbers(method: Method, steps: Mapping[str, float]) -> Method:

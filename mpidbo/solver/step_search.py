@@ -25,8 +25,8 @@ MIN_ITERATIONS, MAX_ITERATIONS = 800, 2000
 """Shorter and longer runs count as such ones."""
 MAX_EXTENSIONS, MAX_DIVERGED = 12, 6
 """Values beyond three of a round; and as long as all of them diverge."""
-MAX_LAST = 3
-"""Values that are run for longer in the end, as long as they diverge."""
+DIVISORS = (1, 2, 16)
+"""Of the winner, in the last pilots, as long as they diverge."""
 
 
 class Trial(NamedTuple):
@@ -63,12 +63,13 @@ def search(
     first: float,
     iterations: int,
     affordable: Callable[[int], bool] = lambda length: True,
+    settle: Callable[[float, int], None] = lambda alpha, length: None,
 ) -> Found:
     """Return the alpha whose pilots fall fastest.
 
     Three rounds, each of longer pilots and closer values than the one before: beginning with alpha,
     the neighbours of the best are tried, alpha * ratio and alpha / ratio, until none is better. The
-    winner is then run for longer; where it diverges half of it takes its place, and so on.
+    winner is then run for longer; where it diverges a half of it takes its place, then a sixteenth.
 
     Parameters
     ----------
@@ -83,6 +84,8 @@ def search(
     affordable : callable, optional
         Whether the budget allows a pilot of so many iterations. Where it does not, the best so far
         is run for longer at once; where all of a round diverged it goes on nevertheless.
+    settle : callable, optional
+        Called with the winner of each round and the iterations of its pilots.
 
     Returns
     -------
@@ -104,12 +107,15 @@ def search(
         if tried:
             best = _best(tried)
             alpha, value = alpha * ratio**best, tried[best]
+        if tried and isfinite(value):
+            settle(alpha, length)
         if ended:
             break
         if not isfinite(value):
             return Found(alpha, inf, tuple(trials))
-    for i in range(MAX_LAST):
-        alpha = alpha / 2 if i else alpha
+    winner = alpha
+    for divisor in DIVISORS:
+        alpha = winner / divisor
         value = confirm(alpha, last)
         trials.append(Trial(alpha, last, value))
         if isfinite(value):

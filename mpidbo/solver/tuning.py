@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
-from math import isfinite
+from math import ceil, isfinite
 from typing import Any, NamedTuple
 
 from ..algorithms import Power, Schedule
 from ..config import plain
 from ..errors import UserError
 from ..parallel import raise_on_all_ranks
-from .lower_steps import LowerSteps, stable_lower_steps
+from .lower_steps import SHARE, LowerSteps, stable_lower_steps
 from .pilots import FEW, MANY, PARTS, Pilots, first_value, with_numbers
 from .setup import Setup
 from .step_search import counted, lengths, search
@@ -39,7 +39,10 @@ class Tuning(NamedTuple):
     """Step sizes, and how they were found."""
 
     steps: dict[str, float]
+    start: LowerSteps
+    """Those by the curvature at the start."""
     lower: LowerSteps
+    """Those that were found."""
     tried: list[Tried]
     pilots: Pilots
     ended: int
@@ -53,15 +56,23 @@ class Tuning(NamedTuple):
             "found": {},
             "judge": self.pilots.judge,
             "at_start": self.pilots.at_start,
-            **({"curvature": self.lower.L, "limits": self.lower.limits} if self.lower.L else {}),
+            **self._curvature(),
             "pilot": [
                 {**tried.steps, "iterations": tried.iterations, "value": tried.value}
                 for tried in self.tried
             ],
             "iterations": cost.iterations,
-            "calls": (cost.calls + self.lower.calls) // n,
+            "calls": (cost.calls + self.start.calls) // n,
             **({"ended_before": f"a pilot of {self.ended} iterations"} if self.ended else {}),
         }
+
+    def _curvature(self) -> dict[str, Any]:
+        if not self.lower.limits:
+            return {}
+        found = {"curvature": self.start.L, "limits": self.start.limits}
+        if self.lower.L > self.start.L:
+            found["curvature_of_pilots"] = self.lower.L
+        return found
 
 
 Watch = Callable[[Tried], None]
@@ -110,52 +121,71 @@ def tuned(
 
 def tune(setup: Setup, stopping: Stopping, watch: Watch) -> Tuning:
     """Find the step sizes of `config.auto`; collective. Parameters and errors as of `tuned`."""
-    auto = setup.config.auto
-    lower = stable_lower_steps(setup, [key for key in auto if key != "alpha"])
-    pilots, tried = Pilots(setup, stopping), list[Tried]()
-    iterations = setup.config.run.iterations
-    *_, last_of_rounds, last = lengths(iterations)
-    scale, before = 1.0, -lower.calls
-    for _ in range(MAX_REDUCTIONS + 1):
-        chosen = {key: rounded(scale * value) for key, value in lower.steps.items()}
+    auto, iterations = setup.config.auto, setup.config.run.iterations
+    pilots = Pilots(setup, stopping)
+    start = lower = stable_lower_steps(setup, [key for key in auto if key != "alpha"])
+    tried = list[Tried]()
+    shortest, *_, last = lengths(iterations)
 
-        def judge(
-            alpha: float | None,
-            length: int,
-            parts: Sequence[float] = PARTS,
-            chosen: dict[str, float] = chosen,
-        ) -> float:
-            steps = chosen if alpha is None else {"alpha": rounded(alpha), **chosen}
-            value = pilots.score(steps, length, parts)
-            tried.append(Tried(steps, length, value))
-            watch(tried[-1])
-            return value
+    def steps_with(alpha: float | None) -> dict[str, float]:
+        steps = {key: rounded(value) for key, value in lower.steps.items()}
+        return steps if alpha is None else {"alpha": rounded(alpha), **steps}
 
-        def affordable(length: int, parts: Sequence[float] = FEW, before: int = before) -> bool:
-            """Whether the budget allows a pilot, and the last one, which goes on from there."""
-            cost = pilots.cost()
-            more = cost.expected(last, len(PARTS) + len(parts) - 3)
-            if length == last:
-                more = cost.expected(last - last_of_rounds, len(parts) - 3)
-            budget = BUDGET * cost.expected(counted(iterations), 0)
-            return not cost.iterations or cost.calls - before + more <= budget
+    def judge(alpha: float | None, length: int, parts: Sequence[float] = PARTS) -> float:
+        steps = steps_with(alpha)
+        value = pilots.score(steps, length, parts)
+        tried.append(Tried(steps, length, value))
+        watch(tried[-1])
+        return value
 
-        def confirm(alpha: float | None, length: int) -> float:
-            return judge(alpha, length, MANY if affordable(length, MANY) else FEW)
+    def settle(alpha: float | None, length: int) -> None:
+        """Reduce beta and gamma where the curvature along the winner's pilot outgrows them."""
+        nonlocal lower
+        curvature = pilots.curvature(steps_with(alpha), length) if lower.limits else 0.0
+        if lower.is_stable(curvature):
+            return
+        # Where it falls already, they need no margin.
+        grows = pilots.curvature(steps_with(alpha), ceil(length / 2)) < curvature
+        lower = lower.at(curvature, SHARE if grows else 1.0)
 
-        ended = 0
-        if "alpha" in auto:
-            first = first_value(setup.method, "alpha") or FALLBACK
-            found = search(judge, confirm, first, iterations, affordable)
-            steps, value = {"alpha": rounded(found.alpha), **chosen}, found.value
-            ended = found.ended
+    def affordable(length: int) -> bool:
+        """Whether the budget allows a pilot and the last one.
+
+        That may begin from the start, with a smaller beta; where beta has been reduced before it
+        may also diverge, and another one follow.
+        """
+        cost = pilots.cost()
+        if lower == start and length > shortest:
+            more = cost.expected(last, len(PARTS) + len(FEW) - 1)
         else:
-            steps, value = chosen, confirm(None, last)
+            more = cost.expected(length, len(PARTS))
+            more += (1 + (lower != start)) * cost.expected(last, len(FEW))
+        return within_budget(more)
+
+    def within_budget(more: float) -> bool:
+        cost = pilots.cost()
+        budget = BUDGET * cost.expected(counted(iterations), 0)
+        return not cost.iterations or cost.calls + start.calls + more <= budget
+
+    def confirm(alpha: float | None, length: int) -> float:
+        """Judge the last pilot more closely where what it took so far allows it."""
+        for part in FEW[:-1]:
+            pilots.metric(steps_with(alpha), ceil(part * length))
+        rest = pilots.cost().expected(length - ceil(FEW[-2] * length), len(MANY) - len(FEW) + 1)
+        return judge(alpha, length, MANY if within_budget(rest) else FEW)
+
+    first = first_value(setup.method, "alpha") or FALLBACK
+    alpha, ended = None, 0
+    for _ in range(MAX_REDUCTIONS + 1):
+        if "alpha" in auto:
+            alpha, value, _, ended = search(judge, confirm, first, iterations, affordable, settle)
+        else:
+            value = confirm(None, last)
         if isfinite(value):
-            return Tuning(steps, lower, tried, pilots, ended)
-        if not chosen or pilots.iterations > counted(iterations):
+            return Tuning(steps_with(alpha), start, lower, tried, pilots, ended)
+        if not lower.steps or pilots.iterations > counted(iterations):
             break
-        scale, before = scale * REDUCTION, pilots.cost().calls
+        lower = lower.reduced(REDUCTION)
     error = UserError(
         'steps: "auto" finds no step size with which '
         f"a run of {last} iterations does not diverge; "

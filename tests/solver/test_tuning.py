@@ -11,7 +11,7 @@ import mpidbo
 from mpidbo import config
 from mpidbo.algorithms import METHODS, STRATEGIES
 from mpidbo.errors import UserError
-from mpidbo.reports import show
+from mpidbo.reports import describe_tuning, show
 from mpidbo.solver import Pilots, set_up, stable_lower_steps, tuned
 from mpidbo.solver.step_search import MAX_DIVERGED, MAX_EXTENSIONS, RATIOS, counted, lengths, search
 from mpidbo.solver.stopping import Stopping
@@ -257,7 +257,8 @@ def test_the_record():
     parts = (0.1, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
     again = mpidbo.solve("quadratic", agents=4, steps=steps, iterations=length, evaluate_every=1)
     phi = dict(zip(again.history["iteration"], again.history["phi"], strict=True))
-    assert best["value"] == sum(phi[math.ceil(part * 64)] for part in parts) / 9
+    value = sum(phi[math.ceil(part * 64)] for part in parts) / 9
+    assert best["value"] == pytest.approx(value, rel=1e-3)  # the accuracy of a pilot's phi
 
 
 @pytest.mark.parametrize(("calls", "ended"), [(0, False), (20, True), (60, True)])
@@ -267,7 +268,6 @@ def test_the_search_keeps_to_its_budget(monkeypatch, calls, ended):
     class Dear(Pilots):
         def _metric(self, k, state):
             value = super()._metric(k, state)
-            self.of_judgement += calls * self.setup.agents.n
             self.judging += calls * self.setup.agents.n
             return value
 
@@ -518,3 +518,57 @@ def test_pilots_go_on_with_the_same_bits():
         assert pilots.cost().iterations == 3 * 16 + 2 * 32 + 16
         at = [fresh.metric(steps[0], k) for k in (4, 8, 16, 32)]
         assert longer[0] == sum(at) / 4
+
+
+def test_beta_follows_a_curvature_that_grows():
+    """The search ends within its budget with a beta that the last pilot has shown to be stable."""
+    tables = {
+        "problem": {"name": "meta-learning"},
+        "method": {"name": "sparkle"},
+        "run": {"agents": 8, "iterations": 2000},
+        "steps": "auto",
+    }
+    with set_up(config.check(tables)) as setup:
+        found = tuned(setup).config
+    record = found.tuning
+    assert record["curvature_of_pilots"] > 2 * record["curvature"]
+    assert f"\nalong the pilots it grew to {record['curvature_of_pilots']:.4g}, " in (
+        describe_tuning(found)
+    )
+    first, last = record["pilot"][0], record["pilot"][-1]
+    share = last["beta"] / (record["limits"]["beta"] / record["curvature_of_pilots"])
+    assert first["beta"] > 2 * last["beta"] and share == pytest.approx(0.5, rel=0.01)
+    assert math.isfinite(last["value"]) and last["iterations"] == 160
+    assert record["calls"] <= 0.3 * 5 * 2000
+
+
+def test_a_curvature_that_falls_again_needs_no_margin(monkeypatch):
+    values = {16: 5.0, 8: 6.0}
+    monkeypatch.setattr(Pilots, "curvature", lambda self, steps, k: values.get(k, 0.0))
+    with planned("quadratic", "sparkle", alpha="auto", beta="auto", gamma="auto") as setup:
+        run = replace(setup.config.run, iterations=2000)
+        record = tuned(replace(setup, config=replace(setup.config, run=run))).config.tuning
+    assert record["curvature_of_pilots"] == pytest.approx(1.1 * 5)
+    assert record["found"]["beta"] == pytest.approx(record["limits"]["beta"] / 5.5, rel=0.01)
+
+
+def test_a_winner_that_diverges_is_replaced_by_smaller_values():
+    def confirm(alpha, iterations):
+        return math.inf if alpha > 10 else alpha
+
+    settled = []
+    found = search(valley(37.0), confirm, 0.01, 2000, settle=lambda *winner: settled.append(winner))
+    winner, *others = [trial.alpha for trial in found.trials if trial.iterations == 160]
+    assert [winner / alpha for alpha in others] == [2, 16] and found.alpha == others[-1] < 10
+    assert [length for _, length in settled] == [16, 32, 64] and settled[-1][0] == winner
+
+
+def test_judgements_are_expected_to_grow_as_they_did(monkeypatch):
+    with planned("quadratic", "sparkle", alpha=0.01) as setup:
+        pilots = Pilots(setup, Stopping(setup.agents))
+        pilots._of_judgements = [7, 10, 10, 20]
+        assert pilots.cost().of_judgement == 40
+        pilots._of_judgements = [7, 90, 50, 40, 20]  # on average 50
+        assert pilots.cost().of_judgement == 50
+        pilots._of_judgements = [30]
+        assert pilots.cost().of_judgement == 30
