@@ -57,11 +57,11 @@ shared.MIN_SHARED_WIDTH = 0
 
 @contextmanager
 def placed(place):
-    """Have the ranks on one node or two, ranks with even numbers on one of these."""
+    """Have the ranks on one node or two, ranks 1 to size // 2 on one of these."""
 
     def split(comm, kind):
         assert kind == MPI.COMM_TYPE_SHARED
-        return comm.Split(comm.rank % 2 if place == "two nodes" else 0)
+        return comm.Split(place == "two nodes" and 1 <= comm.rank <= comm.size // 2)
 
     with patch.object(node, "split_type", split):
         yield
