@@ -124,7 +124,7 @@ class Dense(MixingOperator):
 
     def compressed(self, message: Product) -> Any:
         """C(s) and W @ C(s), by the package's own route."""
-        widths, matrices = [message.shape[1]], [self.sparse]
+        widths, matrices = [message.array.shape[1]], [self.sparse]
         route = Compressed(
             widths,
             matrices,
