@@ -122,7 +122,9 @@ class Dsbo(Method):
         D = JHIP.start(flatten(Z))
         for t in range(self.N):
             o = oracle.draw(k, phase=self.T + t)
-            S = apply_to_columns(o.g_yy, x, y, Z) - dense(o.g_xy, x, y).swapaxes(1, 2)
+            if t == 0 or not o.is_full:  # g_xy of the full batch remains the same
+                G = dense(o.g_xy, x, y).swapaxes(1, 2)
+            S = apply_to_columns(o.g_yy, x, y, Z) - G
             mixed, D = W.z @ JHIP(flatten(Z), gamma * flatten(S), D)
             Z = mixed.reshape(n_rows, q, p)
         return Z

@@ -126,7 +126,9 @@ class MaDsbo(Method):
         d = self.auxiliary.start(z)
         for t in range(self.N):
             o = oracle.draw(k, phase=self.T + t)
-            p = o.g_yy(x, y, z) - o.f_y(x, y)
+            if t == 0 or not o.is_full:  # f_y of the full batch remains the same
+                b = o.f_y(x, y)
+            p = o.g_yy(x, y, z) - b
             z, d = W.z @ self.auxiliary(z, gamma * p, d)
         return z
 

@@ -40,6 +40,14 @@ class Sample:
     active: Bool[Array, " m"] | None
     _rows: Mapping[str, Callable[..., Array]] = field(repr=False)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether these are the full batches of all agents of this rank.
+
+        If so, an oracle gives the same answer at the same point in another draw.
+        """
+        return self.active is None and all(sample is None for sample in self.samples)
+
     def f_x(self, x: Float[Array, "m p"], y: Float[Array, "m q"]) -> Float[Array, "m p"]:
         """Return the gradients of f in x."""
         return self._rows["f_x"](self, x, y)

@@ -5,13 +5,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch.func import functional_call
 
 from ...errors import UserError
 from .arrays import brief
 from .nested import mapped
 
-PREFIX = "module."
 LASTING_METHODS = frozenset(
     "apply bfloat16 compile cpu cuda double float half load_state_dict requires_grad_ "
     "share_memory to to_empty type zero_grad add_module".split()
@@ -57,7 +55,7 @@ class TrainedModule:
                     f"{name}: parameter {key} of {kind} has no values (device meta); make the "
                     "module on the CPU"
                 )
-        self.module, self.caller = module, _Caller(module)
+        self.module = module
         self.trained = {key: part for key, part in parameters.items() if part.requires_grad}
         if not self.trained:
             raise UserError(
@@ -76,26 +74,42 @@ class TrainedModule:
             if key not in self.trained
         }
         self.buffers = {key: framework.tensor(part).clone() for key, part in module.named_buffers()}
+        self.places = _places(module)
 
-    def state(self, trained: Mapping[str, Any]) -> dict[str, Any]:
-        """Return all tensors of one call.
+    @contextmanager
+    def holding(self, trained: Mapping[str, Any]) -> Iterator[None]:
+        """A block in which the module has these parameters, and its other tensors as at the start.
 
         A batch norm writes into its buffers, which are copies.
         """
         buffers = {key: part.clone() for key, part in self.buffers.items()}
-        return {**buffers, **self.frozen, **trained}
+        tensors = {**buffers, **self.frozen, **trained}
+        before = [owner[name] for owner, name, _ in self.places]
+        try:
+            for owner, name, key in self.places:
+                owner[name] = tensors[key]
+            yield
+        finally:
+            for (owner, name, _), tensor in zip(self.places, before, strict=True):
+                owner[name] = tensor
 
 
-class _Caller(torch.nn.Module):  # type: ignore[misc]
-    """Calls any function while the module has other tensors, by torch.func.functional_call."""
+def _places(module: Any) -> list[tuple[dict[str, Any], str, str]]:
+    """Where a module keeps its tensors: a dict of one of its parts, the name there, and the key.
 
-    def __init__(self, module: Any) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, action: Callable[[], Any]) -> Any:
-        found = action()
-        return Listed(found) if isinstance(found, (Iterator, ItemsView, ValuesView)) else found
+    The key is the name of the tensor in `named_parameters` or `named_buffers`, which have a shared
+    tensor once; here it has all its places. `torch.func.functional_call` finds them anew at each
+    call, which takes longer than a small module itself.
+    """
+    named = (*module.named_parameters(), *module.named_buffers())
+    keys = {id(tensor): key for key, tensor in named}
+    return [
+        (owner, name, keys[id(tensor)])
+        for part in module.modules()
+        for owner in (part._parameters, part._buffers)
+        for name, tensor in owner.items()
+        if tensor is not None
+    ]
 
 
 class Listed(list[Any]):
@@ -141,11 +155,6 @@ class BoundModule:
             object.__setattr__(self, name, value)  # since this class's own refuses all changes
 
     def __call__(self, *inputs: Any, **more: Any) -> Any:
-        trained_module: TrainedModule = self._trained_module
-        if self._module is trained_module.module and not self._modes:
-            return functional_call(
-                trained_module.module, trained_module.state(self._trained), inputs, more
-            )
         return self._with_parameters(lambda: self._module(*inputs, **more))
 
     def parameters(self, recurse: bool = True) -> Iterator[Any]:
@@ -212,9 +221,9 @@ class BoundModule:
     def _with_parameters(self, action: Callable[[], Any]) -> Any:
         """What the action returns while the module has the current parameters."""
         trained_module: TrainedModule = self._trained_module
-        state = {PREFIX + key: part for key, part in trained_module.state(self._trained).items()}
-        with _in_modes(trained_module.module, self._modes):
-            return functional_call(trained_module.caller, state, (action,))
+        with _in_modes(trained_module.module, self._modes), trained_module.holding(self._trained):
+            found = action()
+            return Listed(found) if isinstance(found, (Iterator, ItemsView, ValuesView)) else found
 
     def _bound(self, action: Callable[[], Any]) -> Any:
         """What the action returns; modules and functions in it have the current parameters."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -16,6 +16,8 @@ from .torch_vectors import TensorTree, TorchFramework
 
 PREFIX_LENGTH = 32
 """Entries of x and y by which a point is first compared with another."""
+Prefix: TypeAlias = tuple[bytes, bytes]
+"""The bits of these entries of x and of y."""
 
 
 class Point:
@@ -35,8 +37,14 @@ class Point:
         The point.
     sample : object or None
         The draw.
+    prefix : (bytes, bytes)
+        The bits of the first entries of x and y.
+    first : str
+        The derivative that was asked for first at the point, such as "g_y".
+    uses : int
+        How many have been asked for so far, with this one.
     is_kept : bool
-        Whether the graph serves all derivatives at the point, or the first alone.
+        Whether the graph serves all derivatives at the point, or one alone.
     """
 
     def __init__(
@@ -46,48 +54,34 @@ class Point:
         x: Float[Array, " p"],
         y: Float[Array, " q"],
         sample: Any,
+        prefix: Prefix,
+        *,
+        first: str,
+        uses: int,
         is_kept: bool,
     ) -> None:
-        self.framework, self.sample, self.is_kept = losses.framework, sample, is_kept
-        self.uses = 1
+        self.framework, self.sample, self.prefix = losses.framework, sample, prefix
+        self.first, self.uses, self.is_kept = first, uses, is_kept
         self.own: dict[str, Any] = {}
-        """x and y of the point, or where the graph is not kept their first entries."""
+        """x and y of the point, where the graph is kept."""
         self.parts: dict[str, list[Any]] = {}
         for level, vector in zip(LEVELS, (x, y), strict=True):
             if is_kept:  # the caller may change x and y before the next derivative
                 self.own[level], tensor = self.framework.copied(vector)
             else:
-                self.own[level] = self.framework.xp.array(vector[:PREFIX_LENGTH])
                 tensor = self.framework.shared(vector)
             parts = losses.trees[level].parts(tensor)
             self.parts[level] = [part.detach().requires_grad_() for part in parts]
         arguments = [losses.trees[level].build(self.parts[level]) for level in LEVELS]
         self.loss = getattr(losses.given, loss)(*arguments, losses._batch(loss, sample))
 
-    def seems_at(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> bool:
+    def seems_at(self, prefix: Prefix, sample: Any) -> bool:
         """Whether this is that sample and, in its first entries, that point."""
-        n = PREFIX_LENGTH
-        return (
-            sample is self.sample
-            and self._equal(self.own["y"][:n], y[:n])
-            and self._equal(self.own["x"][:n], x[:n])
-        )
+        return sample is self.sample and prefix == self.prefix
 
-    def is_at(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> bool:
+    def is_at(self, x: Float[Array, " p"], y: Float[Array, " q"]) -> bool:
         """Whether this is that point, to the bit, and its graph is kept."""
-        return (
-            self.is_kept
-            and self.seems_at(x, y, sample)
-            and self._equal(self.own["y"], y)
-            and self._equal(self.own["x"], x)
-        )
-
-    def _equal(self, a: Array, b: Array) -> bool:
-        """Whether two vectors have the same bits."""
-        bits = f"i{a.dtype.itemsize}"  # as integers, for which NaN equals itself and -0 is not 0
-        if a.dtype != b.dtype:
-            return False
-        return bool(self.framework.xp.array_equal(a.view(bits), b.view(bits)))
+        return self.is_kept and _same_bits(self.own["y"], y) and _same_bits(self.own["x"], x)
 
     def gradient(self, level: str) -> Float[Array, " d"]:
         """Return the gradient of the loss in x or y."""
@@ -118,6 +112,12 @@ class Point:
             tensors, parts, vectors, retain_graph=self.is_kept, materialize_grads=True
         )
         return self.framework.vector(derivatives)
+
+
+def _same_bits(a: Array, b: Array) -> bool:
+    """Whether two vectors have the same bits."""
+    bits = f"i{a.dtype.itemsize}"  # as integers, for which NaN equals itself and -0 is not 0
+    return a.dtype == b.dtype and bool((a.view(bits) == b.view(bits)).all())
 
 
 @contextmanager
@@ -167,6 +167,8 @@ class TorchLosses(Losses):
             "y": TensorTree(self.given.y0, "y0", self.framework),
         }
         self._points: dict[str, Point | None] = {}
+        self._is_reused: dict[str, bool] = {}
+        """Derivative -> whether others followed it at the last point that began with it."""
         return self.framework
 
     def start(self) -> tuple[Float[Array, " p"], Float[Array, " q"]]:
@@ -189,25 +191,40 @@ class TorchLosses(Losses):
         with torch.no_grad():
             return float(getattr(self.given, loss)(*self._trees_of(x, y), batch))
 
-    def _point(self, loss: str, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> Point:
-        """The loss at a point.
+    def _point(
+        self,
+        loss: str,
+        derivative: str,
+        x: Float[Array, " p"],
+        y: Float[Array, " q"],
+        sample: Any,
+    ) -> Point:
+        """The loss at a point at which this derivative is asked for.
 
-        Its graph is kept where several derivatives have been asked for at a point before, as far as
-        its first entries show.
+        Its graph is kept where others followed at the last point that began with this derivative,
+        or where this is the point of the last one, as far as its first entries show.
         """
-        point = self._points.get(loss)
-        if point is not None and point.is_at(x, y, sample):
-            point.uses += 1
-            return point
-        is_kept = point is not None and (point.uses > 1 or point.seems_at(x, y, sample))
-        self._points[loss] = point = None  # its memory serves the next one
-        point = self._points[loss] = Point(self, loss, x, y, sample, is_kept)
+        last = self._points.get(loss)
+        prefix = x[:PREFIX_LENGTH].tobytes(), y[:PREFIX_LENGTH].tobytes()
+        uses = 1
+        if last is not None:
+            if last.seems_at(prefix, sample):
+                if last.is_at(x, y):
+                    last.uses += 1
+                    return last
+                derivative, uses = last.first, 2
+            self._is_reused[last.first] = last.uses > 1
+        is_kept = uses > 1 or self._is_reused.get(derivative, False)
+        self._points[loss] = last = None  # its memory serves the next one
+        point = self._points[loss] = Point(
+            self, loss, x, y, sample, prefix, first=derivative, uses=uses, is_kept=is_kept
+        )
         return point
 
     def _gradient(
         self, loss: str, level: str, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any
     ) -> Float[Array, " d"]:
-        return self._point(loss, x, y, sample).gradient(level)
+        return self._point(loss, f"{loss}_{level}", x, y, sample).gradient(level)
 
     def _product(
         self,
@@ -218,7 +235,7 @@ class TorchLosses(Losses):
         sample: Any,
     ) -> Float[Array, " d"]:
         along = self.trees["y"].parts(self.framework.tensor(self.framework.shared(v)))
-        return self._point("g", x, y, sample).product(level, along)
+        return self._point("g", f"g_{level}y", x, y, sample).product(level, along)
 
     def _project(self, level: str, part: Float[Array, " d"]) -> Float[Array, " d"]:
         project = getattr(self.given, f"project_{level}")

@@ -55,7 +55,7 @@ class TensorTree:
 
     def parts(self, vector: Any) -> list[Any]:
         """Return the vector's parts in their shapes, views of it."""
-        parts = vector.split(self.sizes)
+        parts = vector.split_with_sizes(self.sizes)
         return [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
     def build(self, parts: Sequence[Any]) -> Any:
@@ -89,7 +89,7 @@ class TorchFramework:
     """
 
     def __init__(self, xp: Any, dtype: Any) -> None:
-        self.xp = xp
+        self.xp, self.numpy_dtype = xp, dtype
         self.dtype = torch.float32 if dtype == np.float32 else torch.float64
         self.device = torch.device("cpu") if xp is np else torch.device("cuda", xp.cuda.Device().id)
 
@@ -149,8 +149,12 @@ class TorchFramework:
 
     def vector(self, tensors: Sequence[Any]) -> Float[Array, " d"]:
         """Return the tensors one after the other as a new vector of numpy or CuPy."""
-        flat = torch.cat([_dense(part.detach()).reshape(-1) for part in tensors])
-        return flat.numpy() if self.xp is np else self.xp.from_dlpack(flat)
+        parts = [_dense(part.detach()).reshape(-1) for part in tensors]
+        if self.xp is not np:
+            return self.xp.from_dlpack(torch.cat(parts))
+        own = np.empty(sum(part.numel() for part in parts), self.numpy_dtype)
+        torch.cat(parts, out=torch.from_numpy(own))  # memory of numpy, which an oracle need not copy
+        return own
 
 
 def _floats(leaf: Any, where: str) -> Any:
