@@ -13,8 +13,9 @@ made before the loop; "with graphs" makes a graph for second derivatives in each
 stocBiO's script does, "bare" only where one is needed.
 
 The logistic regression has a ridge for each feature, full batches, 10 steps on y and 10 products.
-The reference differentiates through the 10 steps, by TorchOpt's functional SGD where it is
-installed (`pip install torchopt`) and by a plain loop.
+The references are TorchOpt, where it is installed (`pip install torchopt`), with the implicit
+gradient by 10 steps of conjugate gradients and with the gradient through the 10 steps ("unrolled"),
+and a plain loop with the gradient through the steps.
 """
 
 import sys
@@ -178,6 +179,9 @@ def logistic(n: int, d: int, block: int) -> None:
     def lower(x: Any, y: tuple[Any, Any]) -> Any:
         return value(x, y, train) + (torch.exp(x) * y[0] ** 2).mean()
 
+    def flipped(y: Any, x: Any) -> Any:
+        return lower(x, y)
+
     def unrolled(descend: Callable[[Any, Any], Any]) -> Iterator[None]:
         x = torch.zeros(d, requires_grad=True)
         y = tuple(part.detach().clone() for part in network.parameters())
@@ -213,7 +217,23 @@ def logistic(n: int, d: int, block: int) -> None:
                 y = torchopt.apply_updates(y, updates, inplace=False)
             return y
 
-        references = {"TorchOpt": partial(next, unrolled(by_torchopt)), **references}
+        solve = torchopt.linear_solve.solve_cg(maxiter=T)
+
+        @torchopt.diff.implicit.custom_root(torch.func.grad(flipped), argnums=1, solve=solve)
+        @torch.enable_grad()
+        def implicit(y: Any, x: Any) -> Any:
+            x = x.detach()
+            for _ in range(T):
+                y = tuple(part.detach().requires_grad_() for part in y)
+                slopes = torch.autograd.grad(lower(x, y), y)
+                y = tuple(part - beta * slope for part, slope in zip(y, slopes, strict=True))
+            return tuple(part.detach() for part in y)
+
+        references = {
+            "TorchOpt, implicit": partial(next, unrolled(lambda x, y: implicit(y, x))),
+            "TorchOpt, unrolled": partial(next, unrolled(by_torchopt)),
+            **references,
+        }
 
     report(f"logistic, {n} x {d}", ours, references, block)
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mpidbo import config
+from mpidbo import config, solve
 from mpidbo.algorithms import communication_formula
+from mpidbo.problems import Sample
 from mpidbo.problems.policy_evaluation import PolicyEvaluation, ResidualPolicyEvaluation
 from mpidbo.solver.plan import Plan
 from support import trials
@@ -193,6 +194,32 @@ def test_dsbo(lower, upper, topology, n, tmp_path):
     if lower == "centralized":
         trial.lower = np.full((n, n), 1 / n)
     assert trial.deviation(dsbo(trial, lower, upper, 2, 3)) < 1e-10
+
+
+@pytest.mark.parametrize(
+    ("method", "oracle", "once"), [("ma-dsbo", "f_y", 1), ("dsbo", "g_xy", QUADRATIC["q"])]
+)
+def test_what_the_steps_have_in_common_on_full_batches_is_computed_once(
+    method, oracle, once, monkeypatch
+):
+    """With the bits of a computation in each of the steps, as it is done with mini-batches."""
+
+    def solved(noise):
+        problem = {**QUADRATIC, "noise": noise}
+        found = solve(
+            problem,
+            {"name": method, "T": 2, "N": 3},
+            agents=3,
+            iterations=4,
+            steps={"alpha": 0.1, "beta": 0.1, "gamma": 0.1},
+        )
+        return found, found.history[f"calls_{oracle}"][-1] / (4 * 3)
+
+    found, calls = solved(0.0)
+    assert calls == once and solved(0.3)[1] == 3 * once
+    monkeypatch.setattr(Sample, "is_full", False)
+    expected, calls = solved(0.0)
+    assert calls == 3 * once and found.x.tobytes() == expected.x.tobytes()
 
 
 @pytest.mark.parametrize(("topology", "n"), PLACES)

@@ -46,6 +46,14 @@ def test_draws_of_some_agents_leave_those_of_all(oracle):
     assert oracle.calls["g_yy"] == 2 + N
 
 
+def test_full_batches_are_known(oracle):
+    exact = [OneByOne(i, N, xp=np, seed=0, p=2, q=4) for i in range(N)]
+    some = np.array([True, False, True])
+    assert oracle.full().is_full and not oracle.draw(0).is_full
+    assert Oracle(exact, Agents(N)).draw(0).is_full
+    assert not Oracle(exact, Agents(N)).draw(0, active=some).is_full
+
+
 def test_a_draw_keeps_its_way_of_calling_the_agents(oracle):
     """Batching may be chosen later, and changes no bits."""
     before = oracle.draw(0)

@@ -153,7 +153,9 @@ class TorchFramework:
         if self.xp is not np:
             return self.xp.from_dlpack(torch.cat(parts))
         own = np.empty(sum(part.numel() for part in parts), self.numpy_dtype)
-        torch.cat(parts, out=torch.from_numpy(own))  # memory of numpy, which an oracle need not copy
+        torch.cat(
+            parts, out=torch.from_numpy(own)
+        )  # memory of numpy, which an oracle need not copy
         return own
 
 

@@ -16,6 +16,7 @@ from torch import nn  # noqa: E402
 from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset  # noqa: E402
 
 import mpidbo  # noqa: E402
+from mpidbo.parallel import owns_numbers  # noqa: E402
 from mpidbo.parallel.agents import Agents  # noqa: E402
 from mpidbo.problems.autodiff.torch import TorchLosses  # noqa: E402
 from mpidbo.problems.oracle import Oracle  # noqa: E402
@@ -341,6 +342,36 @@ def test_one_linearisation_serves_all_products_of_a_point():
     assert len(calls) == 3
     one.g_y(x, y + 2, None), one.g_y(x, y + 3, None), one.g_yy(x, y + 3, y, None)
     assert len(calls) == 6, "what stood alone was not kept"
+
+
+def test_a_double_loop_computes_each_loss_once_a_point():
+    """From its second iteration on: steps at a point each, products at one, f_y and f_x at one."""
+    calls = []
+
+    def counted(loss, name):
+        return lambda x, y, batch: (calls.append(name), loss(x, y, batch))[1]
+
+    one = made(linear(counted(f, "f"), counted(g, "g")))
+    x, y = one.start()
+    for k in range(3):
+        calls.clear()
+        for _ in range(3):
+            y = y + 1
+            one.g_y(x, y, None)
+        y = y + 1
+        one.f_y(x, y, None)
+        for t in range(3):
+            one.g_yy(x, y, t * y, None)
+        one.f_x(x, y, None), one.g_xy(x, y, y, None)
+        assert k == 0 or sorted(calls) == ["f", "g", "g", "g", "g"]
+
+
+def test_a_gradient_is_an_array_of_its_own():
+    """So that a run takes it without a copy."""
+    one = made(linear())
+    x, y = one.start()
+    found = [one.g_y(x, y, None), one.g_yy(x, y, y, None), one.f_x(x, y, None)]
+    assert all(map(owns_numbers, found))
 
 
 def test_products_of_losses_that_are_linear():

@@ -328,6 +328,33 @@ def test_the_module_is_as_before_after_a_mistake():
     assert net.training and all(part is before[name] for name, part in net.named_parameters())
 
 
+def test_tensors_that_a_module_replaces_are_those_of_the_start():
+    """It counts its calls in a buffer, and has one buffer in two places."""
+
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(3))
+            self.register_buffer("count", torch.zeros(()))
+            self.part = nn.Module()
+            self.part.register_buffer("same", self.count)
+
+        def forward(self, inputs):
+            assert self.part.same is self.count
+            self.count = self.part.same = self.count + 1
+            return (self.count * (inputs @ self.weight)).sum()
+
+    def g(x, y, batch):
+        return y(batch) ** 2 + x @ x + (y.count + y.part.same) * (y.weight**2).sum()
+
+    net = Counting()
+    before = net.count
+    one = made(mpidbo.from_torch(g, g, torch.ones(1), net, [FEATURES] * 2))
+    x, y = one.start()
+    assert [one.g(x, y, None) for _ in range(3)] == [pytest.approx(FEATURES.sum() ** 2 + 1)] * 3
+    assert net.count is net.part.same is before and before == 0
+
+
 def attention(y, z):
     return scaled_dot_product_attention(*[(z @ y.features[0].weight.T)[None, None]] * 3).sum()
 
