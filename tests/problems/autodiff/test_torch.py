@@ -320,6 +320,21 @@ def test_an_array_that_was_changed_in_place_is_another_point(level):
     )
 
 
+@pytest.mark.parametrize("level", ["x", "y"])
+def test_a_change_beyond_the_first_entries_is_another_point(level):
+    def lower(x, y, batch):
+        return torch.exp(x).sum() * (y**4).sum()
+
+    problem = mpidbo.from_torch(lower, lower, torch.zeros(100), torch.ones(100), [None] * 2)
+    kept = made(problem)
+    point = {"x": np.zeros(100), "y": np.ones(100)}
+    for _ in range(3):
+        kept.g_yy(**point, v=np.ones(100), sample=None)
+    point[level][-1] += 0.5
+    expected = made(problem).g_yy(**point, v=np.ones(100), sample=None)
+    assert kept.g_yy(**point, v=np.ones(100), sample=None).tobytes() == expected.tobytes()
+
+
 def test_one_linearisation_serves_all_products_of_a_point():
     calls = []
 
