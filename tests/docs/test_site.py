@@ -100,8 +100,8 @@ def test_every_choice_is_weighed(repo):
 
 
 def cost(method):
-    """Gradients and products that an agent calls in an iteration, and the multiples of p and of
-    q that it keeps."""
+    """Gradients and products that an agent calls in an iteration with mini-batches, and the
+    multiples of p and of q that it keeps."""
 
     def look(p, q):
         tables = {
@@ -109,6 +109,7 @@ def cost(method):
                 "name": "minimax" if method in ("gda", "dm-hsgd") else "quadratic",
                 "p": p,
                 "q": q,
+                "noise": 0.1,
             },
             "method": {"name": method},
             "run": {"agents": 2},
