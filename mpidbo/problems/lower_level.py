@@ -1,6 +1,7 @@
 """The lower level solved at a common x, for metrics that need y*(x)."""
 
 from collections.abc import Callable
+from math import inf
 from typing import NamedTuple
 
 import numpy as np
@@ -17,11 +18,13 @@ class Accuracy(NamedTuple):
     """Of y: what the next step of Newton's method would be about, relative to 1 + |y|."""
     step: float
     """Relative, of the residual of a Newton step."""
+    calls: float = inf
+    """Of an agent's oracles, after which the search is given up."""
 
 
 EXACT = Accuracy(1e-7, 1e-4)
-ROUGH = Accuracy(1e-3, 1e-2)
-"""At about half of the calls."""
+ROUGH = Accuracy(1e-3, 1e-2, 500)
+"""At about half of the calls; where more than 500 are needed x is mostly far off."""
 ROUNDING = 1e-3
 """Relative to 1 + |y|: a shorter step that does not halve the gradient is at its rounding errors.
 It is far above the tolerance, since these errors grow with the condition of g."""
@@ -194,5 +197,7 @@ class _Search:
         return self.count("g_y", y)
 
     def count(self, name: str, *point: Float[Array, " q"]) -> Array:
+        if self.asked >= self.accuracy.calls:
+            raise np.linalg.LinAlgError("too many calls")
         self.asked += 1
         return np.asarray(self.ask(name, self.x, *point), np.float64)

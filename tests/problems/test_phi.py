@@ -8,7 +8,7 @@ import mpidbo
 from mpidbo import UserError
 from mpidbo.parallel import Agents
 from mpidbo.problems import Averaged, Oracle, Quadratic
-from mpidbo.problems.lower_level import solve_lower_level
+from mpidbo.problems.lower_level import EXACT, ROUGH, solve_lower_level
 from support.closed_form import QUADRATIC, Exact, N, solve
 
 STEPS = {"alpha": 0.03, "beta": 0.4, "gamma": 0.4}
@@ -222,3 +222,12 @@ def test_how_far_x_and_y_have_moved(tmp_path):
     second = solve("sparkle-ed", 60, start=str(tmp_path / "first/result.h5"))
     moved = np.linalg.norm(second.x.mean(axis=0) - x)
     assert second.history["moved_x"] == pytest.approx([0, moved])
+
+
+def test_a_rough_search_is_cheaper_and_ends_after_its_calls():
+    problem, x, y = averaged(Quadratic, q=30), np.ones(5), np.full(30, 9.0)
+    exact, rough = (solve_lower_level(problem, x, y, accuracy=each) for each in (EXACT, ROUGH))
+    assert rough.calls < exact.calls
+    assert np.linalg.norm(rough.y - exact.y) < 1e-2 * (1 + np.linalg.norm(exact.y))
+    given_up = solve_lower_level(problem, x, y, accuracy=ROUGH._replace(calls=5))
+    assert np.isnan(given_up.y).all() and given_up.calls == 5 * N
