@@ -20,6 +20,10 @@ Batched = Annotated[
     Literal["exact", "always", "never"],
     Synonyms(exact="auto", always="true yes on", never="false no off none"),
 ]
+Fused = Annotated[
+    Literal["auto", "always", "never"],
+    Synonyms(auto="default", always="true yes on numba", never="false no off none numpy"),
+]
 Checks = Annotated[
     Literal["start", "never"], Synonyms(start="true yes on always", never="false no off none skip")
 ]

@@ -9,7 +9,7 @@ from ..algorithms import STRATEGIES, Function
 from ..errors import shown
 from ..network import Part
 from ..problems import metric_names, name_of, requestable
-from .choices import Batched, Buffers, Checks, Device, Dtype, Mode
+from .choices import Batched, Buffers, Checks, Device, Dtype, Fused, Mode
 from .loggers import LOGGERS
 from .values import plain
 
@@ -220,6 +220,13 @@ class Run:
             "at the start"
         ),
     ] = "exact"
+    fused: Annotated[
+        Fused,
+        Doc(
+            "whether numba, `mpidbo[fast]`, compiles the updates of long rows, which gives the "
+            'same bits; `"auto"`: where it is installed, and the run is long enough to gain'
+        ),
+    ] = "auto"
     checks: Annotated[
         Checks,
         Doc(
@@ -320,6 +327,7 @@ FREE = {
     "run.buffers",
     "run.shared_memory",
     "run.batched",
+    "run.fused",
     "run.checks",
     "run.max_seconds",
     "run.stall_timeout",

@@ -18,10 +18,11 @@ from numpy.typing import DTypeLike
 from scipy.sparse import csr_array
 
 from ..errors import UserError
-from ..parallel import HOST, Agents, Cuda, Host, create_graph, free, raise_on_all_ranks
+from ..parallel import HOST, Agents, Cuda, Fused, Host, create_graph, free, raise_on_all_ranks
 from . import gpu_exchange
 from .compressed import Compressed, Keys
 from .compressors import Compressor
+from .computed import Computed
 from .exchange import MAX_NARROW_WIDTH, Narrow, Route, Wide
 from .neighbours import Links, links, spread
 from .sent import Sent
@@ -237,6 +238,8 @@ class RoutedOperator(MixingOperator):
         weights = tuple(product.weights for product in products)
         compressors = tuple(product.compressor for product in products)
         route = self._planned([shape[1] for shape in shapes], weights, compressors)
+        if isinstance(self.backend, Fused):
+            route = Computed(route, self.backend, self)
         route.takes_products = any(type(part) is Product for part in parts)
         return route
 

@@ -28,6 +28,8 @@ from .collectives import scatterv as scatterv
 from .collectives import split as split
 from .collectives import split_type as split_type
 from .collectives import wait as wait
+from .fused import Fused as Fused
+from .fused import why_not_fused as why_not_fused
 from .fusion import compute as compute
 from .guard import abort as abort
 from .guard import guarded as guarded

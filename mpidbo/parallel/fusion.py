@@ -1,33 +1,23 @@
-"""One kernel for many elementwise operations on a device.
+"""One kernel for many elementwise operations.
 
 An `Expression` is an array, or an operation on expressions and numbers that is still to be done.
 `compute` fills in the arrays of expressions, with one elementwise kernel for those of one shape.
-Kernels are made once for each form of expression, and compiled without fused multiply-add, so that
-each number is rounded as if every operation were done alone.
+Kernels are made once for each form of expression, for a GPU or for the CPU (`gpu_kernels`,
+`cpu_kernels`), and compiled without fused multiply-add, so that each number is rounded as if every
+operation were done alone.
 
 A kernel computes many values on the way that it does not store. If one of them is asked for later,
 the kernels of that form store it from then on.
 """
 
 from collections.abc import Sequence
-from sys import modules
-from typing import Any, TypeAlias
+from typing import Any
+
+import numpy as np
 
 from .._types import Array
-
-C_OPERATIONS = {
-    "+": "{} + {}",
-    "-": "{} - {}",
-    "*": "{} * {}",
-    "/": "{} / {}",
-    "sqrt": "sqrt({})",
-    "neg": "-{}",
-}
-"""Operation -> C of its operands."""
-C_TYPES = {"float64": "double", "float32": "float"}
-
-Recipe: TypeAlias = tuple[tuple[str, ...], ...]
-"""Operations with operands: a0, a1, ... are arrays, c0, ... numbers, t0, ... earlier results."""
+from . import cpu_kernels, gpu_kernels
+from .recipes import Form, Recipe
 
 
 class Clock:
@@ -76,6 +66,14 @@ class Expression:
 class Kernels:
     """The kernels of a recipe.
 
+    Parameters
+    ----------
+    recipe : Recipe
+    dtype : dtype
+        Type of the arrays.
+    on_host : bool
+        Whether these are arrays of numpy.
+
     Attributes
     ----------
     places : set of int
@@ -83,8 +81,9 @@ class Kernels:
         once asked for later.
     """
 
-    def __init__(self, recipe: Recipe, dtype: Any) -> None:
+    def __init__(self, recipe: Recipe, dtype: Any, on_host: bool) -> None:
         self.recipe, self.dtype = recipe, dtype
+        self.library: Any = cpu_kernels if on_host else gpu_kernels
         self.places = set[int]()
         self._kernels: dict[tuple[int, ...], Any] = {}
 
@@ -92,14 +91,13 @@ class Kernels:
         """Return the kernel that takes the trace's inputs and an array for each of the places."""
         key = tuple(places)
         if key not in self._kernels:
-            self._kernels[key] = _elementwise_kernel(
-                self.recipe, places, len(trace.arrays), len(trace.numbers), self.dtype
-            )
+            form = Form(self.recipe, key, len(trace.arrays), len(trace.numbers), self.dtype)
+            self._kernels[key] = self.library.compiled(form)
         return self._kernels[key]
 
 
-KERNELS: dict[tuple[Recipe, Any], Kernels] = {}
-"""(recipe, dtype) -> its kernels."""
+KERNELS: dict[tuple[Recipe, Any, bool], Kernels] = {}
+"""(recipe, dtype, whether it is of arrays of numpy) -> its kernels."""
 
 
 class Trace:
@@ -130,7 +128,8 @@ class Trace:
         self._names: dict[int, str] = {}
         for expression in wanted:
             self._name(expression, needed=True)
-        key = (tuple(self._operations), wanted[0].dtype)
+        on_host = all([type(array) is np.ndarray for array in self.arrays])
+        key = (tuple(self._operations), wanted[0].dtype, on_host)
         if key not in KERNELS:
             KERNELS[key] = Kernels(*key)
         self.kernels = KERNELS[key]
@@ -190,7 +189,7 @@ def _compute(wanted: list[Expression], shape: tuple[int, ...], dtype: Any) -> No
         kernels.places.add(place)  # stored from now on
     stored = [*wanted, *trace.recomputed]
     places = sorted({trace.place[id(part)] for part in stored} | trace.kernels.places)
-    out = [modules["cupy"].empty(shape, dtype) for _ in places]
+    out = [trace.kernels.library.empty(shape, dtype) for _ in places]
     trace.kernels.kernel(trace, places)(*trace.arrays, *trace.numbers, *out)
     for place, node in enumerate(trace.nodes):
         if place not in places and not _is_scaled_array(node):
@@ -211,26 +210,3 @@ def _is_scaled_array(node: Expression) -> bool:
     """Whether a node is an array times a number, which is computed as fast as it is read."""
     parts = [part for part in node._operands if isinstance(part, Expression)]
     return len(parts) == 1 and parts[0].known
-
-
-def _elementwise_kernel(
-    recipe: Recipe, places: list[int], n_arrays: int, n_numbers: int, dtype: Any
-) -> Any:
-    """Return CuPy's kernel of a recipe that stores the results at these places."""
-    c_type = C_TYPES[dtype.name]
-    lines = []
-    for i, (op, *operands) in enumerate(recipe):
-        lines.append(f"const {c_type} t{i} = {C_OPERATIONS[op].format(*operands)};")
-    for i, place in enumerate(places):
-        lines.append(f"o{i} = t{place};")
-    inputs = [f"{dtype.name} a{i}" for i in range(n_arrays)]
-    inputs += [f"{dtype.name} c{i}" for i in range(n_numbers)]
-    outputs = [f"{dtype.name} o{i}" for i in range(len(places))]
-    return modules["cupy"].ElementwiseKernel(
-        ", ".join(inputs),
-        ", ".join(outputs),
-        "\n".join(lines),
-        "mpidbo_update",
-        options=("--fmad=false",),
-        no_return=True,
-    )

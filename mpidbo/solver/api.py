@@ -123,6 +123,9 @@ def solve(*arguments: Any, **named: Any) -> Result:
         Whether ranks of a node exchange long rows through memory that they share.
     batched : {"exact", "always", "never"}, default "exact"
         Whether one call evaluates all agents of a rank; "exact": where that gives the same bits.
+    fused : {"auto", "always", "never"}, default "auto"
+        Whether numba compiles the updates of long rows, with the same bits; "auto": where it is
+        installed, and the run is long enough to gain.
     checks : {"start", "never"}, default "start"
         Whether the run begins with a few calls that find a problem which no method can use.
     threads : int, default 1

@@ -24,6 +24,7 @@ from ..problems import (
     require,
 )
 from ..storage import loggers_of
+from .fusing import with_kernels
 from .levels import make_gossip, make_topologies
 from .measures import check_request
 from .resolve import Resolved, resolve
@@ -145,6 +146,7 @@ def set_up(config: Config, comm: "Comm | None" = None, start: Given | None = Non
             warn_about_sparse_messages(resolved.method)
         problems = _problems(resolved, agents, backend)
         dims = dimensions(problems)
+        backend = with_kernels(backend, config.run, resolved.method, dims, agents)
     oracle = _oracle(resolved, problems, dims, agents, backend)
     x0, y0, losses = _start(resolved, problems, dims, oracle, start)
     method = _method(resolved, oracle, x0, y0, losses)

@@ -119,6 +119,7 @@ class Solver(Iterator[Progress]):
         buffers: Literal["host", "device"] = Run.buffers,
         shared_memory: bool = Run.shared_memory,
         batched: Literal["exact", "always", "never"] = Run.batched,
+        fused: Literal["auto", "always", "never"] = Run.fused,
         checks: Literal["start", "never"] = Run.checks,
         threads: int = Run.threads,
         stall_timeout: float = Run.stall_timeout,

@@ -1,0 +1,41 @@
+"""Arrays of numpy whose updates are computed by compiled kernels, one pass over memory for each."""
+
+from collections.abc import Callable
+from importlib import util
+from typing import Any
+
+from .._types import Array
+from .backend import Host
+from .fusion import compute
+from .lazy import Rows, real
+
+
+class Fused(Host):
+    """Arrays of numpy; what a method writes with them is noted, and computed when it is needed.
+
+    The bits are those of `Host`.
+    """
+
+    def array(self, rows: Array) -> Array:
+        return real(rows)
+
+    def rows(self, array: Array) -> Array:
+        return array if type(array) is Rows else Rows(array)
+
+    def oracle(self, ask: Callable[..., Array]) -> Callable[..., Array]:
+        def asked(sample: Any, *rows: Array) -> Array:
+            return Rows(ask(sample, *self.arrays(rows)))
+
+        return asked
+
+    def arrays(self, rows: tuple[Array, ...]) -> tuple[Array, ...]:
+        """Return the arrays behind rows, with one kernel for what is left to compute of them."""
+        compute([part for part in rows if type(part) is Rows])
+        return tuple([real(part) for part in rows])
+
+
+def why_not_fused() -> str:
+    """Return why updates cannot be compiled here, or ""."""
+    if util.find_spec("numba") is None:
+        return "numba is not installed (pip install 'mpidbo[fast]')"
+    return ""

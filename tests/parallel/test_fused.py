@@ -1,0 +1,133 @@
+"""Updates that numba compiles: the bits of numpy, where they are asked for or gain."""
+
+import importlib.util
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import mpidbo
+from mpidbo.algorithms import METHODS
+from mpidbo.algorithms.sparkle import Sparkle
+from mpidbo.config import Run, rule_of
+from mpidbo.parallel import HOST, Fused, Rows, host
+from mpidbo.solver import fusing
+
+pytest.importorskip("numba", reason="numba is not installed (pip install 'mpidbo[fast]')")
+
+EXPRESSIONS = {
+    "sums": lambda a, b, c: (2 * a - b - (c - a), 0.1 * b),
+    "quotients": lambda a, b, c: (a / b, c / 3.0, 1 / a),
+    "roots": lambda a, b, c: (np.sqrt(a), np.sqrt(a * a + 1e-8), -b / np.sqrt(c)),
+    "numbers": lambda a, b, c: (a - 1.0 + 0.1 * (b - 2), (1 - 0.3) * c + 0.3 * a),
+    "columns": lambda a, b, c: (a[:, :1] * b - c, b / c[:, :1]),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("name", EXPRESSIONS)
+def test_kernels_have_the_bits_of_numpy(name, dtype):
+    rng = np.random.default_rng(0)
+    given = [rng.standard_normal((3, 1001)).astype(dtype) for _ in range(3)]
+    for array in given:  # zeros of both signs, numbers without end, the smallest and the largest
+        array[0, :6] = [0.0, -0.0, np.inf, -np.inf, np.nan, 1e-40]
+    given[0][1, :3] = [np.finfo(dtype).max, np.finfo(dtype).tiny, -1.0]
+    backend, expression = Fused(), EXPRESSIONS[name]
+    with np.errstate(all="ignore"):
+        expected = expression(*given)
+        noted = expression(*map(backend.rows, given))
+        found = backend.arrays(noted)
+    assert all(type(part) is Rows for part in noted)
+    for one, other in zip(found, expected, strict=True):
+        assert type(one) is np.ndarray and one.dtype == other.dtype
+        # By the bits but for the sign of a NaN, which no program may rely on.
+        assert np.array_equal(one, other, equal_nan=True)
+        assert np.array_equal(np.signbit(one[one == 0]), np.signbit(other[other == 0]))
+
+
+def solved(fused, method, dtype="float64", **given):
+    given = {"agents": 4, "iterations": 12, "evaluate_every": 6, "checks": "never"} | given
+    return mpidbo.solve("quadratic", method, fused=fused, dtype=dtype, progress=False, **given)
+
+
+def assert_same(one, other):
+    for name in "xyzt":
+        a, b = getattr(one, name), getattr(other, name)
+        assert (a is None) == (b is None)
+        assert a is None or a.tobytes() == b.tobytes()
+
+
+@pytest.mark.parametrize("method", ["d-soba"])
+def test_a_run_has_the_same_bits(method):
+    assert_same(solved("always", method), solved("never", method))
+
+
+OF_OTHER_PROBLEMS = {"gda", "dm-hsgd", "dsgd"}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:ed in float32")
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("method", sorted({*METHODS} - OF_OTHER_PROBLEMS))
+def test_every_method_has_the_same_bits(method, dtype):
+    assert_same(solved("always", method, dtype), solved("never", method, dtype))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "method",
+    [
+        {"name": "sparkle", "lower": "choco", "upper": "beer"},
+        {"name": "sparkle", "schedule": "jacobi", "lower": "push-pull", "upper": "push-sum"},
+        {"name": "sparkle", "lower": "centralized", "upper": "lead"},
+    ],
+)
+@pytest.mark.filterwarnings("ignore:lead with top-k", "ignore:.*top-k")
+def test_every_kind_of_message_has_the_same_bits(method):
+    assert_same(solved("always", method), solved("never", method))
+
+
+def test_a_run_goes_on_without_it(tmp_path):
+    half = {"out": tmp_path / "run", "checkpoint": {"every": 6}, "resume": "auto"}
+    with mpidbo.Solver("quadratic", "d-soba", agents=4, iterations=12, evaluate_every=6,
+                       fused="always", checks="never", **half) as solver:  # fmt: skip
+        next(solver), next(solver)
+    resumed = solved("never", "d-soba", **half)
+    assert resumed.iteration == 12
+    assert_same(resumed, solved("never", "d-soba"))
+
+
+def backend_of(method="sparkle-ed-gt", iterations=100_000, d=10**6, backend=HOST, fused="auto"):
+    run = Run(iterations=iterations, fused=fused)
+    if isinstance(method, str):
+        method = rule_of({"name": method}, {}, n=1, horizon=1)
+    return fusing.with_kernels(backend, run, method, (d, d), SimpleNamespace(m=1))
+
+
+def test_it_is_used_where_it_gains():
+    assert isinstance(backend_of("sparkle"), Fused)
+    assert backend_of("sparkle", d=1000) is HOST  # a kernel costs more than these sums
+    assert backend_of("sparkle", iterations=100) is HOST  # it takes longer to compile
+    assert backend_of("sparkle", fused="never") is HOST
+    assert isinstance(backend_of("sparkle", d=10, fused="always"), Fused)
+
+
+def test_a_method_of_the_user_is_left_to_numpy():
+    class Mine(Sparkle):  # which may change arrays in place
+        pass
+
+    assert backend_of(Mine()) is HOST
+    assert isinstance(backend_of(Mine(), fused="always"), Fused)
+
+
+def test_without_numba(monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if n == "numba" else found(n))
+    assert backend_of("sparkle") is HOST
+    with pytest.raises(mpidbo.UserError, match=r"numba is not installed.*set fused = .auto."):
+        backend_of("sparkle", fused="always")
+
+
+def test_rows_of_the_host_are_arrays_for_observers():
+    rows = Fused().rows(np.ones((2, 3)))
+    assert type(host(2 * rows)) is np.ndarray
