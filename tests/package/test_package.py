@@ -12,7 +12,7 @@ from mpidbo.algorithms.methods import SHIPPED
 from support import ROOT, launch
 
 FILES = sorted((ROOT / "mpidbo").rglob("*.py"))
-HEAVY = ["mpi4py", "cupy", "matplotlib", "pandas", "sklearn", "torch", "jax"]
+HEAVY = ["mpi4py", "cupy", "numba", "matplotlib", "pandas", "sklearn", "torch", "jax"]
 LONGEST = 400
 
 
