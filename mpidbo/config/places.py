@@ -15,7 +15,8 @@ from ..network import TOPOLOGIES, TOPOLOGY_FIELDS, graph_options
 from ..problems import option_names, problem_class
 from .auto_steps import AUTO
 from .method import split_name
-from .schema import RUN_FIELDS, SECTIONS, STEPS, Checkpoint, MethodTable, ProblemTable
+from .run_section import RUN_FIELDS, Checkpoint
+from .schema import SECTIONS, STEPS, MethodTable, ProblemTable
 
 
 class Called(NamedTuple):

@@ -5,7 +5,7 @@ from typing import Any
 
 from .._fields import from_table, is_list
 from ..errors import UserError, shown
-from .schema import BestRule, Stop
+from .run_section import BestRule, Stop
 
 BOUNDS = ("below", "above", "patience")
 """The keys of which a rule needs one."""

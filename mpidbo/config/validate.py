@@ -17,7 +17,8 @@ from .loggers import known_logger
 from .method import check_steps, resolve_method, rule_of
 from .places import check_places
 from .rules import best_rule, stop_rules
-from .schema import SECTIONS, STEPS, Checkpoint, Config, Run
+from .run_section import Checkpoint, Run
+from .schema import SECTIONS, STEPS, Config
 from .values import check_storable, plain
 
 

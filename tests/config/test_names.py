@@ -12,7 +12,7 @@ from mpidbo import cli, config
 from mpidbo.algorithms import METHODS, STRATEGIES
 from mpidbo.algorithms.schedules import KINDS
 from mpidbo.config.places import SYNONYMS, keys_of
-from mpidbo.config.schema import RUN_FIELDS
+from mpidbo.config.run_section import RUN_FIELDS
 from mpidbo.errors import Synonyms, UserError, did_you_mean, known_as
 from mpidbo.network import TOPOLOGIES, make
 from mpidbo.problems import PROBLEMS, metric_names, problem_class
