@@ -15,6 +15,7 @@ JOBS = [
     ("mlp.py", 2),
     ("checkpoint.py", 2),
     ("many.py", 0),
+    ("agents.py", 0),
     ("losses.py", 0),
     ("trace.py", 1),
 ]

@@ -214,13 +214,13 @@ def _synthetic(
         labels = (X @ truth + 0.1 * rng.standard_normal((size, classes))).argmax(axis=1)
         return Samples(xp.asarray(X, dtype=dtype), xp.asarray(labels))
 
-    sizes = [(n_train + n_agents - 1 - i) // n_agents for i in range(n_agents)]
+    each, more = divmod(n_train, n_agents)  # the first `more` agents have a sample more
     own_validation = (n_validation + n_agents - 1 - agent) // n_agents
     return Share(
-        samples(sizes[agent]),
+        samples(each + (agent < more)),
         samples(own_validation),
         samples(n_validation // n_agents),
         classes,
-        sum(sizes[:agent]),
+        agent * each + min(agent, more),
         n_train,
     )

@@ -114,8 +114,8 @@ class BellmanProblem(Stackable):
 
     @abstractmethod
     def _bellman(
-        self, rewards: Float[Array, " *m q"], successors: Float[Array, "*m q p"]
-    ) -> tuple[Float[Array, "*m q p"], Float[Array, " *m q"]]:
+        self, rewards: Float[Array, "*m q"], successors: Float[Array, "*m q p"]
+    ) -> tuple[Float[Array, "*m q p"], Float[Array, "*m q"]]:
         """Return (B, c), given the reward and the features of the next state of every state."""
 
     def g(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> float:
@@ -192,8 +192,8 @@ class PolicyEvaluation(BellmanProblem):
     steps: ClassVar[dict[str, float]] = {"alpha": 1.0, "beta": 0.2, "gamma": 0.2}
 
     def _bellman(
-        self, rewards: Float[Array, " q"], successors: Float[Array, "q p"]
-    ) -> tuple[Float[Array, "q p"], Float[Array, " q"]]:
+        self, rewards: Float[Array, "*m q"], successors: Float[Array, "*m q p"]
+    ) -> tuple[Float[Array, "*m q p"], Float[Array, "*m q"]]:
         return self.discount * successors, rewards
 
     def f(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> float:
@@ -258,8 +258,8 @@ class ResidualPolicyEvaluation(BellmanProblem):
         )
 
     def _bellman(
-        self, rewards: Float[Array, " q"], successors: Float[Array, "q p"]
-    ) -> tuple[Float[Array, "q p"], Float[Array, " q"]]:
+        self, rewards: Float[Array, "*m q"], successors: Float[Array, "*m q p"]
+    ) -> tuple[Float[Array, "*m q p"], Float[Array, "*m q"]]:
         return self.features - self.discount * successors, -rewards
 
     def f(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -138,7 +139,6 @@ def share_of(
     """
     source, test_source = labelled(data, path)
     plan = _plan(data, path, n_agents, seed, split, concentration, n_train, n_validation)
-    sizes = [len(rows) for rows in plan.train]
 
     def samples(given: Labelled, rows: NDArray[Any]) -> Samples:
         return Samples(xp.asarray(given.features(rows, dtype)), xp.asarray(given.labels[rows]))
@@ -148,18 +148,22 @@ def share_of(
         validation=samples(source, plan.validation[agent]),
         test=samples(test_source, plan.test[agent]),
         classes=1 + int(source.labels.max()),
-        first=sum(sizes[:agent]),
-        total=sum(sizes),
+        first=plan.first[agent],
+        total=plan.first[-1],
     )
 
 
 @dataclass(frozen=True, eq=False)
 class _Plan:
-    """The rows of every agent in the training set (train, validation) and in the test set."""
+    """The rows of every agent in the training set (train, validation) and in the test set.
+
+    `first` has the number of training samples of the agents before each, and of all.
+    """
 
     train: Sequence[NDArray[Any]]
     validation: Sequence[NDArray[Any]]
     test: Sequence[NDArray[Any]]
+    first: Sequence[int]
 
 
 @lru_cache(maxsize=2)
@@ -202,8 +206,12 @@ def _plan(
         return [rows[part] for part in split_rows]
 
     even = test[: len(test) // n_agents * n_agents]
+    of_train = parts(train)
     return _Plan(
-        parts(train), parts(validation), [even[agent::n_agents] for agent in range(n_agents)]
+        of_train,
+        parts(validation),
+        [even[agent::n_agents] for agent in range(n_agents)],
+        list(accumulate(map(len, of_train), initial=0)),
     )
 
 
