@@ -259,6 +259,9 @@ def test_the_record():
     phi = dict(zip(again.history["iteration"], again.history["phi"], strict=True))
     value = sum(phi[math.ceil(part * 64)] for part in parts) / 9
     assert best["value"] == pytest.approx(value, rel=1e-3)  # the accuracy of a pilot's phi
+    with planned("quadratic", "sparkle", **dict.fromkeys(steps, "auto")) as setup:
+        fresh = Pilots(setup, Stopping(setup.agents))
+        assert best["value"] == fresh.score(steps, length, parts)
 
 
 @pytest.mark.parametrize(("calls", "ended"), [(0, False), (20, True), (60, True)])

@@ -206,18 +206,21 @@ class TorchLosses(Losses):
         """
         last = self._points.get(loss)
         prefix = x[:PREFIX_LENGTH].tobytes(), y[:PREFIX_LENGTH].tobytes()
-        uses = 1
+        is_same = last is not None and last.seems_at(prefix, sample)
         if last is not None:
-            if last.seems_at(prefix, sample):
-                if last.is_at(x, y):
-                    last.uses += 1
-                    return last
-                derivative, uses = last.first, 2
-            self._is_reused[last.first] = last.uses > 1
-        is_kept = uses > 1 or self._is_reused.get(derivative, False)
+            if is_same and last.is_at(x, y):
+                last.uses += 1
+                return last
+            self._is_reused[last.first] = is_same or last.uses > 1
+        if last is not None and is_same:
+            # Not where the last one was kept: unless this is another point, the loss has changed
+            # that in place, which is seen in the caller's memory only.
+            first, uses, is_kept = last.first, 2, not last.is_kept
+        else:
+            first, uses, is_kept = derivative, 1, self._is_reused.get(derivative, False)
         self._points[loss] = last = None  # its memory serves the next one
         point = self._points[loss] = Point(
-            self, loss, x, y, sample, prefix, first=derivative, uses=uses, is_kept=is_kept
+            self, loss, x, y, sample, prefix, first=first, uses=uses, is_kept=is_kept
         )
         return point
 

@@ -152,10 +152,9 @@ class TorchFramework:
         parts = [_dense(part.detach()).reshape(-1) for part in tensors]
         if self.xp is not np:
             return self.xp.from_dlpack(torch.cat(parts))
+        # Memory of numpy, which an oracle need not copy.
         own = np.empty(sum(part.numel() for part in parts), self.numpy_dtype)
-        torch.cat(
-            parts, out=torch.from_numpy(own)
-        )  # memory of numpy, which an oracle need not copy
+        torch.cat(parts, out=torch.from_numpy(own))
         return own
 
 
