@@ -267,10 +267,11 @@ def stayed(phi: list[float], target: float) -> float:
 def found(tables: dict[str, Any], target: float) -> dict[str, Any]:
     """What steps = "auto" finds, and phi along a run with it."""
     with set_up(config.check({**tables, "steps": "auto"})) as setup:
-        record = tuned(setup).config.tuning
-        phi = phi_along(setup, record["found"], setup.config.run.iterations, target)
+        setup = tuned(setup)
+        record = setup.config.tuning
+        phi = phi_along(setup, {}, setup.config.run.iterations, target)
         pilots = Pilots(setup, Stopping(setup.agents))
-        pilots.metric(record["found"], 20)
+        pilots.metric({}, 20)
         cost = pilots.cost()
         per = (cost.calls - cost.judging) / setup.agents.n / 20
     return {
@@ -308,7 +309,9 @@ def table(path: Path) -> None:
         if autos:
             auto = autos[-1]
             its = reached(auto["phi"], target)
-            line += f" {its:.0f} | {auto['steps']['alpha']:.3g} | {its / fewest:.2f} |"
+            alpha = auto["steps"]["alpha"]
+            alpha = alpha if isinstance(alpha, float) else alpha["start"]
+            line += f" {its:.0f} | {alpha:.3g} | {its / fewest:.2f} |"
             line += f" {auto['pilots']} | {auto['iterations']} | {100 * auto['share']:.0f} % |"
         print(line, "" if any("end" in row for row in rows) else "(unfinished)")
 

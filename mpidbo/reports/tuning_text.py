@@ -34,6 +34,13 @@ def describe_tuning(config: Config) -> str:
             f"along the pilots it grew to {record['curvature_of_pilots']:.4g}, "
             "for which the last of them have smaller step sizes"
         )
+    if "curvature_growth" in record:
+        a = record["curvature_growth"]
+        k = record["pilot"][-1]["iterations"]
+        lines.append(
+            f"at the end of the last pilot it grows as k^{a:g}, so that step sizes fall as "
+            f"(1 + k/{k})^-{a:g}"
+        )
     keys = [key for key in record["pilot"][0] if key not in ("iterations", "value")]
     rows = [[*keys, "iterations", judge]]
     for pilot in record["pilot"]:

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
-from math import ceil, isfinite
+from math import ceil, inf, isfinite, log2
 from typing import Any, NamedTuple
 
-from ..algorithms import Power, Schedule
+from ..algorithms import Method, Power, Schedule
 from ..config import plain
 from ..errors import UserError
 from ..parallel import raise_on_all_ranks
@@ -47,6 +47,8 @@ class Tuning(NamedTuple):
     pilots: Pilots
     ended: int
     """Iterations of the pilots that the budget did not allow any more; 0 where it sufficed."""
+    growth: float
+    """The a of k^a, as which the curvature of g is going to outgrow them; 0 where it is not."""
 
     def record(self) -> dict[str, Any]:
         """Return the section `[tuning]` of the run's configuration; collective."""
@@ -72,6 +74,8 @@ class Tuning(NamedTuple):
         found = {"curvature": self.start.L, "limits": self.start.limits}
         if self.lower.L > self.start.L:
             found["curvature_of_pilots"] = self.lower.L
+        if self.growth:
+            found["curvature_growth"] = self.growth
         return found
 
 
@@ -112,6 +116,8 @@ def tuned(
         found = tune(setup, stopping, watch)
     setup.W.reset()
     method = with_numbers(setup.method, found.steps)
+    if found.growth:
+        method = _falling(method, found)
     steps = {**config.steps, **{key: _stored(getattr(method, key)) for key in found.steps}}
     record = {**found.record(), "found": {key: steps[key] for key in config.auto}}
     # The order of the keys of the record is that of the explanation.
@@ -124,7 +130,7 @@ def tune(setup: Setup, stopping: Stopping, watch: Watch) -> Tuning:
     auto, iterations = setup.config.auto, setup.config.run.iterations
     pilots = Pilots(setup, stopping)
     start = lower = stable_lower_steps(setup, [key for key in auto if key != "alpha"])
-    tried = list[Tried]()
+    tried, growth = list[Tried](), 0.0
     shortest, *_, last = lengths(iterations)
 
     def steps_with(alpha: float | None) -> dict[str, float]:
@@ -168,11 +174,27 @@ def tune(setup: Setup, stopping: Stopping, watch: Watch) -> Tuning:
         return not cost.iterations or cost.calls + start.calls + more <= budget
 
     def confirm(alpha: float | None, length: int) -> float:
-        """Judge the last pilot more closely where what it took so far allows it."""
+        """Judge the last pilot, more closely where what it took so far allows it."""
+        nonlocal growth
+        steps = steps_with(alpha)
         for part in FEW[:-1]:
-            pilots.metric(steps_with(alpha), ceil(part * length))
+            pilots.metric(steps, ceil(part * length))
         rest = pilots.cost().expected(length - ceil(FEW[-2] * length), len(MANY) - len(FEW) + 1)
-        return judge(alpha, length, MANY if within_budget(rest) else FEW)
+        parts = MANY if within_budget(rest) else FEW
+        before = pilots.curvature(steps, ceil(length / 2)) if lower.limits else 0.0
+        value = judge(alpha, length, parts)
+        growth = 0.0
+        if before > 0 and isfinite(value):
+            growth = outgrown(before, pilots.curvature(steps, length))
+        return value
+
+    def outgrown(before: float, after: float) -> float:
+        """Return the a of k^a, as which the curvature will have outgrown beta and gamma, or 0."""
+        if not before < after < inf:
+            return 0.0
+        a = log2(after / before)
+        at_end = after * max(1.0, iterations / last) ** a
+        return 0.0 if lower.is_stable(at_end) else rounded(a)
 
     first = first_value(setup.method, "alpha") or FALLBACK
     alpha, ended = None, 0
@@ -182,7 +204,7 @@ def tune(setup: Setup, stopping: Stopping, watch: Watch) -> Tuning:
         else:
             value = confirm(None, last)
         if isfinite(value):
-            return Tuning(steps_with(alpha), start, lower, tried, pilots, ended)
+            return Tuning(steps_with(alpha), start, lower, tried, pilots, ended, growth)
         if not lower.steps or pilots.iterations > counted(iterations):
             break
         lower = lower.reduced(REDUCTION)
@@ -193,6 +215,20 @@ def tune(setup: Setup, stopping: Stopping, watch: Watch) -> Tuning:
     )
     raise_on_all_ranks(error)
     raise error
+
+
+def _falling(method: Method, found: Tuning) -> Method:
+    """Return a method whose constant step sizes, of those that were found, fall as 1/k^growth.
+
+    The product of each with the curvature of g then stays below what it was in the last pilot.
+    """
+    *_, offset = lengths(found.pilots.setup.config.run.iterations)
+    schedules: dict[str, Any] = {}
+    for key in found.steps:
+        schedule = getattr(method, key)
+        if isinstance(schedule, Power) and schedule.exponent == 0:
+            schedules[key] = replace(schedule, exponent=-found.growth, offset=float(offset))
+    return replace(method, **schedules)
 
 
 def rounded(value: float) -> float:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tomli_w
 
 import mpidbo
 from mpidbo import config
@@ -553,6 +554,47 @@ def test_a_curvature_that_falls_again_needs_no_margin(monkeypatch):
         record = tuned(replace(setup, config=replace(setup.config, run=run))).config.tuning
     assert record["curvature_of_pilots"] == pytest.approx(1.1 * 5)
     assert record["found"]["beta"] == pytest.approx(record["limits"]["beta"] / 5.5, rel=0.01)
+
+
+def test_steps_fall_where_the_curvature_goes_on_growing(monkeypatch):
+    """As 1/k^a from the last pilot on, where it grows as k^a there."""
+    curvatures = {80: 0.5, 160: 0.9}  # in the second half of the last pilot
+
+    def tables(iterations=2000, after=0.9):
+        monkeypatch.setattr(Pilots, "curvature", lambda self, steps, k: (
+            after if k == 160 else curvatures.get(k, 0.0)))  # fmt: skip
+        with planned("quadratic", "sparkle", alpha="auto", beta="auto", gamma="auto") as setup:
+            run = replace(setup.config.run, iterations=iterations)
+            made = tuned(replace(setup, config=replace(setup.config, run=run)))
+        return made.config, made.method
+
+    found, method = tables()
+    a = round(math.log2(0.9 / 0.5), 3)
+    assert found.tuning["curvature_growth"] == a
+    for key in ("alpha", "beta", "gamma"):
+        first = found.tuning["pilot"][-1][key]
+        assert found.steps[key]["exponent"] == -a and found.steps[key]["offset"] == 160
+        assert getattr(method, key)(160) == pytest.approx(first * 2**-a)
+    assert "it grows as k^0.848, so that step sizes fall as (1 + k/160)^-0.848" in (
+        describe_tuning(found)
+    )
+    assert config.check(tomllib.loads(tomli_w.dumps(found.tables()))).steps == found.steps
+
+    assert "curvature_growth" not in tables(iterations=160)[0].tuning  # stable to the end
+    assert tables(after=0.4)[0].steps["beta"] == first  # it falls
+    assert tables(after=50.0)[0].steps["beta"]["exponent"] == -6.64
+
+
+@pytest.mark.slow
+def test_a_run_whose_curvature_grows_does_not_diverge():
+    given = {"method": "d-soba", "topology": "torus", "agents": 8, "iterations": 1000}
+    found = mpidbo.solve("meta-learning", steps="auto", metrics=["phi"], progress=False, **given)
+    assert found.config.tuning["curvature_growth"] > 0.3
+    phi = found.history["phi"]
+    assert np.isfinite(phi).all() and phi[-1] < 0.02 * phi[0]
+    constant = {key: table["start"] for key, table in found.config.tuning["found"].items()}
+    with pytest.raises(mpidbo.Diverged):
+        mpidbo.solve("meta-learning", steps=constant, progress=False, **given)
 
 
 def test_a_winner_that_diverges_is_replaced_by_smaller_values():
