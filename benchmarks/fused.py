@@ -1,4 +1,4 @@
-"""(n) Updates that numba compiles (`run.fused`), beside numpy's.
+"""(o) Updates that numba compiles (`run.fused`), beside numpy's.
 
 An iteration of a method whose oracles return an array that they have, in processor time:
 

@@ -8,9 +8,12 @@ from ._types import Array, Float
 
 
 def batched_matvec(
-    matrices: Float[Array, "m a b"], vectors: Float[Array, "m b"]
+    matrices: Float[Array, "#m a b"], vectors: Float[Array, "#m b"]
 ) -> Float[Array, "m a"]:
-    """Return `matrices[i] @ vectors[i]` for each agent i, rounded as each product by itself."""
+    """Return `matrices[i] @ vectors[i]` for each agent i, rounded as each product by itself.
+
+    One matrix, or one vector, may serve all agents.
+    """
     return (matrices @ vectors[:, :, None])[:, :, 0]
 
 

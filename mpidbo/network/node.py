@@ -1,8 +1,8 @@
 """Rows in memory that the ranks of a node share.
 
-A rank writes its rows into a window, and a message of one byte says so to its neighbours on the
-node, which read them where they are. Waiting and ordering remain MPI's: whoever has received the
-byte sees what its sender wrote before it. Rows of other nodes travel as messages, into the window.
+A rank writes its rows into a window and sends one byte to its neighbours on the node, which then
+read the rows where they are. Waiting and ordering remain MPI's: a rank that has received the byte
+sees what its sender wrote before. Rows of other nodes travel as messages, into the window.
 """
 
 import sys

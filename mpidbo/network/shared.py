@@ -1,6 +1,6 @@
 """Routes of a message between ranks of a node: rows are written once and read where they are."""
 
-import sys
+import logging
 from functools import cache
 
 import numpy as np
@@ -13,7 +13,7 @@ from .neighbours import Links
 from .node import Node, Window
 
 MIN_SHARED_WIDTH = 1 << 11
-"""Floats per row of a message from which it is worth while: a shorter one is copied as fast."""
+"""Floats per row of a message from which memory is shared: a shorter one is copied as fast."""
 PAGE_BYTES = 4096
 
 
@@ -165,6 +165,6 @@ class SharedMemory:
 
 @cache
 def _report() -> None:
-    """Print, once, that rows are sent as messages."""
-    text = "mpidbo: ranks of a node cannot share memory here; rows are sent as messages"
-    print(text, file=sys.stderr, flush=True)
+    """Log, once, that rows are sent as messages."""
+    text = "ranks of a node cannot share memory here; rows are sent as messages"
+    logging.getLogger("mpidbo").info(text)

@@ -177,7 +177,10 @@ def compute(wanted: Sequence[Expression]) -> bool:
         if not expression.known:
             groups.setdefault((expression.shape, expression.dtype), []).append(expression)
     for (shape, dtype), group in groups.items():
-        _compute(group, shape, dtype)
+        # A kernel of another shape may have needed some of them.
+        left = [expression for expression in group if not expression.known]
+        if left:
+            _compute(left, shape, dtype)
     return bool(groups)
 
 

@@ -81,6 +81,6 @@ def _opened(name: str, sizes: NDArray[np.int64], rank: int) -> mmap.mmap:
 
 
 def _identity(descriptor: int) -> str:
-    """Return what tells a file from all others of this system."""
+    """Return what no other file of this system has."""
     status = os.fstat(descriptor)
     return f"{status.st_dev}:{status.st_ino}"

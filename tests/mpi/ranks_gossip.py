@@ -2,6 +2,7 @@
 process computes."""
 
 import errno
+import logging
 import os
 import sys
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ from mpidbo.parallel import agents, shared_memory
 from mpidbo.parallel.agents import Agents
 
 COMM = MPI.COMM_WORLD
+logging.basicConfig(level=logging.INFO)
 GRAPHS = {
     "ring": {},
     "star": {},
