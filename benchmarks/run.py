@@ -18,6 +18,7 @@ JOBS = [
     ("agents.py", 0),
     ("losses.py", 0),
     ("trace.py", 1),
+    ("fused.py", 0),
 ]
 
 
