@@ -19,7 +19,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.set_defaults(call=reproduce)
     parser.add_argument("name", nargs="?", metavar="NAME", help="a claim")
     parser.add_argument(
-        "--full", action="store_true", help="at the problem size of the paper; default: a quick run"
+        "--size",
+        choices=claims.SIZES,
+        default="quick",
+        help="quick: a minute; standard: up to an hour of two cores; full: as in the paper",
+    )
+    parser.add_argument(
+        "--full", dest="size", action="store_const", const="full", help="short for --size full"
     )
     parser.add_argument(
         "--out",
@@ -46,12 +52,12 @@ def reproduce(args: Namespace, comm: "MPI.Comm | None") -> int:
         compare_ranks(
             comm,
             "mpidbo reproduce",
-            lambda: {"name": args.name, "--full": args.full, "--out": str(args.out)},
+            lambda: {"name": args.name, "--size": args.size, "--out": str(args.out)},
         )
     folder = args.out or Path("runs", "claims", args.name)
-    out = (folder / ("full" if args.full else "quick")).resolve()
+    out = (folder / args.size).resolve()
     log = print if root else lambda line: None
-    found = claims.reproduce(args.name, claims.make_claim(args.name), args.full, out, comm, log)
+    found = claims.reproduce(args.name, claims.make_claim(args.name), args.size, out, comm, log)
     if found is None:
         return STOPPED
     if root:

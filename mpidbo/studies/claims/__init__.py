@@ -2,8 +2,8 @@
 
 from importlib import import_module
 
-from .base import Claim, Comparison, Outcome
-from .judging import Judgement, reproduce
+from .base import SIZES, Claim, Comparison, Outcome, Size
+from .judging import Finding, Judgement, reproduce
 
 CLAIMS = {
     "corrected-strategies": "corrected_strategies:CorrectedStrategies",
@@ -35,4 +35,15 @@ def make_claim(name: str) -> Claim:
     return made
 
 
-__all__ = ["CLAIMS", "Claim", "Comparison", "Judgement", "Outcome", "make_claim", "reproduce"]
+__all__ = [
+    "CLAIMS",
+    "SIZES",
+    "Claim",
+    "Comparison",
+    "Finding",
+    "Judgement",
+    "Outcome",
+    "Size",
+    "make_claim",
+    "reproduce",
+]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, get_args
 
 import numpy as np
 
@@ -15,19 +15,28 @@ from ..curves import reached
 from ..report import write_report
 from ..run import run_study
 from ..study import Group, Study, Tables, study_of
+from .statistics import p_value
 
 if TYPE_CHECKING:
     from mpi4py.MPI import Comm
-
-HOLDS, FAILS, UNDECIDED = "HOLDS", "DOES NOT HOLD", "UNDECIDED"
 
 Curve: TypeAlias = tuple[Array, Array]
 """An x axis (evaluations,) and a column of the history (seeds, evaluations)."""
 
 
+Size: TypeAlias = Literal["quick", "standard", "full"]
+"""Of the runs of a claim: a minute, at most an hour of two cores, or as in the papers."""
+
+SIZES: tuple[Size, ...] = get_args(Size)
+EFFECT = float(np.log10(1.05))
+"""The effect that matters: an advantage below 5 % does not make a method better."""
+AS_GOOD = 1.1
+"""A method whose error is at most so many times another's is as good."""
+
+
 @dataclass(frozen=True)
 class Comparison:
-    """One comparison that a claim rests on.
+    """One comparison that a claim rests on: whether a mean over seeds lies between two bounds.
 
     Parameters
     ----------
@@ -35,44 +44,62 @@ class Comparison:
         What is compared.
     numbers : str
         The numbers in words.
-    margins : array of shape (seeds,)
-        By how much the claim holds for each seed: positive where it holds, possibly infinite.
+    values : array of shape (seeds,)
+        The value for each seed, possibly infinite.
+    low, high : float
+        The bounds.
+    effect : float, default 0
+        How far beyond a bound the mean has to be to matter.
+    ratio : bool, default False
+        Whether values and bounds are log10 of ratios, and are shown as ratios.
 
     Notes
     -----
-    It holds if the mean of the margins is larger than their standard deviation over the seeds, it
-    does not hold if the mean is below minus that, and is undecided otherwise.
+    It holds if the confidence interval of the mean lies between the bounds. It does not hold if the
+    interval lies outside, or shows that the mean is inside by less than `effect`, if at all.
     """
 
     what: str
     numbers: str
-    margins: Float[Array, " seeds"]
+    values: Float[Array, " seeds"]
+    low: float = 0.0
+    high: float = inf
+    effect: float = 0.0
+    ratio: bool = False
 
     @property
-    def spread(self) -> float:
-        """The standard deviation over the seeds; 0 for a single seed or infinite margins."""
-        margins = np.asarray(self.margins, float)
-        if len(margins) < 2 or not np.isfinite(margins).all():
-            return 0.0
-        return float(np.std(margins, ddof=1))
+    def p_holds(self) -> float:
+        """The significance level from which on it holds."""
+        return p_value(self.values, self.low, self.high)
 
     @property
-    def mean(self) -> float:
-        """The mean over the seeds, or the median where some margins are infinite.
+    def p_fails(self) -> float:
+        """The significance level from which on it does not hold."""
+        below = p_value(self.values, -inf, self.low + self.effect)
+        return min(below, p_value(self.values, self.high - self.effect, inf))
 
-        So one diverged seed alone does not decide.
-        """
-        margins = np.asarray(self.margins, float)
-        return float(np.mean(margins) if np.isfinite(margins).all() else np.median(margins))
 
-    @property
-    def verdict(self) -> str:
-        """HOLDS, FAILS or UNDECIDED."""
-        if len(self.margins) < 2 or np.isnan(self.margins).any():
-            return UNDECIDED
-        if self.mean > self.spread:
-            return HOLDS
-        return FAILS if self.mean < -self.spread else UNDECIDED
+def better(what: str, numbers: str, theirs: Any, ours: Any, times: float = 1.0) -> Comparison:
+    """Whether `theirs` is larger than `ours`, by a factor on geometric average.
+
+    Parameters
+    ----------
+    what, numbers : str
+        As of Comparison.
+    theirs, ours : array of shape (seeds,)
+        Errors or costs, of which less is better.
+    times : float, default 1
+        The factor. With 1, any advantage counts unless it is shown to be below EFFECT.
+    """
+    effect = EFFECT if times == 1 else 0.0
+    low = float(np.log10(times))
+    return Comparison(what, numbers, log_ratio(theirs, ours), low, effect=effect, ratio=True)
+
+
+def as_good(what: str, numbers: str, theirs: Any, ours: Any, times: float = AS_GOOD) -> Comparison:
+    """Whether `ours` is at most so many times `theirs` on geometric average."""
+    values = log_ratio(theirs, ours)
+    return Comparison(what, numbers, values, -float(np.log10(times)), ratio=True)
 
 
 class Outcome:
@@ -161,21 +188,15 @@ class Claim(ABC):
     """How it is judged, in words."""
 
     @abstractmethod
-    def studies(self, full: bool) -> Mapping[str, Tables]:
-        """The studies to run, as tables of a study's TOML file.
-
-        Parameters
-        ----------
-        full : bool
-            At the papers' sizes; otherwise at sizes that take about a minute.
-        """
+    def studies(self, size: Size) -> Mapping[str, Tables]:
+        """The studies to run, as tables of a study's TOML file."""
 
     @abstractmethod
     def judge(self, found: Mapping[str, Any]) -> Iterable[Comparison]:
         """The comparisons that decide, from what `run` returns."""
 
     def run(
-        self, full: bool, out: Path, comm: "Comm | None", log: Callable[[str], None]
+        self, size: Size, out: Path, comm: "Comm | None", log: Callable[[str], None]
     ) -> Mapping[str, Any] | None:
         """Run the studies. Collective.
 
@@ -184,16 +205,16 @@ class Claim(ABC):
         Mapping or None
             Study -> its Outcome; None if a signal or the time limit stopped a run.
         """
-        studies = self.studies_in(out, full)
+        studies = self.studies_in(out, size)
         for study in studies.values():
             if not run_study(study, study.work, comm, log):
                 return None
         return {key: Outcome(study) for key, study in studies.items()}
 
-    def studies_in(self, out: Path, full: bool) -> dict[str, Study]:
+    def studies_in(self, out: Path, size: Size) -> dict[str, Study]:
         """The studies, each with a folder inside `out`."""
         return {
-            key: study_of(tables, key, out=out / key) for key, tables in self.studies(full).items()
+            key: study_of(tables, key, out=out / key) for key, tables in self.studies(size).items()
         }
 
     def draw(self, found: Mapping[str, Any], out: Path) -> list[Path]:

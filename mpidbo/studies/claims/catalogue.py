@@ -9,5 +9,6 @@ def claims_listing() -> str:
     statements = aligned([(name, make_claim(name).statement) for name in CLAIMS])
     return (
         f"{statements}\n\n"
-        "mpidbo reproduce NAME runs one at a quick size, with --full at the papers', and judges it."
+        "mpidbo reproduce NAME runs one at a quick size, with --size standard or full at a larger "
+        "one, and judges it."
     )

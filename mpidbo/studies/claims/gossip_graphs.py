@@ -3,16 +3,15 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import numpy as np
-
 from ..study import Tables
-from .base import Claim, Comparison, Outcome, log_ratio, mean_std, study_tables
+from .base import AS_GOOD, Claim, Comparison, Outcome, Size, as_good, mean_std, study_tables
 from .gossip_policy_evaluation import credit
 from .panels import panels
 
 METHOD = "gossip-dsbo"
 SPARSE = ("ring", "erdos-renyi")
-MAX_RATIO = 1.1
+SIZES = {"quick": (30, 150, 2, 5), "standard": (100, 500, 5, 20), "full": (100, 20000, 200, 10)}
+"""n, T, b, seeds."""
 
 
 class GossipGraphs(Claim):
@@ -31,12 +30,12 @@ class GossipGraphs(Claim):
     source = "Gossip-DSBO's experiments (Yang, Zhang, Wang, NeurIPS 2022, arXiv 2206.10870)"
     rule = (
         "australian, the same steps on all graphs: upper loss and test error at the end on ring "
-        f"and random graph are at most {MAX_RATIO:g} times those on the complete graph"
+        f"and random graph are at most {AS_GOOD:g} times those on the complete graph"
     )
 
-    def studies(self, full: bool) -> Mapping[str, Tables]:
-        n, T, b, seeds = (100, 20000, 200, 10) if full else (30, 150, 2, 5)
-        if full:
+    def studies(self, size: Size) -> Mapping[str, Tables]:
+        n, T, b, seeds = SIZES[size]
+        if size == "full":
             scales = {"alpha": 0.1, "beta": 10.0, "theta": 10.0}
         else:
             scales = {"alpha": 5.0, "beta": 0.8, "theta": 0.8}
@@ -62,10 +61,11 @@ class GossipGraphs(Claim):
                 )
                 if column == "test_accuracy":
                     here, complete = 1 - here, 1 - complete
-                yield Comparison(
+                yield as_good(
                     graph,
                     f"{what} {mean_std(here)}, complete {mean_std(complete)}",
-                    log_ratio(complete, here) + np.log10(MAX_RATIO),
+                    complete,
+                    here,
                 )
 
     def draw(self, found: Mapping[str, Outcome], out: Path) -> list[Path]:

@@ -11,11 +11,28 @@ from ..._types import Array, Float
 from ...errors import UserError
 from ...problems import located
 from ..study import Tables
-from .base import Claim, Comparison, Curve, Outcome, grid, log_ratio, mean_std, study_tables
+from .base import (
+    Claim,
+    Comparison,
+    Curve,
+    Outcome,
+    Size,
+    as_good,
+    better,
+    grid,
+    mean_std,
+    study_tables,
+)
 from .panels import panels
 
 OURS, DOUBLE_LOOP, SAMPLING = "gossip-dsbo", "dsgd", "dbsa"
 AGENTS = (5, 10, 20)
+SIZES = {
+    "quick": (8, 8, 600, 15, (5, 200, 5, 5)),
+    "standard": (20, 8, 3000, 30, (10, 2000, 10, 20)),
+    "full": (100, 10, 10000, 30, (20, 20000, 200, 10)),
+}
+"""States, p, T, seeds; of the records n, T, b, seeds."""
 C1 = 10.0
 """Offset of the falling step sizes."""
 MAX_SLOPE, MAX_RATIO = -0.75, 2.0
@@ -87,20 +104,19 @@ class GossipPolicyEvaluation(Claim):
         "australian below DBSA's"
     )
 
-    def studies(self, full: bool) -> Mapping[str, Tables]:
-        states, p, T = (100, 10, 10000) if full else (8, 8, 600)
+    def studies(self, size: Size) -> Mapping[str, Tables]:
+        states, p, T, seeds, of_records = SIZES[size]
         found = {
-            f"{method}, n = {n}": self.policy(method, n, states, p, T)
+            f"{method}, n = {n}": self.policy(method, n, states, p, T, seeds)
             for n in AGENTS
             for method in (OURS, DOUBLE_LOOP)
         }
-        if full or is_fetched("australian"):
-            n, T, b, seeds = (20, 20000, 200, 10) if full else (5, 200, 5, 5)
+        if size != "quick" or is_fetched("australian"):
             for method in (OURS, SAMPLING):
-                found[f"{method}, australian"] = self.records(method, n, T, b, seeds)
+                found[f"{method}, australian"] = self.records(method, *of_records)
         return found
 
-    def policy(self, method: str, n: int, states: int, p: int, T: int) -> Tables:
+    def policy(self, method: str, n: int, states: int, p: int, T: int, seeds: int) -> Tables:
         """The study on policy evaluation, with as many samples as T iterations of Gossip-DSBO."""
         K = affordable_iterations(method, 2 * T)
         constants: dict[str, Any] = {}
@@ -112,7 +128,7 @@ class GossipPolicyEvaluation(Claim):
         return study_tables(
             [{"name": method, **constants}],
             [{"name": "ring", "lazy": False}],
-            5 * SEEDS_OF_A_MEAN,
+            seeds,
             problem={"name": "policy-evaluation-residual", "states": states, "p": p},
             steps=steps,
             tune=grid(3 * K, K, alpha=alphas),
@@ -145,22 +161,27 @@ class GossipPolicyEvaluation(Claim):
             k, error = squared_error(found[f"{OURS}, n = {n}"])
             means = error.reshape(-1, SEEDS_OF_A_MEAN, len(k)).mean(axis=1)
             slopes = np.array([slope(k, row) for row in means])
-            yield Comparison(f"n = {n}", f"slope {mean_std(slopes)}", MAX_SLOPE - slopes)
+            yield Comparison(
+                f"n = {n}", f"slope {mean_std(slopes)}", slopes, low=-np.inf, high=MAX_SLOPE
+            )
             late = k >= k[-1] / 2
             cost[n] = n * (k * means)[:, late].mean(axis=1)
         costs = ", ".join(f"{mean_std(cost[n])} at n = {n}" for n in AGENTS)
-        yield Comparison(
+        yield as_good(
             "samples of all agents",
             f"n k |xbar - x*|^2: {costs}",
-            np.log10(MAX_RATIO) - log_ratio(cost[AGENTS[-1]], cost[AGENTS[0]]),
+            cost[AGENTS[0]],
+            cost[AGENTS[-1]],
+            MAX_RATIO,
         )
         for n in AGENTS:
             ours = found[f"{OURS}, n = {n}"].end(OURS, "ring")
             theirs = found[f"{DOUBLE_LOOP}, n = {n}"].end(DOUBLE_LOOP, "ring")
-            yield Comparison(
+            yield better(
                 f"n = {n}",
                 f"distance {mean_std(ours)}, {DOUBLE_LOOP} {mean_std(theirs)}",
-                log_ratio(theirs, ours),
+                theirs,
+                ours,
             )
         if f"{SAMPLING}, australian" not in found:
             missing = "not here: mpidbo data fetch australian"
@@ -168,10 +189,11 @@ class GossipPolicyEvaluation(Claim):
             return
         ours = found[f"{OURS}, australian"].end(OURS, "ring", 0.1)
         theirs = found[f"{SAMPLING}, australian"].end(SAMPLING, "ring", 0.1)
-        yield Comparison(
+        yield better(
             "australian",
             f"upper loss {mean_std(ours)}, {SAMPLING} {mean_std(theirs)}",
-            log_ratio(theirs, ours),
+            theirs,
+            ours,
         )
 
     def draw(self, found: Mapping[str, Outcome], out: Path) -> list[Path]:

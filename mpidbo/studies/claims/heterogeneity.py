@@ -5,11 +5,28 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from ..study import Tables
-from .base import Claim, Comparison, Outcome, halving, log_ratio, mean_std, study_tables
+from .base import (
+    EFFECT,
+    Claim,
+    Comparison,
+    Outcome,
+    Size,
+    better,
+    halving,
+    log_ratio,
+    mean_std,
+    study_tables,
+)
 
 SPARKLE = ("sparkle-ed", "sparkle-extra", "sparkle-gt")
 SPARSE = ("torus", "adjusted-ring")
 LEVELS = {"severe": 1.0, "mild": 0.1}
+SIZES = {
+    "quick": (8, 4, 6, 900, 5),
+    "standard": (16, 6, 10, 4000, 20),
+    "full": (32, 10, 20, 20000, 10),
+}
+"""n, p, q, T, seeds."""
 
 
 class Heterogeneity(Claim):
@@ -26,21 +43,22 @@ class Heterogeneity(Claim):
         "SPARKLE is larger when heterogeneity is severe than when it is mild"
     )
 
-    def studies(self, full: bool) -> Mapping[str, Tables]:
-        n, p, q, T, seeds = (32, 10, 20, 20000, 10) if full else (8, 4, 6, 900, 5)
-        topologies = ["complete", *SPARSE] if full else SPARSE
+    def studies(self, size: Size) -> Mapping[str, Tables]:
+        n, p, q, T, seeds = SIZES[size]
+        # enough for all choices, but for the quick size
+        budget = T if size == "quick" else 2 * T
         problem = {"name": "linear-regression", "p": p, "q": q, "noise": 0.03}
         steps = {"alpha": [0.03, 0.1, 0.3], "beta": [0.05, 0.15], "gamma": [0.05, 0.15]}
         return {
             level: study_tables(
                 [*SPARKLE, "d-soba"],
-                topologies,
+                SPARSE,
                 seeds,
-                problem={**problem, "heterogeneity": size},
-                tune=halving(T, T // 2, **steps),
+                problem={**problem, "heterogeneity": heterogeneity},
+                tune=halving(budget, T // 2, **steps),
                 run={"agents": n, "iterations": T, "evaluate_every": T // 30},
             )
-            for level, size in LEVELS.items()
+            for level, heterogeneity in LEVELS.items()
         }
 
     def judge(self, found: Mapping[str, Outcome]) -> Iterable[Comparison]:
@@ -53,14 +71,18 @@ class Heterogeneity(Claim):
                 if level != "severe":
                     continue
                 for method, ends in exact.items():
-                    yield Comparison(
+                    yield better(
                         f"severe, {topology}",
                         f"d-soba {mean_std(biased)}, {method} {mean_std(ends)}",
-                        log_ratio(biased, ends) - np.log10(2),
+                        biased,
+                        ends,
+                        times=2,
                     )
             levels = ", ".join(f"{level} {mean_std(values)}" for level, values in excess.items())
             yield Comparison(
                 topology,
                 f"log10 of d-soba over the best SPARKLE: {levels}",
                 excess["severe"] - excess["mild"],
+                effect=EFFECT,
+                ratio=True,
             )

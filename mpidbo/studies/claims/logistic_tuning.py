@@ -8,7 +8,17 @@ import numpy as np
 
 from ..._types import Array, Float
 from ..study import Tables
-from .base import Claim, Comparison, Outcome, cost_to_reach, grid, mean_std, study_tables
+from .base import (
+    EFFECT,
+    Claim,
+    Comparison,
+    Outcome,
+    Size,
+    cost_to_reach,
+    grid,
+    mean_std,
+    study_tables,
+)
 from .panels import panels
 
 OURS = "d-soba"
@@ -22,6 +32,8 @@ METHODS: dict[str, tuple[float, Any]] = {
 Of MDBO with J = 10 it is the mean over its random number of products.
 """
 LEVELS = {"mild": 0.5, "severe": 2.0}
+SIZES = {"quick": (8, 200, 5), "standard": (20, 1000, 20), "full": (20, 4000, 10)}
+"""n, T of D-SOBA, seeds."""
 COSTS = ("oracle calls", "floats")
 REMAINING = 0.1
 """Share of the way from the first loss to the least one that is left at the target."""
@@ -49,10 +61,10 @@ class LogisticTuning(Claim):
         "of trials and oracle calls: less for D-SOBA than for either, in both"
     )
 
-    def studies(self, full: bool) -> Mapping[str, Tables]:
-        n, T, seeds = (20, 4000, 10) if full else (8, 200, 5)
+    def studies(self, size: Size) -> Mapping[str, Tables]:
+        n, T, seeds = SIZES[size]
         problem: dict[str, Any] = {"name": "logistic-tuning", "batch": 16}
-        if not full:
+        if size == "quick":
             problem |= {"features": 10, "classes": 3, "n_train": 800, "n_validation": 400}
         found: dict[str, Tables] = {}
         for level, heterogeneity in LEVELS.items():
@@ -95,6 +107,8 @@ class LogisticTuning(Claim):
                         f"{level}, {cost}",
                         f"{OURS} {_median(ours)}, {name} {_median(theirs)}",
                         _log_ratio(theirs, ours),
+                        effect=EFFECT,
+                        ratio=True,
                     )
 
     def draw(self, found: Mapping[str, Any], out: Path) -> list[Path]:

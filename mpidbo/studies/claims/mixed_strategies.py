@@ -7,12 +7,25 @@ import numpy as np
 
 from ..._types import Array, Float
 from ..study import Tables
-from .base import Claim, Comparison, Outcome, grid, log_ratio, mean_std, study_tables
-from .corrected_strategies import MAX_RATIO, choices, cleaning, error
+from .base import (
+    AS_GOOD,
+    Claim,
+    Comparison,
+    Outcome,
+    Size,
+    as_good,
+    better,
+    grid,
+    mean_std,
+    study_tables,
+)
+from .corrected_strategies import CHOICES, cleaning, dtype, error
 from .panels import panels
 
 PURE = {"sparkle-ed-gt": "sparkle-ed", "sparkle-extra-gt": "sparkle-extra"}
 GT = "sparkle-gt"
+SIZES = {"quick": (8, 300, 5), "standard": (10, 600, 10), "full": (10, 5000, 5)}
+"""n, T, seeds."""
 
 
 class MixedStrategies(Claim):
@@ -33,21 +46,21 @@ class MixedStrategies(Claim):
         "floats than GT"
     )
 
-    def studies(self, full: bool) -> Mapping[str, Tables]:
-        n, T = (10, 5000) if full else (8, 300)
+    def studies(self, size: Size) -> Mapping[str, Tables]:
+        n, T, seeds = SIZES[size]
         return {
             "cleaning": study_tables(
                 [*PURE, *PURE.values(), GT],
                 ["ring"],
-                5,
+                seeds,
                 "test_accuracy",
-                problem=cleaning(full),
-                tune=grid(4 * T, T, **choices(full)),
+                problem=cleaning(size),
+                tune=grid(4 * T, T, **CHOICES[size]),
                 run={
                     "agents": n,
                     "iterations": T,
                     "evaluate_every": T // 30,
-                    "dtype": "float32" if full else "float64",
+                    "dtype": dtype(size),
                 },
             )
         }
@@ -55,19 +68,21 @@ class MixedStrategies(Claim):
     def judge(self, found: Mapping[str, Outcome]) -> Iterable[Comparison]:
         outcome = found["cleaning"]
         errors = {method: error(outcome, method, "ring") for method in outcome.methods}
-        targets = MAX_RATIO * errors[GT]
+        targets = AS_GOOD * errors[GT]
         floats = {method: floats_until(outcome, method, targets) for method in outcome.methods}
         for mixed, pure in PURE.items():
-            yield Comparison(
+            yield as_good(
                 "error",
                 f"{mixed} {mean_std(errors[mixed])}, {pure} {mean_std(errors[pure])}",
-                log_ratio(errors[pure], errors[mixed]) + np.log10(MAX_RATIO),
+                errors[pure],
+                errors[mixed],
             )
         for mixed in PURE:
-            yield Comparison(
+            yield better(
                 "millions of floats",
                 f"{mixed} {in_millions(floats[mixed])}, {GT} {in_millions(floats[GT])}",
-                log_ratio(floats[GT], floats[mixed]),
+                floats[GT],
+                floats[mixed],
             )
 
     def draw(self, found: Mapping[str, Outcome], out: Path) -> list[Path]:

@@ -16,13 +16,29 @@ from ...parallel import Agents, agreed, allreduce, barrier, free, split
 from ...solver import Loop, set_up
 from ..run import run_study
 from ..study import Study, Tables
-from .base import Claim, Comparison, Outcome, log_ratio, mean_std, study_tables
+from .base import (
+    EFFECT,
+    Claim,
+    Comparison,
+    Outcome,
+    Size,
+    better,
+    log_ratio,
+    mean_std,
+    study_tables,
+)
 from .panels import panels
 
 if TYPE_CHECKING:
     from mpi4py.MPI import Comm
 
 GOSSIP, CENTRAL = "sparkle-ed", "sparkle-centralized"
+SIZES = {
+    "quick": ((2, 4, 8), 1000, 5),
+    "standard": ((4, 8, 16), 1000, 20),
+    "full": ((4, 8, 16), 3000, 10),
+}
+"""Numbers of agents, T, seeds."""
 TARGET = 0.1
 REPETITIONS = 5
 """Blocks of iterations timed of each method."""
@@ -57,20 +73,21 @@ class PartialAverage(Claim):
         "larger there than for the fewest"
     )
 
-    def sizes(self, full: bool) -> tuple[int, ...]:
-        """Numbers of agents."""
-        return (4, 8, 16) if full else (2, 4, 8)
-
-    def studies(self, full: bool) -> Mapping[str, Tables]:
-        T, seeds = (3000, 10) if full else (1000, 5)
-        size = {"p": 10, "q": 20}
+    def studies(self, size: Size) -> Mapping[str, Tables]:
+        agents, T, seeds = SIZES[size]
         found = {}
-        for n in self.sizes(full):
+        for n in agents:
             tables = study_tables(
                 [{"name": name, "schedule": "jacobi"} for name in (GOSSIP, CENTRAL)],
                 ["ring"],
                 seeds,
-                problem={"name": "quadratic", **size, "noise": 0.05, "heterogeneity": 1.0},
+                problem={
+                    "name": "quadratic",
+                    "p": 10,
+                    "q": 20,
+                    "noise": 0.05,
+                    "heterogeneity": 1.0,
+                },
                 steps={"alpha": 0.01, "beta": 0.2, "gamma": 0.2},
                 run={"agents": n, "iterations": T, "evaluate_every": 10},
             )
@@ -79,7 +96,7 @@ class PartialAverage(Claim):
         return found
 
     def run(
-        self, full: bool, out: Path, comm: "Comm | None", log: Callable[[str], None]
+        self, size: Size, out: Path, comm: "Comm | None", log: Callable[[str], None]
     ) -> Mapping[str, Any] | None:
         """The outcomes and, under "timed", the timings of each study. Collective.
 
@@ -88,14 +105,14 @@ class PartialAverage(Claim):
         UserError
             There are fewer ranks than agents.
         """
-        sizes = self.sizes(full)
+        agents = SIZES[size][0]
         with agreed(comm):
-            if comm is None or comm.size < sizes[-1]:
+            if comm is None or comm.size < agents[-1]:
                 raise UserError(
-                    f"reproduce: this claim times {sizes[-1]} ranks; "
-                    f"start it with mpiexec -n {sizes[-1]} mpidbo reproduce ..."
+                    f"reproduce: this claim times {agents[-1]} ranks; "
+                    f"start it with mpiexec -n {agents[-1]} mpidbo reproduce ..."
                 )
-        studies = self.studies_in(out, full)
+        studies = self.studies_in(out, size)
         done = True
         with agreed(comm, patient=True):
             if comm.rank == 0:
@@ -103,7 +120,7 @@ class PartialAverage(Claim):
         if Agents(comm.size, comm).bcast_text(str(done)) != "True":
             return None
         found: dict[str, Any] = {"timed": {}}
-        for n, (key, study) in zip(sizes, studies.items(), strict=True):
+        for n, (key, study) in zip(agents, studies.items(), strict=True):
             found[key] = Outcome(study)
             group = split(comm, int(comm.rank < n), comm.rank)
             with agreed(comm, patient=True):
@@ -126,12 +143,14 @@ class PartialAverage(Claim):
                     f"and {np.mean(sent):.0f} bytes of an agent on the wire"
                 )
             if key == most:
-                yield Comparison(key, ", ".join(words), ratios[key])
+                yield better(key, ", ".join(words), until[CENTRAL], until[GOSSIP])
         few, many = ratios[fewest], ratios[most]
         yield Comparison(
             "growth",
             f"log10 of all-reduce over ring: {fewest} {mean_std(few)}, {most} {mean_std(many)}",
             many - few,
+            effect=EFFECT,
+            ratio=True,
         )
 
     def draw(self, found: Mapping[str, Any], out: Path) -> list[Path]:

@@ -4,15 +4,26 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..._types import Array
 from ..study import Tables
-from .base import Claim, Comparison, Outcome, grid, log_ratio, mean_std, study_tables
-from .corrected_strategies import MAX_RATIO, choices, cleaning, error
+from .base import (
+    AS_GOOD,
+    Claim,
+    Comparison,
+    Outcome,
+    Size,
+    as_good,
+    better,
+    grid,
+    mean_std,
+    study_tables,
+)
+from .corrected_strategies import CHOICES, cleaning, dtype, error
 from .panels import panels
 
 METHODS = ("sparkle-ed", "sparkle-extra", "sparkle-gt")
+SIZES = {"quick": (150, 5), "standard": (600, 10), "full": (5000, 5)}
+"""T, seeds."""
 DENSE: dict[str, Any] = {"name": "complete"}
 SPARSE: dict[str, Any] = {"name": "adjusted-ring", "self_weight": 0.9}
 GRAPHS = {
@@ -37,21 +48,21 @@ class SparseUpperGraph(Claim):
         "than 1.1 times as large as with x there; for ED, EXTRA and GT"
     )
 
-    def studies(self, full: bool) -> Mapping[str, Tables]:
-        T = 5000 if full else 150
+    def studies(self, size: Size) -> Mapping[str, Tables]:
+        T, seeds = SIZES[size]
         return {
             "cleaning": study_tables(
                 METHODS,
                 [{"label": label, **graphs} for label, graphs in GRAPHS.items()],
-                5,
+                seeds,
                 "test_accuracy",
-                problem=cleaning(full),
-                tune=grid(4 * T, T, **choices(full)),
+                problem=cleaning(size),
+                tune=grid(4 * T, T, **CHOICES[size]),
                 run={
                     "agents": 10,
                     "iterations": T,
                     "evaluate_every": T // 15,
-                    "dtype": "float32" if full else "float64",
+                    "dtype": dtype(size),
                 },
             )
         }
@@ -59,15 +70,15 @@ class SparseUpperGraph(Claim):
     def judge(self, found: Mapping[str, Outcome]) -> Iterable[Comparison]:
         for method in METHODS:
             dense, x, yz = (error(found["cleaning"], method, graphs) for graphs in GRAPHS)
-            yield Comparison(
-                f"{method}, x",
-                f"sparse {mean_std(x)}, dense {mean_std(dense)}",
-                log_ratio(dense, x) + np.log10(MAX_RATIO),
+            yield as_good(
+                f"{method}, x", f"sparse {mean_std(x)}, dense {mean_std(dense)}", dense, x
             )
-            yield Comparison(
+            yield better(
                 f"{method}, y and z",
                 f"sparse {mean_std(yz)}, x sparse {mean_std(x)}",
-                log_ratio(yz, x) - np.log10(MAX_RATIO),
+                yz,
+                x,
+                AS_GOOD,
             )
 
     def draw(self, found: Mapping[str, Outcome], out: Path) -> list[Path]:

@@ -4,10 +4,20 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from numpy import log10
-
 from ..study import Tables
-from .base import Claim, Comparison, Outcome, grid, log_ratio, mean_std, study_tables
+from .base import (
+    EFFECT,
+    Claim,
+    Comparison,
+    Outcome,
+    Size,
+    as_good,
+    better,
+    grid,
+    log_ratio,
+    mean_std,
+    study_tables,
+)
 from .panels import panels
 
 GT, SE, CENTER = "sun-dsbo-gt", "sun-dsbo-se", "sun-dsbo-centralized"
@@ -16,6 +26,12 @@ PROBLEMS: dict[str, dict[str, Any]] = {
     "nonconvex toy": {"name": "nonconvex-toy", "dim": 5, "c": -2.356, "x0": 2.0},
     "quadratic": {"name": "quadratic"},
 }
+SIZES = {
+    "quick": (6, {"nonconvex toy": 800, "quadratic": 1600}, 5),
+    "standard": (10, {"nonconvex toy": 3000, "quadratic": 6000}, 20),
+    "full": (20, {"nonconvex toy": 20000, "quadratic": 20000}, 10),
+}
+"""n, T of each problem, seeds."""
 LEVELS = {"nonconvex toy": {"mild": 0.05, "severe": 0.5}, "quadratic": {"mild": 0.1, "severe": 1.0}}
 
 
@@ -39,19 +55,18 @@ class SunDsboHeterogeneity(Claim):
         "is at least 1.5 times GT's; SE's ratio to GT's is larger when severe than when mild"
     )
 
-    def studies(self, full: bool) -> Mapping[str, Tables]:
-        n, seeds = (20, 10) if full else (6, 5)
-        quick_lengths = {"nonconvex toy": 800, "quadratic": 1600}
+    def studies(self, size: Size) -> Mapping[str, Tables]:
+        n, lengths, seeds = SIZES[size]
         choices = {"alpha": [1.0, 3.0, 10.0], "beta": [0.03, 0.1], "gamma": [0.03, 0.1]}
         found = {}
         for problem, levels in LEVELS.items():
-            T = 20000 if full else quick_lengths[problem]
-            for level, size in levels.items():
+            T = lengths[problem]
+            for level, heterogeneity in levels.items():
                 found[f"{problem}, {level}"] = study_tables(
                     [CENTER, GT, SE],
                     [TOPOLOGY],
                     seeds,
-                    problem={**PROBLEMS[problem], "heterogeneity": size, "noise": 0.01},
+                    problem={**PROBLEMS[problem], "heterogeneity": heterogeneity, "noise": 0.01},
                     method={"mu": 0.003, "lam": 0.5},
                     tune=grid(12 * T, T, **choices),
                     run={"agents": n, "iterations": T, "evaluate_every": T // 50},
@@ -65,20 +80,27 @@ class SunDsboHeterogeneity(Claim):
                 outcome = found[f"{problem}, {level}"]
                 center, gt, se = (outcome.end(method, TOPOLOGY) for method in (CENTER, GT, SE))
                 ratio[level] = log_ratio(se, gt)
-                yield Comparison(
+                yield as_good(
                     f"{problem}, {level}",
                     f"GT {mean_std(gt)}, averages {mean_std(center)}",
-                    log_ratio(center, gt) + log10(1.1),
+                    center,
+                    gt,
                 )
                 if level == "severe":
-                    yield Comparison(
+                    yield better(
                         f"{problem}, {level}",
                         f"SE {mean_std(se)}, GT {mean_std(gt)}",
-                        ratio[level] - log10(1.5),
+                        se,
+                        gt,
+                        times=1.5,
                     )
             ratios = ", ".join(f"{level} {mean_std(values)}" for level, values in ratio.items())
             yield Comparison(
-                problem, f"log10 of SE over GT: {ratios}", ratio["severe"] - ratio["mild"]
+                problem,
+                f"log10 of SE over GT: {ratios}",
+                ratio["severe"] - ratio["mild"],
+                effect=EFFECT,
+                ratio=True,
             )
 
     def draw(self, found: Mapping[str, Outcome], out: Path) -> list[Path]:

@@ -1,28 +1,41 @@
 """SUN-DSBO-GT on MEHA's toy problem, whose lower level has many minimizers, beside SPARKLE."""
 
-from collections.abc import Iterable, Mapping
-from math import pi
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..._types import Array, Float
 from ..study import Tables
-from ..tuning import stored_tuning
-from .base import Claim, Comparison, Curve, Outcome, grid, log_ratio, mean_std, study_tables
+from .base import Claim, Comparison, Outcome, Size, better, grid, mean_std, study_tables
 from .panels import panels
 
 SUN, SPARKLE = "sun-dsbo-gt", ("sparkle-gt", "sparkle-ed")
 TOPOLOGY = "ring"
+STEPS: dict[str, list[float]] = {
+    "alpha": [0.03, 0.1, 0.3, 1.0],
+    "beta": [0.1, 0.3],
+    "gamma": [0.1, 0.3],
+}
+SIZES = {"quick": (4, 1200, 6, 5), "standard": (10, 3000, 24, 20), "full": (10, 10000, 100, 10)}
+"""n, T, starts, seeds of the residual."""
+FARTHEST = 10.0
+"""Starts are drawn from -FARTHEST to FARTHEST."""
 MAX_DISTANCE = 0.1
-"""A method with a smaller distance to x* has solved the problem."""
+"""A run that ends nearer to x* has arrived."""
+MIN_SHARE = 0.05
+"""A difference of shares that matters."""
 
 
 class SunDsboNonconvex(Claim):
-    """With small steps SPARKLE descends f along one branch of minimizers of g.
+    """Every method from every start with every choice of step sizes.
 
-    The branches are y = c - x - pi/2 + 2 pi k. From x = -6, y = 0 that ends at x* - 2 pi. SUN-DSBO
-    moves y between branches while mu is large. The full size takes about 10 CPU minutes.
+    The minimizers of g are the branches y = c - x - pi/2 + 2 pi k. With small steps a method
+    descends f along the branch where it starts, and ends at the best point of that branch; larger
+    steps of x may change the branch. SUN-DSBO moves y between branches while mu is large. y starts
+    at 0.
     """
 
     statement = (
@@ -31,87 +44,89 @@ class SunDsboNonconvex(Claim):
     )
     source = (
         "SUN-DSBO (Ma, Wang, Yao, Zhang, arXiv 2601.22682); the toy is MEHA's (Liu et al., ICML "
-        "2024), x* = 3 pi/4 from x = -6, y = 0"
+        "2024), x* = 3 pi/4"
     )
     rule = (
-        "distance to x* at the end, agents with different f and g, ring: SUN-DSBO-GT's is below "
-        "0.1, steps tuned; SPARKLE's is at least 10 times that, steps tuned from the same choices; "
-        "SPARKLE's with its default steps is 2 pi within 0.1; the refined residual G - V of "
-        "SUN-DSBO-GT falls to a tenth of its largest value"
+        "agents with different f and g, ring, starts x drawn from -10 to 10, 16 choices of step "
+        "sizes: the share of choices that end within 0.1 of x* is, averaged over starts, larger "
+        "for SUN-DSBO-GT than for SPARKLE-GT and ED; from x = -6 the refined residual G - V of "
+        "SUN-DSBO-GT, steps tuned, falls to a tenth of its largest value"
     )
 
-    def studies(self, full: bool) -> Mapping[str, Tables]:
-        n, T, seeds = (10, 10000, 10) if full else (4, 1200, 5)
-        choices = {"alpha": [0.03, 0.1, 0.3, 1.0], "beta": [0.1, 0.3], "gamma": [0.1, 0.3]}
-        tune = grid(8 * T, T // 2, **choices)
-
-        def study(methods: list[Any], tune: Tables | None, **run: Any) -> Tables:
-            return study_tables(
-                methods,
+    def studies(self, size: Size) -> Mapping[str, Tables]:
+        n, T, starts, seeds = SIZES[size]
+        mu = {"kind": "power", "start": 0.5, "exponent": -0.49}
+        methods: list[dict[str, Any]] = [
+            {"name": SUN, "lam": 0.9, "mu": mu},
+            *({"name": name} for name in SPARKLE),
+        ]
+        problem = {"name": "nonconvex-toy", "heterogeneity": 0.5, "noise": 0.1}
+        run = {"agents": n, "iterations": T, "evaluate_every": T // 40}
+        with_steps = [
+            {
+                **method,
+                "steps": dict(zip(STEPS, values, strict=True)),
+                "label": label(method["name"], values),
+            }
+            for method in methods
+            for values in product(*STEPS.values())
+        ]
+        found = {
+            "residual": study_tables(
+                methods[:1],
                 [TOPOLOGY],
                 seeds,
-                problem={"name": "nonconvex-toy", "heterogeneity": 0.5, "noise": 0.1},
-                tune=tune,
-                run={"agents": n, "iterations": T, "evaluate_every": T // 40, **run},
+                problem=problem,
+                tune=grid(16 * (T // 2), T // 2, **STEPS),
+                run={**run, "metrics": ["refined_residual"]},
             )
-
-        mu = {"kind": "power", "start": 0.5, "exponent": -0.49}
-        sun = {"name": SUN, "lam": 0.9, "mu": mu}
-        return {
-            "SUN-DSBO": study([sun], tune, metrics=["refined_residual"]),
-            "SPARKLE, tuned": study([*SPARKLE], tune),
-            "SPARKLE, default steps": study([*SPARKLE], None),
         }
+        for x in np.random.default_rng(0).uniform(-FARTHEST, FARTHEST, starts).round(2).tolist():
+            found[f"from {x:g}"] = study_tables(
+                with_steps, [TOPOLOGY], 1, problem={**problem, "x0": x}, run=run
+            )
+        return found
 
     def judge(self, found: Mapping[str, Outcome]) -> Iterable[Comparison]:
-        outcome = found["SUN-DSBO"]
-        sun = outcome.end(SUN, TOPOLOGY)
-        yield Comparison(
-            SUN,
-            f"distance {mean_std(sun)}, {trials_that_solve(outcome, SUN)}",
-            log_ratio(MAX_DISTANCE, sun),
-        )
+        sun = shares(found, SUN)
         for method in SPARKLE:
-            tuned = found["SPARKLE, tuned"]
-            theirs = tuned.end(method, TOPOLOGY)
+            theirs = shares(found, method)
             yield Comparison(
-                f"{method}, tuned",
-                f"distance {mean_std(theirs)}, {trials_that_solve(tuned, method)}",
-                log_ratio(theirs, sun) - 1,
+                f"share of steps that arrive, {method}",
+                f"{SUN} {mean_std(sun)}, {method} {mean_std(theirs)}",
+                sun - theirs,
+                effect=MIN_SHARE,
             )
-        for method in SPARKLE:
-            theirs = found["SPARKLE, default steps"].end(method, TOPOLOGY)
-            yield Comparison(
-                f"{method}, default steps",
-                f"distance {mean_std(theirs)}, 2 pi = {2 * pi:.4g}",
-                MAX_DISTANCE - abs(theirs - 2 * pi),
-            )
-        largest = outcome.column(SUN, TOPOLOGY, "refined_residual").max(axis=1)
-        late = outcome.end(SUN, TOPOLOGY, name="refined_residual")
-        yield Comparison(
-            "G - V",
-            f"largest {mean_std(largest)}, at the end {mean_std(late)}",
-            log_ratio(largest, late) - 1,
-        )
+        largest = found["residual"].column(SUN, TOPOLOGY, "refined_residual").max(axis=1)
+        late = found["residual"].end(SUN, TOPOLOGY, name="refined_residual")
+        words = f"largest {mean_std(largest)}, at the end {mean_std(late)}"
+        yield better("G - V", words, largest, late, times=10)
 
     def draw(self, found: Mapping[str, Outcome], out: Path) -> list[Path]:
-        def curve(method: str, study: str, name: str = "") -> Curve:
-            k, values = found[study].curve(method, TOPOLOGY, name)
-            return k, np.maximum(values, 1e-6)
-
-        sparkle = SPARKLE[0]  # the curves of the other one coincide with these
-        distances = {
-            SUN: curve(SUN, "SUN-DSBO"),
-            f"{sparkle}, tuned": curve(sparkle, "SPARKLE, tuned"),
-            f"{sparkle}, default steps": curve(sparkle, "SPARKLE, default steps"),
+        starts = np.array([float(key.removeprefix("from ")) for key in found if is_start(key)])
+        order = np.argsort(starts)
+        arrived = {
+            method: (starts[order], shares(found, method)[order][None])
+            for method in (SUN, *SPARKLE)
         }
-        residual = {SUN: curve(SUN, "SUN-DSBO", "refined_residual")}
-        shown = {"distance to x*": distances, "refined residual G - V": residual}
-        return [panels(out / "curves.png", shown, "iterations", "", log=True)]
+        shown = {"share of the choices of step sizes that arrive": arrived}
+        return [panels(out / "curves.png", shown, "start x", "share")]
 
 
-def trials_that_solve(outcome: Outcome, method: str) -> str:
-    """How many of the step sizes that were tried lead to x*."""
-    trials = stored_tuning(outcome.group(method, TOPOLOGY))["trials"]
-    solved = sum(trial["score"] < MAX_DISTANCE for trial in trials)
-    return f"{solved} of {len(trials)} steps tried get there"
+def label(method: str, steps: Sequence[float]) -> str:
+    """The label of a method with step sizes."""
+    return " ".join([method, *(f"{step:g}" for step in steps)])
+
+
+def is_start(key: str) -> bool:
+    """Whether a study is that of a start."""
+    return key.startswith("from ")
+
+
+def shares(found: Mapping[str, Any], method: str) -> Float[Array, " starts"]:
+    """For each start the share of the choices of step sizes that end at x*."""
+    labels = [label(method, values) for values in product(*STEPS.values())]
+    ends = [
+        [found[key].end(name, TOPOLOGY)[0] for name in labels] for key in found if is_start(key)
+    ]
+    return (np.array(ends) < MAX_DISTANCE).mean(axis=1)

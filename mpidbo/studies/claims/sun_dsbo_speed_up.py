@@ -7,10 +7,16 @@ import numpy as np
 
 from ..._types import Array, Float
 from ..study import Tables
-from .base import Claim, Comparison, Outcome, log_ratio, mean_std, study_tables
+from .base import Claim, Comparison, Outcome, Size, as_good, mean_std, study_tables
 from .panels import panels
 
 METHOD, TOPOLOGY = "sun-dsbo-gt", "ring"
+SIZES = {
+    "quick": ((1, 2, 4, 8), 10, 2000, 3200, 0.3, 0.05, 5),
+    "standard": ((1, 2, 4, 8, 16), 10, 8000, 12800, 0.15, 0.025, 20),
+    "full": ((1, 2, 4, 8, 16, 32), 20, 40000, 320000, 0.1, 0.0125, 10),
+}
+"""Numbers of agents, p = q, T, T of one agent with scaled steps, its alpha, beta, seeds."""
 SAME, SCALED = "the same steps", "steps * n, iterations / n"
 
 
@@ -31,33 +37,24 @@ class SunDsboSpeedUp(Claim):
         "iterations n agents' is at most 1.5 times that of one"
     )
 
-    def studies(self, full: bool) -> Mapping[str, Tables]:
-        if full:
-            sizes: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
-            dim, seeds = 20, 10
-            T, T_scaled = 40000, 320000
-            alpha, beta = 0.1, 0.0125
-        else:
-            sizes = (1, 2, 4, 8)
-            dim, seeds = 10, 5
-            T, T_scaled = 2000, 3200
-            alpha, beta = 0.3, 0.05
+    def studies(self, size: Size) -> Mapping[str, Tables]:
+        agents, dim, T, T_scaled, alpha, beta, seeds = SIZES[size]
 
         def study(n: int, T: int, alpha: float, beta: float, noise: float = 1.0) -> Tables:
-            size = {"p": dim, "q": dim}
+            dims = {"p": dim, "q": dim}
             return study_tables(
                 [METHOD],
                 [TOPOLOGY],
                 seeds,
-                problem={"name": "quadratic", **size, "heterogeneity": 0.2, "noise": noise},
+                problem={"name": "quadratic", **dims, "heterogeneity": 0.2, "noise": noise},
                 method={"mu": 0.03},
                 steps={"alpha": alpha, "beta": beta, "gamma": beta},
                 run={"agents": n, "iterations": T, "evaluate_every": T // 100},
             )
 
-        same = {f"same {n}": study(n, T, 1.0, 0.1) for n in sizes}
-        calm = {f"calm {n}": study(n, T, 1.0, 0.1, noise=0.0) for n in sizes}
-        scaled = {f"scaled {n}": study(n, T_scaled // n, alpha * n, beta * n) for n in sizes}
+        same = {f"same {n}": study(n, T, 1.0, 0.1) for n in agents}
+        calm = {f"calm {n}": study(n, T, 1.0, 0.1, noise=0.0) for n in agents}
+        scaled = {f"scaled {n}": study(n, T_scaled // n, alpha * n, beta * n) for n in agents}
         return {**same, **calm, **scaled}
 
     def judge(self, found: Mapping[str, Outcome]) -> Iterable[Comparison]:
@@ -66,14 +63,12 @@ class SunDsboSpeedUp(Claim):
             [late_error(found[f"same {n}"]) - late_error(found[f"calm {n}"]) for n in sizes]
         )
         slopes = np.polyfit(np.log(sizes), np.log(noise), 1)[0]
-        yield Comparison(SAME, f"slope {mean_std(slopes)}", 0.25 - abs(slopes + 1))
+        yield Comparison(SAME, f"slope {mean_std(slopes)}", slopes, -1.25, -0.75)
         one = late_error(found["scaled 1"])
         for n in sizes[1:]:
             many = late_error(found[f"scaled {n}"])
-            yield Comparison(
-                SCALED,
-                f"n = 1 {mean_std(one)}, n = {n} {mean_std(many)}",
-                log_ratio(one, many) + np.log10(1.5),
+            yield as_good(
+                SCALED, f"n = 1 {mean_std(one)}, n = {n} {mean_std(many)}", one, many, times=1.5
             )
 
     def draw(self, found: Mapping[str, Outcome], out: Path) -> list[Path]:

@@ -8,11 +8,24 @@ import numpy as np
 
 from ..._types import Array, Float
 from ..study import Tables
-from .base import Claim, Comparison, Outcome, cost_to_reach, grid, log_ratio, mean_std, study_tables
+from .base import (
+    Claim,
+    Comparison,
+    Outcome,
+    Size,
+    as_good,
+    better,
+    cost_to_reach,
+    grid,
+    mean_std,
+    study_tables,
+)
 from .panels import panels
 
 GT, OTHERS = "sun-dsbo-gt", ("sun-dsbo-ed", "sun-dsbo-extra")
 TOPOLOGY = "ring"
+SIZES = {"quick": (8, 5, 1200, 5), "standard": (16, 10, 8000, 20), "full": (20, 20, 20000, 10)}
+"""n, p = q, T, seeds."""
 MUS, LAMS = (0.03, 0.01, 0.003), (0.3, 1.0, 3.0)
 
 
@@ -40,16 +53,16 @@ class SunDsboVariants(Claim):
         "the least"
     )
 
-    def studies(self, full: bool) -> Mapping[str, Tables]:
-        n, dim, T, seeds = (20, 20, 20000, 10) if full else (8, 5, 1200, 5)
+    def studies(self, size: Size) -> Mapping[str, Tables]:
+        n, dim, T, seeds = SIZES[size]
 
         def study(methods: list[Any], noise: float, mu: float, **sections: Any) -> Tables:
-            size = {"p": dim, "q": dim}
+            dims = {"p": dim, "q": dim}
             return study_tables(
                 methods,
                 [TOPOLOGY],
                 seeds,
-                problem={"name": "quadratic", **size, "heterogeneity": 1.0, "noise": noise},
+                problem={"name": "quadratic", **dims, "heterogeneity": 1.0, "noise": noise},
                 method={"mu": mu},
                 run={"agents": n, "iterations": T, "evaluate_every": T // 60},
                 **sections,
@@ -74,26 +87,19 @@ class SunDsboVariants(Claim):
         for method in OTHERS:
             theirs = outcome.end(method, TOPOLOGY)
             cost = floats_until(outcome, method, 1.5 * last)
-            yield Comparison(
-                f"{method}, distance",
-                f"{mean_std(theirs)}, GT {mean_std(last)}",
-                log_ratio(last, theirs) + np.log10(1.1),
+            yield as_good(
+                f"{method}, distance", f"{mean_std(theirs)}, GT {mean_std(last)}", last, theirs
             )
-            yield Comparison(
-                f"{method}, floats",
-                f"{mean_std(cost)}, GT {mean_std(sent)}",
-                log_ratio(sent, cost) + np.log10(0.9),
+            yield better(
+                f"{method}, floats", f"{mean_std(cost)}, GT {mean_std(sent)}", sent, cost, 1 / 0.9
             )
         ends = np.array([found["mu"].end(f"mu={mu}", TOPOLOGY) for mu in MUS])
         slopes = np.polyfit(np.log(MUS), np.log(ends), 1)[0]
-        yield Comparison("mu", f"slope {mean_std(slopes)}", 0.2 - abs(slopes - 1))
+        yield Comparison("mu", f"slope {mean_std(slopes)}", slopes, 0.8, 1.2)
         ends = np.array([found["lam"].end(f"lam={lam}", TOPOLOGY) for lam in LAMS])
         words = [f"{mean_std(end)} at {lam}" for lam, end in zip(LAMS, ends, strict=True)]
-        yield Comparison(
-            "lam",
-            f"distance {', '.join(words)}",
-            log_ratio(ends.min(axis=0), ends.max(axis=0)) + np.log10(2),
-        )
+        least, largest = ends.min(axis=0), ends.max(axis=0)
+        yield as_good("lam", f"distance {', '.join(words)}", least, largest, times=2)
 
     def draw(self, found: Mapping[str, Outcome], out: Path) -> list[Path]:
         titles = {

@@ -7,10 +7,12 @@ from typing import Any
 
 from ...reports import axis_label
 from ..study import Tables
-from .base import Claim, Comparison, Outcome, log_ratio, mean_std, study_tables
+from .base import Claim, Comparison, Outcome, Size, better, mean_std, study_tables
 from .panels import panels
 
 METHOD = "d-soba"
+SIZES = {"quick": (1200, 5), "standard": (6000, 20), "full": (20000, 10)}
+"""T, seeds."""
 ORDER = ("complete", "exponential", "torus", "adjusted-ring")
 """By rho: 0, 0.41, 0.6 and 0.96 for 16 agents."""
 
@@ -33,8 +35,8 @@ class TopologyOrder(Claim):
         "smaller rho"
     )
 
-    def studies(self, full: bool) -> Mapping[str, Tables]:
-        T, seeds = (20000, 10) if full else (1200, 5)
+    def studies(self, size: Size) -> Mapping[str, Tables]:
+        T, seeds = SIZES[size]
         topologies = [{"name": name, "lazy": False} for name in ORDER]
         found = {
             "quadratic": study_tables(
@@ -46,7 +48,7 @@ class TopologyOrder(Claim):
                 run={"agents": 16, "iterations": T, "evaluate_every": T // 40},
             )
         }
-        if full:
+        if size == "full":
             data = {"data": "fashion-mnist", "corruption": 0.3, "concentration": 0.1, "batch": 50}
             found["hyper-cleaning"] = study_tables(
                 [METHOD],
@@ -62,11 +64,12 @@ class TopologyOrder(Claim):
     def judge(self, found: Mapping[str, Outcome]) -> Iterable[Comparison]:
         for problem, outcome in found.items():
             ends = {name: outcome.end(METHOD, name) for name in ORDER}
-            for better, worse in pairwise(ORDER):
-                yield Comparison(
-                    f"{problem}, {better} < {worse}",
-                    f"{mean_std(ends[better])}, {mean_std(ends[worse])}",
-                    log_ratio(ends[worse], ends[better]),
+            for dense, sparse in pairwise(ORDER):
+                yield better(
+                    f"{problem}, {dense} < {sparse}",
+                    f"{mean_std(ends[dense])}, {mean_std(ends[sparse])}",
+                    ends[sparse],
+                    ends[dense],
                 )
 
     def draw(self, found: Mapping[str, Any], out: Path) -> list[Path]:

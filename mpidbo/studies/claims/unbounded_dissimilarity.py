@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 
 from ..study import Tables
-from .base import Claim, Comparison, Outcome, halving, log_ratio, mean_std, study_tables
+from .base import Claim, Comparison, Outcome, Size, better, halving, mean_std, study_tables
 from .panels import panels
 
 SPARKLE = ("sparkle-ed", "sparkle-extra", "sparkle-gt")
 TOPOLOGY = "adjusted-ring"
 LEVELS = {"mild": 0.5, "severe": 2.0}
+SIZES = {"quick": (8, 2000, 5), "standard": (16, 6000, 20), "full": (16, 20000, 10)}
+"""n, T, seeds."""
 EXACT, BIASED = 1e-4, 1e-2
 """Distances to x* below which a method is exact, and above which it is biased."""
 SMALLEST = 1e-12
@@ -39,29 +41,31 @@ class UnboundedDissimilarity(Claim):
         "level: every SPARKLE's is below 1e-4, D-SOBA's above 1e-2"
     )
 
-    def studies(self, full: bool) -> Mapping[str, Tables]:
-        n, T, seeds = (16, 20000, 10) if full else (8, 2000, 5)
+    def studies(self, size: Size) -> Mapping[str, Tables]:
+        n, T, seeds = SIZES[size]
         steps = {"alpha": [0.003, 0.01, 0.03, 0.1], "beta": [0.03, 0.1, 0.3], "gamma": [0.1, 0.3]}
         return {
             level: study_tables(
                 [*SPARKLE, "d-soba"],
                 [TOPOLOGY],
                 seeds,
-                problem={"name": "unbounded-dissimilarity", "heterogeneity": size},
+                problem={"name": "unbounded-dissimilarity", "heterogeneity": heterogeneity},
                 tune=halving(3 * T, T // 2, **steps),
                 run={"agents": n, "iterations": T, "evaluate_every": T // 40},
             )
-            for level, size in LEVELS.items()
+            for level, heterogeneity in LEVELS.items()
         }
 
     def judge(self, found: Mapping[str, Outcome]) -> Iterable[Comparison]:
         for level, outcome in found.items():
             for method in SPARKLE:
                 end = outcome.end(method, TOPOLOGY, 0.1)
-                margins = log_ratio(EXACT, np.maximum(end, SMALLEST))
-                yield Comparison(f"{level}, {method}", mean_std(end), margins)
+                exact = np.full(len(end), EXACT)
+                left = np.maximum(end, SMALLEST)
+                yield better(f"{level}, {method}", mean_std(end), exact, left)
             end = outcome.end("d-soba", TOPOLOGY, 0.1)
-            yield Comparison(f"{level}, d-soba", mean_std(end), log_ratio(end, BIASED))
+            biased = np.full(len(end), BIASED)
+            yield better(f"{level}, d-soba", mean_std(end), end, biased)
 
     def draw(self, found: Mapping[str, Any], out: Path) -> list[Path]:
         shown = {
