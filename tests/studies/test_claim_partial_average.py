@@ -12,7 +12,7 @@ import pytest
 
 from mpidbo import cli
 from mpidbo.studies import claims
-from mpidbo.studies.claims.base import FAILS, HOLDS
+from mpidbo.studies.claims.finding import FAILS, HOLDS, findings
 from mpidbo.studies.claims.partial_average import CENTRAL, GOSSIP, seconds
 from support import MPI, launch
 
@@ -48,9 +48,8 @@ def test_seconds_decide(central, verdicts):
             for n, s in central.items()
         }
     } | {f"{n} agents": Recorded() for n in central}
-    assert [
-        finding.verdict for finding in claims.make_claim("partial-average").judge(found)
-    ] == verdicts
+    judged = findings(claims.make_claim("partial-average").judge(found))
+    assert [finding.verdict for finding in judged] == verdicts
     assert seconds(found, "8 agents")[GOSSIP].tolist() == pytest.approx([1.0, 1.1, 1.2, 0.9, 0.95])
 
 

@@ -8,7 +8,7 @@ from mpidbo.problems.oracle import Oracle
 from mpidbo.problems.quadratic import Quadratic
 from mpidbo.solver.loop import Loop
 from mpidbo.solver.plan import Plan
-from mpidbo.studies.claims.base import FAILS, HOLDS
+from mpidbo.studies.claims import SIZES
 from mpidbo.studies.claims.failing_link import (
     AFTER,
     BEFORE,
@@ -17,6 +17,7 @@ from mpidbo.studies.claims.failing_link import (
     _plan,
     followed,
 )
+from mpidbo.studies.claims.finding import FAILS, HOLDS, findings
 from mpidbo.studies.claims.gossip_policy_evaluation import (
     GossipPolicyEvaluation,
     affordable_iterations,
@@ -74,12 +75,12 @@ def test_samples_are_those_that_a_run_draws(method, table):
     )
 
 
-@pytest.mark.parametrize("full", [False, True])
-def test_methods_are_compared_at_equal_samples(full, monkeypatch):
+@pytest.mark.parametrize("size", SIZES)
+def test_methods_are_compared_at_equal_samples(size, monkeypatch):
     monkeypatch.setattr(
         "mpidbo.studies.claims.gossip_policy_evaluation.is_fetched", lambda name: True
     )
-    studies = GossipPolicyEvaluation().studies(full)
+    studies = GossipPolicyEvaluation().studies(size)
     for ours, theirs in (
         ("gossip-dsbo, n = 5", "dsgd, n = 5"),
         ("gossip-dsbo, australian", "dbsa, australian"),
@@ -130,7 +131,7 @@ def test_what_was_survived_decides():
         }
 
     def verdicts(**ends):
-        return [finding.verdict for finding in FailingLink().judge(found(**ends))]
+        return [finding.verdict for finding in findings(FailingLink().judge(found(**ends)))]
 
     assert verdicts(the_centre_is_lost=5.0) == [HOLDS, HOLDS]
     assert verdicts(the_centre_is_lost=1.5) == [HOLDS, FAILS]

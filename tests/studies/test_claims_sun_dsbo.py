@@ -1,12 +1,10 @@
 """The claims about SUN-DSBO: what they measure, on planted numbers."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
 from mpidbo.studies.claims import sun_dsbo_nonconvex
-from mpidbo.studies.claims.base import FAILS, HOLDS
+from mpidbo.studies.claims.finding import FAILS, HOLDS, findings
 from mpidbo.studies.claims.sun_dsbo_speed_up import SunDsboSpeedUp, late_error, squared_error
 from mpidbo.studies.claims.sun_dsbo_variants import floats_until
 
@@ -40,7 +38,7 @@ def test_the_slope_of_the_noise_in_the_average(power, verdict):
         for n in SIZES
         for key, value in (("same", 0.1 + n**power), ("calm", 0.1), ("scaled", 1.0))
     }
-    slope, *same = SunDsboSpeedUp().judge(found)
+    slope, *same = findings(SunDsboSpeedUp().judge(found))
     assert slope.verdict == verdict and [finding.verdict for finding in same] == [HOLDS, HOLDS]
 
 
@@ -50,7 +48,11 @@ def test_no_speed_up_with_larger_steps():
         for n in SIZES
         for key, value in (("same", 0.1 + 1 / n), ("calm", 0.1), ("scaled", float(n)))
     }
-    assert [finding.verdict for finding in SunDsboSpeedUp().judge(found)] == [HOLDS, FAILS, FAILS]
+    assert [finding.verdict for finding in findings(SunDsboSpeedUp().judge(found))] == [
+        HOLDS,
+        FAILS,
+        FAILS,
+    ]
 
 
 def test_the_average_is_what_the_spread_leaves():
@@ -68,11 +70,16 @@ def test_floats_until_each_seeds_own_target():
     assert floats_until(outcome, "", np.array([3, 4, 1])).tolist() == [30, np.inf, 0]
 
 
-def test_how_many_steps_lead_to_the_solution(tmp_path):
-    (tmp_path / "tuned.toml").write_text(
-        "".join(
-            f"[[trials]]\nscore = {score}\n" for score in ("0.02", "6.28", "inf", "3.14", "0.09")
-        )
-    )
-    outcome = SimpleNamespace(group=lambda method, topology: SimpleNamespace(folder=tmp_path))
-    assert sun_dsbo_nonconvex.trials_that_solve(outcome, "") == "2 of 5 steps tried get there"
+def test_the_share_of_the_steps_that_arrive():
+    """From the second start only alpha = 0.3 arrives, from the first one all do."""
+
+    class Start:
+        def __init__(self, arrives):
+            self.arrives = arrives
+
+        def end(self, method, topology):
+            alpha = method.split()[1]
+            return np.array([0.02 if self.arrives or alpha == "0.3" else 6.28])
+
+    found = {"residual": None, "from -6": Start(True), "from 2": Start(False)}
+    assert sun_dsbo_nonconvex.shares(found, "any").tolist() == [1.0, 0.25]

@@ -3,7 +3,8 @@
 from importlib import import_module
 
 from .base import SIZES, Claim, Comparison, Outcome, Size
-from .judging import Finding, Judgement, reproduce
+from .finding import Finding
+from .judging import Judgement, reproduce
 
 CLAIMS = {
     "corrected-strategies": "corrected_strategies:CorrectedStrategies",

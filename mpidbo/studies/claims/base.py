@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, get_args
@@ -10,18 +11,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, get_args
 import numpy as np
 
 from ..._types import Array, Float
+from ...reports import axis_label
 from ...storage import files, read_run
 from ..curves import reached
-from ..report import write_report
 from ..run import run_study
 from ..study import Group, Study, Tables, study_of
+from .panels import Curve, panels
 from .statistics import p_value
 
 if TYPE_CHECKING:
     from mpi4py.MPI import Comm
-
-Curve: TypeAlias = tuple[Array, Array]
-"""An x axis (evaluations,) and a column of the history (seeds, evaluations)."""
 
 
 Size: TypeAlias = Literal["quick", "standard", "full"]
@@ -115,13 +114,21 @@ class Outcome:
 
     def __init__(self, study: Study) -> None:
         self.study = study
+        self.columns: dict[tuple[str, str, str], Float[Array, "seeds evaluations"]] = {}
+        """(method, topology, column of the history) -> what was asked for so far."""
 
     def column(
         self, method: str, topology: str, name: str = ""
     ) -> Float[Array, "seeds evaluations"]:
         """A column of the history, by default the study's metric."""
+        key = (method, topology, name or self.study.metric)
+        if key not in self.columns:
+            self.columns[key] = self.read(*key)
+        return self.columns[key]
+
+    def read(self, method: str, topology: str, name: str) -> Float[Array, "seeds evaluations"]:
+        """Read a column of the history from the runs."""
         group = self.group(method, topology)
-        name = name or self.study.metric
         rows = [_history(group, seed, name) for seed in self.study.seeds]
         length = min((len(row) for row in rows if row is not None), default=1)
         worst = np.full(length, -inf if self.study.higher else inf)
@@ -218,9 +225,14 @@ class Claim(ABC):
         }
 
     def draw(self, found: Mapping[str, Any], out: Path) -> list[Path]:
-        """Draw the figures and return their files; by default each study's report."""
-        outcomes = [outcome for outcome in found.values() if isinstance(outcome, Outcome)]
-        return [path for outcome in outcomes for path in write_report(outcome.study)]
+        """Draw the figures and return their files; by default the metric of every study."""
+        shown: dict[str, dict[str, Curve]] = {key: {} for key in found}
+        for key, outcome in found.items():
+            for method, topology in product(outcome.methods, outcome.topologies):
+                label = f"{method}, {topology}" if len(outcome.topologies) > 1 else method
+                shown[key][label] = outcome.curve(method, topology)
+        ylabel = axis_label(next(iter(found.values())).study.metric)
+        return [panels(out / "curves.png", shown, "iterations", ylabel, log=True)]
 
 
 def study_tables(

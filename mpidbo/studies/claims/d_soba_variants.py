@@ -106,7 +106,6 @@ class DSobaVariants(Claim):
             differences[method] = (k[1:], np.maximum(off[:, 1:], 1e-16))
         distances = {method: theta.curve(method, TOPOLOGY) for method in theta.methods}
         return [
-            *super().draw(found, out),
             panels(
                 out / "order.png",
                 {"first order, from second order": differences},

@@ -13,9 +13,9 @@ from ...config import check as check_config
 from ...parallel import agreed, allgather_text, is_root
 from ...solver import Loop, Plan
 from ...storage import read_text, write_text
-from .base import Claim, Comparison, Curve, Size, as_good, better, mean_std
+from .base import Claim, Comparison, Size, as_good, better, mean_std
 from .gossip_policy_evaluation import falling
-from .panels import panels
+from .panels import Curve, panels
 
 if TYPE_CHECKING:
     from mpi4py.MPI import Comm

@@ -14,7 +14,6 @@ from ..study import Tables
 from .base import (
     Claim,
     Comparison,
-    Curve,
     Outcome,
     Size,
     as_good,
@@ -23,7 +22,7 @@ from .base import (
     mean_std,
     study_tables,
 )
-from .panels import panels
+from .panels import Curve, panels
 
 OURS, DOUBLE_LOOP, SAMPLING = "gossip-dsbo", "dsgd", "dbsa"
 AGENTS = (5, 10, 20)

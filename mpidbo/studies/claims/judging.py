@@ -1,91 +1,25 @@
 """Run a claim, judge it and report the verdict."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ..._text import aligned
 from ...parallel import agreed, is_root
-from ...storage import write_text
-from .base import Claim, Comparison, Size
-from .statistics import holm, interval
+from ...storage import read_text, write_text
+from .archive import about_runs, write_archive
+from .base import Claim, Size
+from .finding import Finding, findings, verdict
+from .intervals import draw_findings
 
 if TYPE_CHECKING:
     from mpi4py.MPI import Comm
 
-HOLDS, FAILS, UNDECIDED = "HOLDS", "DOES NOT HOLD", "UNDECIDED"
 VERDICT = "verdict.txt"
 SECONDS = "seconds.txt"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A comparison with its verdict.
-
-    Parameters
-    ----------
-    comparison : Comparison
-        The comparison.
-    level : float
-        The significance level at which it is tested.
-    """
-
-    comparison: Comparison
-    level: float
-
-    @property
-    def verdict(self) -> str:
-        """HOLDS, FAILS or UNDECIDED."""
-        if self.comparison.p_holds <= self.level:
-            return HOLDS
-        return FAILS if self.comparison.p_fails <= self.level else UNDECIDED
-
-    @cached_property
-    def interval(self) -> tuple[float, float]:
-        """The confidence interval that decides."""
-        return interval(self.comparison.values, 1 - self.level)
-
-    @property
-    def middle(self) -> float:
-        """The mean over the seeds, or the median where a value is infinite."""
-        values = np.asarray(self.comparison.values, float)
-        return float(np.mean(values) if np.isfinite(values).all() else np.median(values))
-
-    @property
-    def condition(self) -> str:
-        """The interval and the bounds in words, such as "ratio 1.4 [1.2, 1.6], above 1"."""
-        c = self.comparison
-        middle, first, last, low, high = (
-            f"{10.0**value if c.ratio else value:.3g}"
-            for value in (self.middle, *self.interval, c.low, c.high)
-        )
-        bounds = f"between {low} and {high}"
-        if c.high == np.inf:
-            bounds = f"above {low}"
-        elif c.low == -np.inf:
-            bounds = f"below {high}"
-        return f"{'ratio ' if c.ratio else ''}{middle} [{first}, {last}], {bounds}"
-
-
-def findings(comparisons: Iterable[Comparison]) -> tuple[Finding, ...]:
-    """Judge the comparisons of a claim together, by Holm's procedure."""
-    comparisons = tuple(comparisons)
-    levels = holm([min(c.p_holds, c.p_fails) for c in comparisons])
-    return tuple(Finding(c, level) for c, level in zip(comparisons, levels, strict=True))
-
-
-def verdict(found: Iterable[Finding]) -> str:
-    """FAILS if a finding does, HOLDS if all do, else UNDECIDED."""
-    verdicts = {finding.verdict for finding in found}
-    if FAILS in verdicts:
-        return FAILS
-    return HOLDS if verdicts == {HOLDS} else UNDECIDED
 
 
 @dataclass(frozen=True)
@@ -152,7 +86,7 @@ def reproduce(
     size : Size
         Size of the runs.
     out : Path
-        Folder of its runs; verdict.txt is written there.
+        Folder of its runs; verdict.txt and the archive NAME-SIZE.h5 are written there.
     comm : Comm, optional
         The ranks.
     log : callable
@@ -170,9 +104,12 @@ def reproduce(
     judgement = Judgement(name, claim, size)
     with agreed(comm):
         if is_root(comm):
-            figures = tuple(claim.draw(found, out))
-            judgement = Judgement(name, claim, size, findings(claim.judge(found)), figures)
+            judged = findings(claim.judge(found))
+            figures = (*claim.draw(found, out), draw_findings(out / "intervals.png", judged))
+            judgement = Judgement(name, claim, size, judged, figures)
             write_text(out / VERDICT, f"{judgement}\n")
+            about = about_runs(name, size, float(read_text(out / SECONDS)), comm)
+            write_archive(out / f"{name}-{size}.h5", claim, found, about)
     return judgement
 
 

@@ -2,9 +2,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeAlias
 
+from ..._types import Array
 from ...reports import COLORS, draw_band, legend_below, line, new_figure, save, style_axes, widths
-from .base import Curve
+
+Curve: TypeAlias = tuple[Array, Array]
+"""An x axis (evaluations,) and a column of the history (seeds, evaluations)."""
 
 
 def panels(

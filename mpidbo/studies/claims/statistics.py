@@ -53,7 +53,7 @@ def interval(values: Float[Array, " seeds"], level: float = LEVEL) -> tuple[floa
     # as many values are left out at each end as the level permits; with few seeds not even none
     ordered = np.sort(values)
     out = np.count_nonzero(2 * special.bdtr(np.arange((n + 1) // 2), n, 0.5) <= 1 - level) - 1
-    return (ordered[out], ordered[n - 1 - out]) if out >= 0 else (-np.inf, np.inf)
+    return (float(ordered[out]), float(ordered[n - 1 - out])) if out >= 0 else (-np.inf, np.inf)
 
 
 def p_value(values: Float[Array, " seeds"], low: float, high: float) -> float:
@@ -63,7 +63,9 @@ def p_value(values: Float[Array, " seeds"], low: float, high: float) -> float:
     if n < 2 or np.isnan(values).any():
         return 1.0
     if not np.isfinite(values).all():
-        outside = max(np.count_nonzero(values <= low), np.count_nonzero(values >= high))
+        below = np.count_nonzero(values <= low) if low > -np.inf else 0
+        above = np.count_nonzero(values >= high) if high < np.inf else 0
+        outside = max(below, above)
         return min(1.0, 2 * float(special.bdtr(outside, n, 0.5)))
     mean, error = float(values.mean()), _standard_error(values)
     distance = min(mean - low, high - mean)

@@ -1,0 +1,171 @@
+"""The results on docs/claims.md and their figures, made of the archives in results/.
+
+    python docs/claims.py                   the page, from its mark on, and the figures
+    python docs/claims.py --add FILE ...    archives of `mpidbo reproduce` into results/ before
+
+results/SHA256SUMS holds the checksum of each archive, and is compared first.
+"""
+
+import argparse
+import hashlib
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mpidbo.studies import claims
+from mpidbo.studies.claims import Finding
+from mpidbo.studies.claims.archive import read_archive
+from mpidbo.studies.claims.finding import findings, verdict
+from mpidbo.studies.claims.intervals import draw_findings
+
+DOCS = Path(__file__).parent
+RESULTS = DOCS.parent / "results"
+SUMS = "SHA256SUMS"
+SIZE = "standard"
+MARK = "<!-- what follows is written by make results -->\n"
+
+
+def checked(folder: Path) -> list[Path]:
+    """The archives of a folder, whose checksums agree with SHA256SUMS. Raises ValueError."""
+    sums = {}
+    if (folder / SUMS).is_file():
+        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+        sums = {name: digest for digest, name in (line.split() for line in lines)}
+    paths = sorted(folder.glob("*.h5"))
+    if {path.name for path in paths} != set(sums):
+        raise ValueError(f"{folder}: the archives are not those of {SUMS}")
+    for path in paths:
+        if digest(path) != sums[path.name]:
+            raise ValueError(f"{path}: the checksum is not that of {SUMS}")
+    return paths
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def add(files: list[Path], folder: Path) -> None:
+    """Copy archives into the folder, and write SHA256SUMS anew."""
+    folder.mkdir(exist_ok=True)
+    for file in files:
+        shutil.copyfile(file, folder / file.name)
+    lines = [f"{digest(path)}  {path.name}\n" for path in sorted(folder.glob("*.h5"))]
+    (folder / SUMS).write_text("".join(lines), encoding="utf-8")
+
+
+class Result:
+    """An archived claim, judged."""
+
+    def __init__(self, path: Path) -> None:
+        self.found, self.about = read_archive(path)
+        self.claim = claims.make_claim(self.about["claim"])
+        self.findings: tuple[Finding, ...] = findings(self.claim.judge(self.found))
+
+    @property
+    def verdict(self) -> str:
+        """The verdict on the claim."""
+        return verdict(self.findings)
+
+    @property
+    def hours(self) -> str:
+        """The time that the runs took."""
+        return f"{self.about['seconds'] / 3600:.2f}"
+
+    def draw(self, folder: Path) -> None:
+        """Draw its figures into docs/figures/claims/NAME."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in folder.glob("*.png"):
+            path.unlink()
+        self.claim.draw(self.found, folder)
+        draw_findings(folder / "intervals.png", self.findings)
+
+
+def page(results: Mapping[str, Result], figures: Path) -> str:
+    """The text of the page from its mark on.
+
+    Parameters
+    ----------
+    results : Mapping
+        Name of a claim -> its result; some may be missing.
+    figures : Path
+        Folder of the figures.
+    """
+    sections = ["".join(section(name, results.get(name), figures)) for name in claims.CLAIMS]
+    return "\n".join(["".join(overview(results)), *sections])
+
+
+def overview(results: Mapping[str, Result]) -> Iterator[str]:
+    """The table of all claims."""
+    yield f"| claim | | at the size {SIZE} | hours |\n|---|---|---|---|\n"
+    for name in claims.CLAIMS:
+        result = results.get(name)
+        outcome, hours = (result.verdict, result.hours) if result else ("not run yet", "")
+        statement = claims.make_claim(name).statement
+        yield f"| [`{name}`](#{name}) | {statement} | {outcome} | {hours} |\n"
+
+
+def section(name: str, result: Result | None, figures: Path) -> Iterator[str]:
+    """The section of a claim."""
+    claim = claims.make_claim(name)
+    yield f"## {name}\n\n{capitalized(claim.statement)}.\n\n"
+    yield f"- Source: {claim.source}.\n- Rule: {claim.rule}.\n"
+    if result is None:
+        yield f"\nNot run at the size {SIZE} yet.\n"
+        return
+    about = result.about
+    yield (
+        f"- Run: {about['date']}, version {about['version']}{commit(about)}, {result.hours} hours "
+        f"on a machine with {about['machine']}, which were shared with other work.\n\n"
+    )
+    yield f"    {about['command']}\n\n**{result.verdict}**\n\n"
+    yield "| comparison | numbers | mean and interval | seeds | |\n|---|---|---|---|---|\n"
+    for finding in result.findings:
+        c = finding.comparison
+        cells = (c.what, c.numbers, finding.condition, str(len(c.values)), finding.verdict)
+        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n"
+    yield "\n"
+    for path in sorted((figures / name).glob("*.png"), key=lambda path: path.stem != "intervals"):
+        what = "intervals" if path.stem == "intervals" else "curves"
+        yield f"![{name}: {what}](figures/claims/{name}/{path.name})\n"
+
+
+def commit(about: Mapping[str, Any]) -> str:
+    """The commit in brief, where it is known."""
+    return f" ({about['commit'][:10]})" if about["commit"] else ""
+
+
+def capitalized(text: str) -> str:
+    """The text with a capital first letter."""
+    return text[:1].upper() + text[1:]
+
+
+def load(folder: Path = RESULTS) -> dict[str, Result]:
+    """Name of a claim -> its result, for the archives of SIZE."""
+    return {
+        path.name.removesuffix(f"-{SIZE}.h5"): Result(path)
+        for path in checked(folder)
+        if path.name.endswith(f"-{SIZE}.h5")
+    }
+
+
+def main() -> int:
+    """Write the page and the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--add", nargs="+", type=Path, default=[], metavar="FILE")
+    added = parser.parse_args().add
+    if added:
+        add(added, RESULTS)
+    results, figures = load(), DOCS / "figures" / "claims"
+    for name, result in results.items():
+        result.draw(figures / name)
+    path = DOCS / "claims.md"
+    written, _, _ = path.read_text(encoding="utf-8").partition(MARK)
+    path.write_text(f"{written}{MARK}\n{page(results, figures)}", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
