@@ -16,7 +16,7 @@ from typing import Any
 
 from mpidbo.studies import claims
 from mpidbo.studies.claims import Finding
-from mpidbo.studies.claims.archive import read_archive
+from mpidbo.studies.claims.archive import Archived, read_archive
 from mpidbo.studies.claims.finding import findings, verdict
 from mpidbo.studies.claims.intervals import draw_findings
 
@@ -116,6 +116,7 @@ def section(name: str, result: Result | None, figures: Path) -> Iterator[str]:
         yield f"\nNot run at the size {SIZE} yet.\n"
         return
     about = result.about
+    yield "".join(sizes(result.found))
     yield (
         f"- Run: {about['date']}, version {about['version']}{commit(about)}, {result.hours} hours "
         f"on a machine with {about['machine']}, which were shared with other work.\n\n"
@@ -130,6 +131,21 @@ def section(name: str, result: Result | None, figures: Path) -> Iterator[str]:
     for path in sorted((figures / name).glob("*.png"), key=lambda path: path.stem != "intervals"):
         what = "intervals" if path.stem == "intervals" else "curves"
         yield f"![{name}: {what}](figures/claims/{name}/{path.name})\n"
+
+
+def sizes(found: Mapping[str, Any]) -> Iterator[str]:
+    """The problems, agents and iterations of the runs, where they are those of studies."""
+    studies = [part.tables for part in found.values() if isinstance(part, Archived)]
+    if not studies:
+        return
+    problems = dict.fromkeys(str(tables["problem"]["name"]).split(":")[-1] for tables in studies)
+    numbers = [
+        " to ".join(f"{n:g}" for n in sorted({min(values), max(values)}))
+        for values in (
+            [tables["run"][key] for tables in studies] for key in ("agents", "iterations")
+        )
+    ]
+    yield f"- Size: {', '.join(problems)}; {numbers[0]} agents, {numbers[1]} iterations.\n"
 
 
 def commit(about: Mapping[str, Any]) -> str:
