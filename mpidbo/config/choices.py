@@ -1,8 +1,17 @@
 """Keys of `[run]` whose values are names, with what other libraries call these names."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+from .._fields import Form, is_whole
 from ..errors import Synonyms
+
+MAX_THREADS = 4096
+
+
+def is_workers(value: Any) -> bool:
+    """Whether a value is one of `run.workers`."""
+    return value == "auto" or (is_whole(value) and 1 <= value <= MAX_THREADS)
+
 
 Dtype = Annotated[
     Literal["float64", "float32"],
@@ -23,6 +32,10 @@ Batched = Annotated[
 Fused = Annotated[
     Literal["auto", "always", "never"],
     Synonyms(auto="default", always="true yes on numba", never="false no off none numpy"),
+]
+Workers = Annotated[
+    int | Literal["auto"],
+    Form(is_workers, '"auto" or a whole number, at least 1 and at most 4096'),
 ]
 Checks = Annotated[
     Literal["start", "never"], Synonyms(start="true yes on always", never="false no off none skip")

@@ -81,7 +81,7 @@ SYNONYMS = (
         "agents",
         8,
         "n_agents num_agents nagents number_of_agents n_nodes num_nodes nodes n_workers "
-        "num_workers workers n_clients num_clients clients world_size n_peers peers n m",
+        "num_workers n_clients num_clients clients world_size n_peers peers n m",
     ),
     Called("run", "seed", 0, "random_state random_seed rng rng_seed prng_key"),
     Called("run", "dtype", "float32", "precision float_type"),
@@ -103,7 +103,8 @@ SYNONYMS = (
     Called("run", "start", "runs/a/result.h5", "x_init x_start init initial_guess guess", "x0"),
     Called("run", "start", "runs/a/result.h5", "y_init y_start", "y0"),
     Called("run", "max_seconds", 3600, "timeout time_limit max_time maxtime max_runtime"),
-    Called("run", "threads", 1, "n_threads num_threads nthreads n_jobs"),
+    Called("run", "threads", 1, "n_threads num_threads nthreads"),
+    Called("run", "workers", 2, "max_workers worker_threads n_jobs"),
     Called(
         "checkpoint",
         "every",

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Required, TypedDict
 from .._fields import Doc, Form, OneOf, Range, fields_of, is_list, is_table
 from ..errors import shown
 from ..problems import metric_names, requestable
-from .choices import Batched, Buffers, Checks, Device, Dtype, Fused, Mode
+from .choices import MAX_THREADS, Batched, Buffers, Checks, Device, Dtype, Fused, Mode, Workers
 from .loggers import LOGGERS
 
 MetricName = Annotated[str, OneOf(metric_names, "metric", others=True)]
@@ -148,8 +148,16 @@ class Run:
         str | None, Doc("a `result.h5` or `best.h5`, at whose averages x and y start")
     ] = None
     threads: Annotated[
-        int, Range(1, 4096), Doc("BLAS threads of a rank; the trajectory depends on them")
+        int, Range(1, MAX_THREADS), Doc("BLAS threads of a rank; the trajectory depends on them")
     ] = 1
+    workers: Annotated[
+        Workers,
+        Doc(
+            "threads among which the agents of a rank are divided, with the same bits whatever the "
+            'number; `"auto"`: the cores that nobody else uses, '
+            "[where they gain](choosing.md#all-cores-of-one-machine)"
+        ),
+    ] = "auto"
     stall_timeout: Annotated[
         float,
         Range(0, 10**9),
@@ -208,6 +216,7 @@ FREE = {
     "run.batched",
     "run.fused",
     "run.checks",
+    "run.workers",
     "run.max_seconds",
     "run.stall_timeout",
     "checkpoint.every",

@@ -28,6 +28,8 @@ from .collectives import scatterv as scatterv
 from .collectives import split as split
 from .collectives import split_type as split_type
 from .collectives import wait as wait
+from .cores import free_cores as free_cores
+from .cores import usable_cores as usable_cores
 from .fused import Fused as Fused
 from .fused import why_not_fused as why_not_fused
 from .fusion import compute as compute
@@ -56,3 +58,6 @@ from .shared_memory import shared_bytes as shared_bytes
 from .threads import Threads as Threads
 from .threads import announce as announce
 from .threads import announced as announced
+from .workers import ALONE as ALONE
+from .workers import WORKER as WORKER
+from .workers import Workers as Workers

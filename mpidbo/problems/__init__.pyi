@@ -48,6 +48,7 @@ from .oracle import Sample as Sample
 from .own_form import vector_of as vector_of
 from .probing import probe as probe
 from .probing import require as require
+from .probing import seconds_of_call as seconds_of_call
 from .quadratic import Quadratic as Quadratic
 from .shipped import PROBLEMS as PROBLEMS
 from .start_checks import check_agents as check_agents

@@ -63,6 +63,8 @@ class Australian(Sampled):
     Yang, Zhang, Wang, Gossip-DSBO, NeurIPS 2022, arXiv 2206.10870 (with n = 5, 10, 20, 100).
     """
 
+    thread_safe: ClassVar[bool] = True
+
     steps: ClassVar[dict[str, float]] = {"alpha": 1.0, "beta": 0.5, "gamma": 0.5}
 
     def __init__(

@@ -71,6 +71,11 @@ class Problem:
     they arrive absolute. The name of a data set (`mpidbo data list`, "digits", "synthetic") and an
     address with :// arrive as written, as all other options do."""
 
+    thread_safe: ClassVar[bool] = False
+    """Whether several threads may call agents of this class at once, each other ones: no agent then
+    writes what another one reads. Not inherited: a subclass says so of its own code. Threads gain
+    where oracles release Python's interpreter lock, as long operations of numpy do."""
+
     infinite: ClassVar[tuple[str, ...] | None] = None
     """The options that may be infinite, where the others may not; None: any option may."""
 

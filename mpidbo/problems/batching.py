@@ -10,8 +10,9 @@ import numpy as np
 
 from .._types import Array, Float
 from .._warning import warn
-from ..parallel import Host
+from ..parallel import ALONE, Host, Workers
 from .base import ORACLES, PRODUCTS
+from .blocks import Blocks
 from .stackable import Stackable
 
 Stacked = Mapping[str, Callable[..., Array]]
@@ -20,10 +21,19 @@ Draw = Callable[[Iterable[np.random.Generator]], Sequence[Any]]
 """The samples of agents, given their generators, each of which is valid until the next is taken."""
 
 
-def stack_of(problems: list[Any]) -> Any:
-    """Return what the problem's class offers for all these agents at once, or None."""
+def stack_of(problems: list[Any], workers: Workers = ALONE) -> Any:
+    """Return what the problem's class offers for all these agents at once, or None.
+
+    With several workers each has the agents of its own part at once.
+    """
     cls = type(problems[0])
-    return cls.stacked(problems) if hasattr(cls, "stacked") else None
+    if not hasattr(cls, "stacked"):
+        return None
+    parts = [problems[part.start : part.stop] for part in workers.parts(len(problems))]
+    stacks = [cls.stacked(part) for part in parts]
+    if len(stacks) == 1 or None in stacks:
+        return stacks[0]
+    return Blocks(np, stacks, [len(part) for part in parts], workers)
 
 
 def stacked_oracles(stack: Any) -> dict[str, Callable[..., Array]]:

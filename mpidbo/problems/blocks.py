@@ -1,6 +1,6 @@
 """Stacked oracles of many or large agents, some agents at a time."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import islice, pairwise
 from typing import Any
@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from .._types import Array
-from .base import DERIVATIVES
+from ..parallel import ALONE, Workers
+from .base import DERIVATIVES, width
 from .draws import PerDraw
 
 ON_CPU, ON_GPU = 1 << 18, 1 << 26
@@ -34,30 +35,37 @@ def stacked_in_blocks(stack: Callable[[list[Any]], Any], agents: list[Any]) -> A
             blocks.append([])
             taken = agent.temporary_size
         blocks[-1].append(agent)
-    return stack(agents) if len(blocks) == 1 else Blocks(xp, stack, blocks)
+    if len(blocks) == 1:
+        return stack(agents)
+    return Blocks(xp, [stack(block) for block in blocks], [len(block) for block in blocks])
 
 
 class Blocks:
-    """Stacked oracles of consecutive agents, called block after block.
+    """Stacked oracles of consecutive agents, block after block.
 
     Parameters
     ----------
     xp : module
         numpy or cupy.
-    stack : callable
-        Returns the stacked oracles of a list of agents.
-    blocks : list of lists of Stackable
+    stacks : sequence of objects
+        The stacked oracles of each block.
+    sizes : sequence of int
+        The agents of each block.
+    workers : Workers, optional
+        Threads among which the blocks are divided; default: the caller's.
     """
 
-    def __init__(self, xp: Any, stack: Callable[[list[Any]], Any], blocks: list[list[Any]]) -> None:
+    def __init__(
+        self, xp: Any, stacks: Sequence[Any], sizes: Sequence[int], workers: Workers = ALONE
+    ) -> None:
         self.xp = xp
-        self._sizes = [len(block) for block in blocks]
-        ends = np.cumsum([0, *self._sizes]).tolist()
+        self._stacks, self._sizes, self._workers = stacks, sizes, workers
+        ends = np.cumsum([0, *sizes]).tolist()
         self._places = [slice(*pair) for pair in pairwise(ends)]
-        self._stacks = [stack(block) for block in blocks]
         self._parts = PerDraw(lambda samples: [samples[own] for own in self._places])
         for name in DERIVATIVES:
-            setattr(self, name, partial(self._answer, name))
+            if hasattr(stacks[0], name):
+                setattr(self, name, partial(self._answer, name))
 
     def draw(self, rngs: Iterable[np.random.Generator]) -> list[Any]:
         """Return each agent's sample."""
@@ -70,11 +78,24 @@ class Blocks:
 
     def _answer(self, name: str, *rows: Array) -> Array:
         """The rows of an oracle, given those of x, y and maybe v, and then the samples."""
+        x, y = rows[:2]
+        columns = width(name, (x.shape[1], y.shape[1]))
+        out = self.xp.empty((len(x), columns), x.dtype)
+        self._fill(out, name, *rows)
+        return out
+
+    def _fill(self, out: Array, name: str, *rows: Array) -> None:
+        """Put the rows of an oracle into `out`."""
         *points, samples = rows
-        answers = [
-            getattr(stack, name)(*(point[own] for point in points), part)
-            for stack, own, part in zip(
-                self._stacks, self._places, self._parts(samples), strict=True
-            )
-        ]
-        return self.xp.concatenate(answers)
+        parts = self._parts(samples)
+
+        def fill(blocks: range) -> None:
+            for i in blocks:
+                stack, own = self._stacks[i], self._places[i]
+                given = *(point[own] for point in points), parts[i]
+                if isinstance(stack, Blocks):
+                    stack._fill(out[own], name, *given)
+                else:
+                    out[own] = getattr(stack, name)(*given)
+
+        self._workers.divide(len(self._stacks), fill)

@@ -37,6 +37,8 @@ class Compositional(QuadraticForms):
     Sizes and the distribution of the data are of this package.
     """
 
+    thread_safe: ClassVar[bool] = True
+
     steps: ClassVar[dict[str, float]] = {"alpha": 0.05, "beta": 0.2, "gamma": 0.2}
 
     def __init__(

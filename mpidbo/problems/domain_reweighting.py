@@ -64,6 +64,8 @@ class DomainReweighting(Supervised):
     Pan et al., ScaleBiO, arXiv 2406.19976 (the same for language models).
     """
 
+    thread_safe: ClassVar[bool] = True
+
     steps: ClassVar[dict[str, float]] = {"alpha": 1.0, "beta": 0.5, "gamma": 0.5}
 
     def __init__(

@@ -63,6 +63,8 @@ class HyperCleaning(Supervised):
     Kong et al., D-SOBA, JMLR 2025, experiment 2.
     """
 
+    thread_safe: ClassVar[bool] = True
+
     steps: ClassVar[dict[str, float]] = {"alpha": 30.0, "beta": 0.5, "gamma": 0.5}
 
     def __init__(

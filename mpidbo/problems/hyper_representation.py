@@ -54,6 +54,8 @@ class HyperRepresentation(Sampled):
     Ma et al., SUN-DSBO, arXiv 2601.22682 (an experiment of this kind; sizes are of this package).
     """
 
+    thread_safe: ClassVar[bool] = True
+
     steps: ClassVar[dict[str, float]] = {"alpha": 0.1, "beta": 0.3, "gamma": 0.3}
 
     def __init__(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -52,6 +52,8 @@ class LinearRegression(Stackable):
     ----------
     Zhu et al., SPARKLE, NeurIPS 2024, arXiv 2411.14166, experiment 2 (ridge is its C_r).
     """
+
+    thread_safe: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -57,6 +57,8 @@ class LogisticTuning(Supervised):
     Kong et al., D-SOBA, JMLR 2025, experiment 1 (with n = 20).
     """
 
+    thread_safe: ClassVar[bool] = True
+
     steps: ClassVar[dict[str, float]] = {"alpha": 1.0, "beta": 0.5, "gamma": 0.5}
 
     def __init__(

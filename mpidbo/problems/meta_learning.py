@@ -1,7 +1,7 @@
 """Few-shot meta-learning: features that all tasks share, and a head for each task."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -51,6 +51,8 @@ class MetaLearning(Stackable):
     Tripuraneni, Jin, Jordan, Provable meta-learning of linear representations, ICML 2021.
     Zhu et al., SPARKLE, NeurIPS 2024, appendix D.4 (the bilevel form, also that of ANIL).
     """
+
+    thread_safe: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -38,6 +38,8 @@ class Minimax(QuadraticForms):
     package.
     """
 
+    thread_safe: ClassVar[bool] = True
+
     steps: ClassVar[dict[str, float]] = {"alpha": 0.05, "beta": 0.2, "gamma": 0.2}
 
     def __init__(

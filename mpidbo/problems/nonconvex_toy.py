@@ -1,7 +1,7 @@
 """A toy whose lower level has many minimizers."""
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -50,6 +50,8 @@ class NonconvexToy(Stackable):
     Liu et al., MEHA, ICML 2024.
     Ma et al., SUN-DSBO, arXiv 2601.22682.
     """
+
+    thread_safe: ClassVar[bool] = True
 
     def __init__(
         self,

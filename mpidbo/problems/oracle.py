@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .._types import Array, Bool, Float, Int
-from ..parallel import HOST, NOT_SHARED, Agents, Host, owns_numbers, references
+from ..parallel import ALONE, HOST, NOT_SHARED, Agents, Host, Workers, owns_numbers, references
 from . import batching
 from .answers import check_answer, check_loss
 from .base import DERIVATIVES, ORACLES, Problem, width
@@ -105,6 +105,8 @@ class Oracle:
         Calls of this rank's agents for each oracle.
     seconds : float
         Time that these and the draws took.
+    workers : Workers
+        Threads among which the agents are divided.
     rows : dict of str to callable
         The function from a sample and rows to rows of each oracle, which samples call.
     is_stochastic : bool
@@ -129,9 +131,7 @@ class Oracle:
         self.is_stochastic = any(_overrides_draw(problem) for problem in problems)
         self._full_batch: list[Any] = [None] * len(problems)
         self._ridge: Callable[[int], float] | None = None
-        stack = batching.stack_of(problems)
-        self._draw = batching.stacked_draw(stack, problems)
-        self._reset(batching.stacked_oracles(stack))
+        self.divide(ALONE)
 
     def _reset(self, stacked: dict[str, Callable[..., Array]]) -> None:
         """Count from zero, with these stacked oracles."""
@@ -143,6 +143,13 @@ class Oracle:
         self._stacked = stacked
         self.rows = {name: self.backend.oracle(self._over_rows(name)) for name in DERIVATIVES}
         self._full = Sample(self._full_batch, None, self.rows)
+
+    def divide(self, workers: Workers) -> None:
+        """Divide the agents among threads, with the bits of one, and count from zero."""
+        self.workers = workers
+        stack = batching.stack_of(self.problems, workers)
+        self._draw = batching.stacked_draw(stack, self.problems)
+        self._reset(batching.stacked_oracles(stack))
 
     def twin(self) -> "Oracle":
         """Return an oracle of the same problems that counts its own calls."""
@@ -241,12 +248,16 @@ class Oracle:
     ) -> Float[np.ndarray, " m"]:
         """Return f or g of each agent on its full batch, at a common x and one y, or y for each."""
         x, y = self.backend.array(x), self.backend.array(y)
-        values = []
-        for i, problem in enumerate(self.problems):
-            own_y = y if y.ndim == 1 else y[i]
-            answer = getattr(problem, name)(x, own_y, None)
-            values.append(check_loss(problem, name, self.agents.first + i, answer))
-        return np.array(values)
+        values = np.empty(len(self.problems))
+
+        def fill(agents: range) -> None:
+            for i in agents:
+                problem, own_y = self.problems[i], y if y.ndim == 1 else y[i]
+                answer = getattr(problem, name)(x, own_y, None)
+                values[i] = check_loss(problem, name, self.agents.first + i, answer)
+
+        self.workers.divide(len(values), fill)
+        return values
 
     @property
     def constrained(self) -> tuple[str, ...]:
@@ -268,7 +279,7 @@ class Oracle:
         m, columns = len(self.problems), width(name, self.dims)
         singles: list[Any] = [getattr(problem, name, None) for problem in self.problems]
         takes_new = xp is np and columns >= LONG
-        stacked = self._stacked.get(name)
+        stacked, workers = self._stacked.get(name), self.workers
 
         # Answers are examined only where numpy refuses them: checks cost time in each call.
         def examine(i: int, answer: Any) -> None:
@@ -304,15 +315,19 @@ class Oracle:
                 out = stacked(*rows, sample.samples)
             else:
                 out = xp.zeros((m, columns), dtype)
-                for i, single in enumerate(singles):
-                    if active is not None and not active[i]:
-                        continue
-                    answer = single(*[row[i] for row in rows], sample.samples[i])
-                    try:
-                        out[i] = answer
-                    except (TypeError, ValueError):
-                        examine(i, answer)
-                        raise
+
+                def fill(agents: range) -> None:
+                    for i in agents:
+                        if active is not None and not active[i]:
+                            continue
+                        answer = singles[i](*[row[i] for row in rows], sample.samples[i])
+                        try:
+                            out[i] = answer
+                        except (TypeError, ValueError):
+                            examine(i, answer)
+                            raise
+
+                workers.divide(m, fill)
             calls[name] += m if active is None else int(np.count_nonzero(active))
             self.seconds += perf_counter() - began
             return out

@@ -189,6 +189,8 @@ class PolicyEvaluation(BellmanProblem):
     Zhu et al., SPARKLE, NeurIPS 2024, arXiv 2411.14166.
     """
 
+    thread_safe: ClassVar[bool] = True
+
     steps: ClassVar[dict[str, float]] = {"alpha": 1.0, "beta": 0.2, "gamma": 0.2}
 
     def _bellman(
@@ -227,6 +229,8 @@ class ResidualPolicyEvaluation(BellmanProblem):
     Yang, Zhang, Wang, Decentralized gossip-based stochastic bilevel optimization over communication
     networks, NeurIPS 2022, arXiv 2206.10870.
     """
+
+    thread_safe: ClassVar[bool] = True
 
     def __init__(
         self,

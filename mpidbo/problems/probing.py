@@ -11,7 +11,7 @@ import numpy as np
 from .._types import Array, Float
 from ..errors import UserError
 from .answers import check_answer, returned
-from .base import PRODUCTS, width
+from .base import DERIVATIVES, PRODUCTS, width
 from .oracle import Oracle
 
 
@@ -67,6 +67,21 @@ def probe(
             rows = [np.repeat(part[None], len(problems), axis=0) for part in point(name)]
             _check_stacked(problems, name, oracle.stacked[name](*rows, samples), columns)
     return losses
+
+
+def seconds_of_call(
+    oracle: Oracle, names: Iterable[str], x: Float[Array, " p"], y: Float[Array, " q"]
+) -> float:
+    """Return the mean time of a call for all agents at (x, y), over the derivatives of `names`."""
+    trial, m, rows = oracle.twin(), len(oracle.problems), oracle.backend.rows
+    sample = trial.draw(0)
+    trial.seconds = 0.0  # without the draw
+    x, y = (rows(np.repeat(part[None], m, axis=0)) for part in (x, y))
+    called = [name for name in names if name in DERIVATIVES]
+    with np.errstate(all="ignore"):
+        for name in called:
+            getattr(sample, name)(x, y, *([y] if name in PRODUCTS else []))
+    return trial.seconds / max(1, len(called))
 
 
 def _check_projection(problem: Any, level: str, part: Array) -> None:

@@ -40,6 +40,8 @@ class Quadratic(Stackable):
     The distribution of the data is of this package.
     """
 
+    thread_safe: ClassVar[bool] = True
+
     infinite: ClassVar[tuple[str, ...]] = ()
 
     def __init__(

@@ -37,6 +37,8 @@ class UnboundedDissimilarity(QuadraticForms):
     so that single f_i are not convex while the average is f of A.
     """
 
+    thread_safe: ClassVar[bool] = True
+
     steps: ClassVar[dict[str, float]] = {"alpha": 0.05, "beta": 0.2, "gamma": 0.2}
 
     def __init__(

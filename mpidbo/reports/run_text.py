@@ -25,7 +25,7 @@ from ..storage import (
 MAX_VALUE = 60
 """Characters of a value of the configuration."""
 COMMIT_DIGITS = 10
-OF_ITS_OWN = {"version", "commit", "mpi", "hosts", "job", "threads", "ranks", "python"}
+OF_ITS_OWN = {"version", "commit", "mpi", "hosts", "job", "threads", "workers", "ranks", "python"}
 """What of the provenance has a row of its own; the rest are versions of libraries."""
 
 Row = tuple[str, str]
@@ -195,10 +195,13 @@ def _origin(run: Saved) -> list[Row]:
     libraries = [
         f"{name} {text}" for name, text in about.items() if name not in OF_ITS_OWN and text
     ]
+    threads = f"{about['threads']} a rank" if "threads" in about else ""
+    if about.get("workers", "1") != "1":
+        threads += f", agents divided among {about['workers']}"
     rows = [
         ("made by", f"{made_by}; {about.get('mpi') or 'without MPI'}"),
         ("hosts", hosts),
-        ("threads", f"{about['threads']} a rank" if "threads" in about else ""),
+        ("threads", threads),
         ("python", ", ".join([about.get("python", ""), *libraries])),
     ]
     return [row for row in rows if row[1]]

@@ -130,6 +130,10 @@ def solve(*arguments: Any, **named: Any) -> Result:
         Whether the run begins with a few calls that find a problem which no method can use.
     threads : int, default 1
         Threads of BLAS on each rank; the trajectory depends on them.
+    workers : int or "auto", default "auto"
+        Threads among which the agents of a rank are divided, with the same bits whatever the
+        number; "auto": the cores that nobody else uses, where the problem is `thread_safe` and
+        its oracles take long enough, and 1 on several ranks.
     stall_timeout : float, default 300
         Seconds of waiting for another rank after which the job ends with exit code 4; 0: never.
 

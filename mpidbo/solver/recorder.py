@@ -181,6 +181,7 @@ class Recorder:
         iteration: int,
         reason: str,
         threads: int,
+        workers: int,
         *,
         done: bool,
     ) -> None:
@@ -196,6 +197,8 @@ class Recorder:
             Where and why the run ended.
         threads : int
             `run.threads`, for the provenance.
+        workers : int
+            Threads among which this rank's agents were divided, for the provenance.
         done : bool
             Whether the run has finished; otherwise the same command resumes it.
         """
@@ -207,7 +210,7 @@ class Recorder:
             if agents.rank > 0:
                 return  # out of the block, at whose end it agrees with rank 0
             attributes = {**self._attributes(reason), "iteration": iteration, "trees": has_trees}
-            provenance = provenance_of(agents.comm, hosts, threads)
+            provenance = provenance_of(agents.comm, hosts, threads, workers)
             write_arrays(
                 folder.path / files.RESULT, everyone, attributes, {"provenance": provenance}
             )

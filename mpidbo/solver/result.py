@@ -200,7 +200,7 @@ class Result:
             attributes,
             self.history,
             {name: tree for name, tree in average.items() if tree is not None},
-            provenance_of(None, [gethostname()], self.config.run.threads),
+            provenance_of(None, [gethostname()], self.config.run.threads, self.config.run.workers),
         )
 
     @property

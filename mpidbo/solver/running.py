@@ -241,8 +241,8 @@ class Running:
         self._ended = rows, _, average = self._end()
         if self.recorder and has_result:
             k, threads = self.loop.reached.k, self.threads.count
-            done = not self.stopped
-            self.recorder.finish(rows, average, k, self.reason, threads, done=done)
+            workers, done = self.loop.oracle.workers.count, not self.stopped
+            self.recorder.finish(rows, average, k, self.reason, threads, workers, done=done)
         if self.recorder and self.stopped:
             self.recorder.stop(self.reason)
 

@@ -24,6 +24,7 @@ from ..problems import (
     require,
 )
 from ..storage import loggers_of
+from .dividing import workers_of
 from .fusing import with_kernels
 from .levels import make_gossip, make_topologies
 from .measures import check_request
@@ -206,11 +207,16 @@ def _start(
 ) -> tuple[Float[Array, " p"], Float[Array, " q"], Mapping[str, Float[Array, " m"]]]:
     """The start, at which the oracles are tried, and the losses of this rank's agents there."""
     method, agents, rows = resolved.method, oracle.agents, oracle.backend.rows
+    run = resolved.config.run
     with agreed(agents.comm):
-        x0, y0 = start_point(problems, dims, resolved.config.run, given)
+        x0, y0 = start_point(problems, dims, run, given)
         with fitting(type(problems[0]), resolved.config.problem, agents.n):
             losses = probe(oracle, method.needs, x0, y0)
-        oracle.enable_batching(resolved.config.run.batched, x0, y0)
+        with Threads(run.threads).limited():
+            workers = workers_of(run, oracle, method.needs, x0, y0)
+        if workers.count > 1:
+            oracle.divide(workers)
+        oracle.enable_batching(run.batched, x0, y0)
         # Copies, since the start must stay as it is whatever a method does with it.
         method.accept(oracle, rows(x0.copy()), rows(y0.copy()))
         if agents.n > 1:

@@ -122,6 +122,7 @@ class Solver(Iterator[Progress]):
         fused: Literal["auto", "always", "never"] = Run.fused,
         checks: Literal["start", "never"] = Run.checks,
         threads: int = Run.threads,
+        workers: int | Literal["auto"] = Run.workers,
         stall_timeout: float = Run.stall_timeout,
     ) -> None:
         given = {name: value for name, value in locals().items() if name != "self"}

@@ -16,7 +16,9 @@ LIBRARIES = ("numpy", "scipy", "h5py", "mpi4py", "networkx")
 """Libraries whose versions are recorded."""
 
 
-def provenance_of(comm: "MPI.Comm | None", hosts: list[str], threads: int) -> dict[str, Any]:
+def provenance_of(
+    comm: "MPI.Comm | None", hosts: list[str], threads: int, workers: int | str
+) -> dict[str, Any]:
     """Return the attributes of the group `provenance` of result.h5.
 
     Parameters
@@ -26,13 +28,15 @@ def provenance_of(comm: "MPI.Comm | None", hosts: list[str], threads: int) -> di
     hosts : list of str
         The host of each rank.
     threads : int
-        Threads of each rank.
+        BLAS threads of each rank.
+    workers : int or "auto"
+        Threads among which the agents of a rank were divided.
 
     Returns
     -------
     dict
         Versions of mpidbo, Python, the MPI library and others, the commit of a checkout, hosts,
-        number of ranks, threads, and the job; "" for what is unknown.
+        number of ranks, threads, workers, and the job; "" for what is unknown.
     """
     found: dict[str, Any] = {
         "version": __version__,
@@ -41,6 +45,7 @@ def provenance_of(comm: "MPI.Comm | None", hosts: list[str], threads: int) -> di
         "hosts": sorted(set(hosts)),
         "ranks": 1 if comm is None else comm.size,
         "threads": threads,
+        "workers": workers,
         "job": job_id(),
         "mpi": "" if comm is None else library_version(modules["mpi4py.MPI"]),
     }

@@ -65,7 +65,8 @@ class Saved:
     shapes : mapping
         Of the arrays in result.h5; {} without a result.
     provenance : mapping
-        Where the result came from: versions, hosts, ranks, threads, job; {} without a result.
+        Where the result came from: versions, hosts, ranks, threads, workers, job; {} without a
+        result.
     diverged, stopped : str
         How the run diverged, and why it was stopped before its end; "" where it did not, or has
         been resumed since.

@@ -19,7 +19,7 @@ MAX_VALUE = 200
 NOWHERE = {"run.out"}
 """Keys that are left out: the folder is among the first rows."""
 COMMIT_DIGITS = 10
-FACTS = ("version", "commit", "job", "hosts", "ranks", "threads", "mpi", "python")
+FACTS = ("version", "commit", "job", "hosts", "ranks", "threads", "workers", "mpi", "python")
 """The first rows of the provenance."""
 ABSENT = "–"
 DASHES = 3
