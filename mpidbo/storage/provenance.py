@@ -17,7 +17,7 @@ LIBRARIES = ("numpy", "scipy", "h5py", "mpi4py", "networkx")
 
 
 def provenance_of(
-    comm: "MPI.Comm | None", hosts: list[str], threads: int, workers: int | str
+    comm: "MPI.Comm | None", hosts: list[str], threads: int, workers: int | str = "auto"
 ) -> dict[str, Any]:
     """Return the attributes of the group `provenance` of result.h5.
 
@@ -29,8 +29,8 @@ def provenance_of(
         The host of each rank.
     threads : int
         BLAS threads of each rank.
-    workers : int or "auto"
-        Threads among which the agents of a rank were divided.
+    workers : int or "auto", default "auto"
+        Threads among which the agents of a rank were divided, as far as it is known.
 
     Returns
     -------
