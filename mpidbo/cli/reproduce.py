@@ -28,6 +28,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--full", dest="size", action="store_const", const="full", help="short for --size full"
     )
     parser.add_argument(
+        "--part",
+        metavar="I/N",
+        help="only every N-th run, from the I-th on, I from 0, and no verdict; for job arrays",
+    )
+    parser.add_argument(
         "--out",
         type=named_folder,
         metavar="DIR",
@@ -52,12 +57,20 @@ def reproduce(args: Namespace, comm: "MPI.Comm | None") -> int:
         compare_ranks(
             comm,
             "mpidbo reproduce",
-            lambda: {"name": args.name, "--size": args.size, "--out": str(args.out)},
+            lambda: {
+                "name": args.name,
+                "--size": args.size,
+                "--part": args.part,
+                "--out": str(args.out),
+            },
         )
     folder = args.out or Path("runs", "claims", args.name)
     out = (folder / args.size).resolve()
     log = print if root else lambda line: None
-    found = claims.reproduce(args.name, claims.make_claim(args.name), args.size, out, comm, log)
+    claim = claims.make_claim(args.name)
+    if args.part is not None:
+        return 0 if claim.run_part(args.part, args.size, out, comm, log) else STOPPED
+    found = claims.reproduce(args.name, claim, args.size, out, comm, log)
     if found is None:
         return STOPPED
     if root:

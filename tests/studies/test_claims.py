@@ -79,6 +79,27 @@ def test_a_false_claim_does_not_hold(kind, verdict, tmp_path, monkeypatch, capsy
     assert {path: path.stat().st_mtime_ns for path in out.rglob("result.h5")} == written
 
 
+@pytest.mark.slow
+def test_parts_make_the_runs_and_the_verdict_follows(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(claims.CLAIMS, "planted", "planted:Planted")
+    monkeypatch.setattr(claims, "make_claim", lambda name: True_())
+    arguments = ["reproduce", "planted", "--out", str(tmp_path)]
+    for part, runs in (("0/2", 5), ("1/2", 10)):
+        assert cli.main([*arguments, "--part", part]) == 0
+        written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("result.h5")}
+        assert len(written) == runs and not list(tmp_path.rglob("verdict.txt"))
+    assert cli.main(arguments) == 0 and capsys.readouterr().out.rstrip().endswith(HOLDS)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("result.h5")} == written
+
+
+def test_parts_that_there_are_not(tmp_path, capsys):
+    arguments = ["--part", "2/2", "--out", str(tmp_path)]
+    assert cli.main(["reproduce", "heterogeneity", *arguments]) == 2
+    assert '--part "2/2": not of the form I/N' in capsys.readouterr().err
+    assert cli.main(["reproduce", "failing-link", "--part", "0/2", "--out", str(tmp_path)]) == 2
+    assert "this claim is not made of studies" in capsys.readouterr().err
+
+
 def planted(rows):
     columns = {("d-soba", "ring", "distance"): rows, ("d-soba", "ring", "iteration"): rows * 0}
     return Archived(STUDY, "one", columns, {"d-soba on ring": [{"steps": {}, "score": 1.0}]})

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, get_args
 import numpy as np
 
 from ..._types import Array, Float
+from ...errors import UserError
+from ...parallel import agreed
 from ...reports import axis_label
 from ...storage import files, read_run
 from ..curves import reached
@@ -217,6 +219,35 @@ class Claim(ABC):
             if not run_study(study, study.work, comm, log):
                 return None
         return {key: Outcome(study) for key, study in studies.items()}
+
+    def run_part(
+        self, part: str, size: Size, out: Path, comm: "Comm | None", log: Callable[[str], None]
+    ) -> bool:
+        """Make a part of the runs of each study, for a job array. Collective.
+
+        Parameters
+        ----------
+        part : str
+            "I/N", as of `Study.part`.
+        size, out, comm, log
+            As of `run`.
+
+        Returns
+        -------
+        bool
+            False if a signal or the time limit stopped it.
+
+        Raises
+        ------
+        UserError
+            The part has another form, or the claim has no studies.
+        """
+        with agreed(comm):
+            studies = self.studies_in(out, size)
+            work = {key: study.part(part) for key, study in studies.items()}
+            if not work:
+                raise UserError("--part: this claim is not made of studies; run it without --part")
+        return all(run_study(study, work[key], comm, log) for key, study in studies.items())
 
     def studies_in(self, out: Path, size: Size) -> dict[str, Study]:
         """The studies, each with a folder inside `out`."""
