@@ -21,6 +21,9 @@ class Tuning:
     ] = 10000
     iterations: Annotated[int, Range(1), Doc("iterations of a full trial")] = 1000
     seed: Annotated[int, Range(0), Doc("seed of the trials")] = 1000
+    extend: Annotated[
+        int, Range(0), Doc("how often choices are added beyond a winner at their edge")
+    ] = 0
     steps: Annotated[Mapping[str, Any], Doc("choices of step sizes")] = field(default_factory=dict)
     method: Annotated[Mapping[str, Any], Doc("choices of the methods' own constants")] = field(
         default_factory=dict

@@ -5,6 +5,7 @@
     budget = 20000                      # iterations of all trials of one method on one topology
     iterations = 1000                   # of a full trial
     seed = 1000                         # of the trials; not one of the study's
+    extend = 0                          # rounds of trials beyond the choices, see below
     steps.alpha = [1e-3, 1e-2, 1e-1]    # choices, for the methods that have such a key
     method.mu = [0.1, 0.01]
 
@@ -13,8 +14,11 @@ there are more. halving: three times as many points for a ninth of the iteration
 them for a third, and the best third of those to the end.
 
 The winner is the trial with the best metric, averaged over the last quarter of its evaluations, so
-that a single lucky evaluation does not decide. It is stored in tuned.toml beside its trials. A
-winner at an edge of its choices is reported: a better one may be beyond.
+that a single lucky evaluation does not decide. It is stored in tuned.toml beside its trials.
+
+While a number of the winner is at an edge of its choices, up to `extend` rounds of full trials
+follow, outside the budget: one beyond the edge of each such number, by the ratio of the last two
+choices, and one beyond all. A winner that is still at an edge is reported.
 """
 
 import tomllib
@@ -90,7 +94,7 @@ def tune_group(study: Study, group: Group, trial: Trial, comm: "Comm | None") ->
     warnings = [
         f"{key} = {_size(winner[section][key]):g} is the {side} of its choices, "
         f"so a better one may be beyond; extend tune.{section}.{key}"
-        for section, key, side in edges(points, winner)
+        for section, key, side in found["edges"]
     ]
     return Tuned(merged(group.tables, winner), warnings)
 
@@ -101,10 +105,13 @@ def _search(
     """Try the points and store the winner; None if the trials were stopped. Collective."""
     tune = study.tune
     assert tune is not None
+    points = list(points)
     scores = dict.fromkeys(range(len(points)), inf)  # lower is better
     alive = list(scores)
-    for length in lengths(tune):
-        for i in alive:
+    rounds = [*lengths(tune), *[tune.iterations] * tune.extend]
+    new = alive
+    for done, length in enumerate(rounds, 1):
+        for i in new:
             # another part of the study may have finished the same trials meanwhile
             found = _stored_winner(study, group, comm)
             if found:
@@ -116,7 +123,12 @@ def _search(
         # The number decides between equal scores, on every rank in the same way.
         alive.sort(key=lambda i: (scores[i], i))
         if length < tune.iterations:
-            alive = alive[: max(1, len(alive) // ETA)]
+            alive = new = alive[: max(1, len(alive) // ETA)]
+        elif done < len(rounds):
+            beyond = _beyond(points, points[alive[0]], group)
+            new = list(range(len(points), len(points) + len(beyond)))
+            points += beyond
+            alive += new
     winner = points[alive[0]]  # where all have diverged, the runs of the study will show it
     sign = -1 if study.higher else 1
     found = {
@@ -217,6 +229,40 @@ def edges(points: Sequence[Tables], winner: Tables) -> list[list[str]]:
             elif _size(value) == tried[-1]:
                 found.append([section, key, "largest"])
     return found
+
+
+def _beyond(points: Sequence[Tables], winner: Tables, group: Group) -> list[dict[str, Any]]:
+    """The winner with each number at an edge of its choices moved beyond, and with all of them."""
+    moved = []
+    for section, key, side in edges(points, winner):
+        sizes = {_size(point[section][key]) for point in points}
+        tried = sorted(size for size in sizes if size is not None)
+        last, before = (tried[-1], tried[-2]) if side == "largest" else (tried[0], tried[1])
+        if min(last, before) > 0:
+            moved.append((section, key, _resized(winner[section][key], last * last / before)))
+    found = [merged(winner, {section: {key: value}}) for section, key, value in moved]
+    if len(moved) > 1:
+        tables: dict[str, Any] = {"steps": {}, "method": {}}
+        for section, key, value in moved:
+            tables[section][key] = value
+        found.append(merged(winner, tables))
+    return [point for point in found if _is_valid(merged(group.tables, point))]
+
+
+def _resized(value: Any, size: float) -> Any:
+    """A choice of another size: a number, or a schedule that starts with it."""
+    if not isinstance(value, Mapping):
+        return size
+    return {**value, "start" if "start" in value else "scale": size}
+
+
+def _is_valid(tables: Tables) -> bool:
+    """Whether a configuration is accepted; a constant beyond its range is not."""
+    try:
+        check_config(tables)
+    except UserError:
+        return False
+    return True
 
 
 def _size(value: Any) -> float | None:

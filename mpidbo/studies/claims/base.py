@@ -31,6 +31,8 @@ Size: TypeAlias = Literal["quick", "standard", "full"]
 SIZES: tuple[Size, ...] = get_args(Size)
 EFFECT = float(np.log10(1.05))
 """The effect that matters: an advantage below 5 % does not make a method better."""
+EXTEND = 2
+"""Rounds of trials beyond the choices of step sizes, for winners at their edge."""
 AS_GOOD = 1.1
 """A method whose error is at most so many times another's is as good."""
 
@@ -289,12 +291,13 @@ def study_tables(
 
 def grid(budget: int, iterations: int, **steps: Sequence[Any]) -> Tables:
     """`[tune]` with a grid of step sizes."""
-    return {"how": "grid", "budget": budget, "iterations": iterations, "steps": steps}
+    numbers = {"budget": budget, "iterations": iterations, "extend": EXTEND}
+    return {"how": "grid", **numbers, "steps": steps}
 
 
 def halving(budget: int, iterations: int, **steps: Sequence[Any]) -> Tables:
     """`[tune]` with successive halving over a grid of step sizes."""
-    return {"how": "halving", "budget": budget, "iterations": iterations, "steps": steps}
+    return {**grid(budget, iterations, **steps), "how": "halving"}
 
 
 def cost_to_reach(

@@ -130,7 +130,7 @@ class GossipPolicyEvaluation(Claim):
             seeds,
             problem={"name": "policy-evaluation-residual", "states": states, "p": p},
             steps=steps,
-            tune=grid(3 * K, K, alpha=alphas),
+            tune={**grid(3 * K, K, alpha=alphas), "extend": 0},
             run={"agents": n, "iterations": K, "evaluate_every": max(1, K // 60)},
         )
 
