@@ -2,7 +2,7 @@
 
 The script starts mpiexec itself, for the table of ranks:
 
-    .venv/bin/python benchmarks/agents.py [problems] [simulation] [growth] [ranks]
+    .venv/bin/python benchmarks/agents.py [problems] [simulation] [graphs] [growth] [ranks]
 
 Times of one process are those of the processor. An exponent is the slope between a row and the row
 above it on logarithmic axes. Memory is what the peak (VmHWM) has grown by since the imports.
@@ -21,6 +21,7 @@ import numpy as np
 
 from many import peak
 from mpidbo import Problem
+from mpidbo.network import TOPOLOGIES, make
 from mpidbo.parallel import keep_freed
 from run import mpiexec
 
@@ -180,6 +181,19 @@ def simulation() -> None:
     )
 
 
+def graphs() -> None:
+    """Mixing matrix, spectrum and fingerprint of each named graph, of about 10,000 agents."""
+    print("(n) topologies: agents, processor s, rho", flush=True)
+    for name in TOPOLOGIES:
+        if name == "cycle":  # of files
+            continue
+        n = 8192 if name in ("hypercube", "one-peer-exponential") else 10_000
+        began = process_time()
+        topology = make(name, n)
+        rho, _ = topology.rho, (topology.lambda_min, topology.fingerprint)
+        print(f"    {name}: {n:,}, {process_time() - began:.2f}, {rho:.10f}", flush=True)
+
+
 def job(text: str) -> None:
     """Run one setting of a table; print the seconds of set-up and iteration, and MB, of rank 0."""
     given = json.loads(text)
@@ -231,7 +245,7 @@ def table(title: str, sizes: list[int], given: Callable[[int], dict[str, Any]], 
 
 
 def main(wanted: list[str]) -> int:
-    for part in (problems, simulation):
+    for part in (problems, simulation, graphs):
         if not wanted or part.__name__ in wanted:
             part()
     if not wanted or "growth" in wanted:

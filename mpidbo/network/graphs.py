@@ -88,7 +88,12 @@ def complete(n: int, *, self_weight: SelfWeight | None = None) -> coo_array | cs
 
     Then W itself is returned, and all its eigenvalues but one are equal.
     """
-    links = coo_array(1 - np.eye(n))  # a graph of networkx would take several times the memory
+    # A graph of networkx would take several times the memory.
+    agents = np.arange(n, dtype=np.int32)
+    receivers = np.repeat(agents, n - 1)
+    senders = np.tile(agents[: n - 1], n)
+    senders += senders >= receivers
+    links = coo_array((np.ones(len(senders)), (receivers, senders)), shape=(n, n))
     if self_weight is None:
         return links
     return matrix(links, links.data * (1 - self_weight) / max(1, n - 1))

@@ -6,6 +6,7 @@ graphs, whose torus has one side, on a torus, and on a hypercube, whose sides ar
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,16 +16,33 @@ ROUNDING = 1e-12
 """Up to which two weights count as equal."""
 
 
-def eigenvalues_by_translation(W: csr_array) -> NDArray[np.complex128] | None:
-    """Return all eigenvalues of W, shape (n,), the first of them the sum of a row.
+class ByTranslation(NamedTuple):
+    """The eigenvalues of a matrix that looks the same from every agent of a torus.
 
-    None where W is no such matrix. In O(n log n) and a few times the memory of W, for sorted
-    indices.
+    Parameters
+    ----------
+    sides : tuple of int
+        Of the torus; matrices of the same torus have the same eigenvectors.
+    values : array of complex128, shape (n,)
+        The first of them is the sum of a row.
+    """
+
+    sides: tuple[int, ...]
+    values: NDArray[np.complex128]
+
+
+def eigenvalues_by_translation(W: csr_array) -> ByTranslation | None:
+    """Return all eigenvalues of W, or None where W is no such matrix.
+
+    In O(n log n) and a few times the memory of W, for sorted indices.
     """
     if (np.diff(W.indptr) != W.indptr[1]).any():
         return None
-    found = (_on_torus(W, sides) for sides in _tori(W))
-    return next((values for values in found if values is not None), None)
+    for sides in _tori(W):
+        values = _on_torus(W, sides)
+        if values is not None:
+            return ByTranslation(sides, values)
+    return None
 
 
 def _tori(W: csr_array) -> Iterator[tuple[int, ...]]:

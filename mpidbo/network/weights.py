@@ -70,7 +70,7 @@ def matrix(
 ) -> csr_array:
     """Return W from a weight for each link; by default the diagonal is what rows lack of one."""
     n = links.shape[0]
-    agents = np.arange(n)
+    agents = np.arange(n, dtype=links.row.dtype)
     own = 1 - np.bincount(links.row, weights, n) if diagonal is None else diagonal
     rows = np.concatenate([links.row, agents])
     columns = np.concatenate([links.col, agents])
@@ -84,7 +84,8 @@ def weigh(graph: Graph | coo_array, weights: str) -> Mixing:
     """
     links = graph if isinstance(graph, coo_array) else links_of(graph)
     heard, reached = links.sum(axis=1), links.sum(axis=0)
-    if (csr_array(links) != csr_array(links.T)).nnz == 0:
+    rows = csr_array(links)
+    if (rows != rows.T).nnz == 0:
         if weights == "metropolis":
             degree = np.maximum(heard[links.row], heard[links.col])
         else:
@@ -132,7 +133,9 @@ def links_of_pattern(pattern: coo_array, n: int, what: str, *, directed: bool) -
 
 
 def summed(matrices: Sequence[csr_array]) -> csr_array:
-    """Return the sum of matrices, which may be many."""
+    """Return the sum of matrices, which may be many, or the one that there is."""
+    if len(matrices) == 1:
+        return matrices[0]
     parts = [matrix.tocoo() for matrix in matrices]
     row, column, data = (
         np.concatenate([getattr(part, name) for part in parts]) for name in ("row", "col", "data")

@@ -15,6 +15,7 @@ from mpidbo import network as topologies
 from mpidbo.algorithms.strategies import STRATEGIES
 from mpidbo.errors import UserError
 from mpidbo.network import gossip_of, make, suits
+from mpidbo.network.spectrum import contraction
 from mpidbo.parallel.agents import Agents
 from mpidbo.reports.plan_text import describe
 from mpidbo.solver.plan import Plan
@@ -75,6 +76,29 @@ def test_one_peer_exponential(n):
             assert (product == 1 / n).all()  # exactly: powers of two
     assert topology.rho == 0 and (topology.degrees == 1).all() and topology.messages == n
     assert len(topology.graphs) == turn and topology.symmetric == (n == 2)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["ring", "exponential", "directed-ring"],
+        ["ring", "torus"],
+        ["torus", "torus"],
+        ["ring", "path"],
+        ["hypercube", "directed-exponential"],
+    ],
+)
+def test_rho_of_matrices_in_turn(names, monkeypatch):
+    matrices = [make({"name": name, "lazy": True}, 64).W for name in names]
+    product = np.linalg.multi_dot([W.toarray() for W in reversed(matrices)])
+    expected = np.linalg.norm(product - 1 / 64, 2) ** (1 / len(names))
+    for dense in (1000, 10):
+        monkeypatch.setattr("mpidbo.network.spectrum.MAX_DENSE", dense)
+        assert contraction(matrices, random=False) == pytest.approx(expected, abs=1e-10)
+
+
+def test_rho_of_many_agents_in_turn():
+    assert make("one-peer-exponential", 2048).rho == 0
 
 
 @pytest.mark.parametrize("n", [3, 6, 12])

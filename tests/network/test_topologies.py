@@ -232,11 +232,13 @@ LARGE = [
 ]
 
 
+@pytest.mark.parametrize("band_work", [0, 1e9])
 @pytest.mark.parametrize("table", LARGE)
-def test_sparse_solvers_agree_with_dense_ones(table, monkeypatch):
+def test_sparse_solvers_agree_with_dense_ones(table, band_work, monkeypatch):
     dense = make(table, 100)
     expected = dense.rho, dense.lambda_min
     monkeypatch.setattr("mpidbo.network.spectrum.MAX_DENSE", 50)
+    monkeypatch.setattr("mpidbo.network.spectrum.MAX_BAND_WORK", band_work)
     sparse = make(table, 100)
     np.testing.assert_allclose((sparse.rho, sparse.lambda_min), expected, atol=1e-9)
 
@@ -246,6 +248,7 @@ def test_crowded_eigenvalues_by_a_factorization(table, monkeypatch):
     dense = make(table, 400)
     expected = dense.rho, dense.lambda_min
     monkeypatch.setattr("mpidbo.network.spectrum.MAX_DENSE", 50)
+    monkeypatch.setattr("mpidbo.network.spectrum.MAX_BAND_WORK", 0)
     monkeypatch.setattr("mpidbo.network.spectrum.MAX_RESTARTS", 1)
     monkeypatch.setattr("mpidbo.network.spectrum.KRYLOV_VECTORS", 5)
     sparse = make(table, 400)
