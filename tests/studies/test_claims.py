@@ -15,7 +15,7 @@ STUDY = {
     "study": {
         "methods": ["sparkle-ed", "d-soba"],
         "topologies": ["ring"],
-        "seeds": 5,
+        "seeds": [0, 1, 2, 3, 5],  # 4 is a problem on which these steps diverge
         "metric": "distance",
     },
     "problem": {"name": "quadratic", "p": 2, "q": 3, "heterogeneity": 1.0},
@@ -138,6 +138,27 @@ def test_a_diverged_seed_counts_as_the_worst(tmp_path):
         np.isinf(Outcome(study).end("d-soba", "ring")).all()
         and np.isinf(Outcome(study).reached("d-soba", "ring", 1.0)).all()
     )
+
+
+@pytest.mark.parametrize(("beta", "diverged"), [(0.2, False), (3.5, True)])
+def test_so_does_one_that_grows_and_is_still_finite(beta, diverged, tmp_path):
+    from mpidbo.studies import run_study, study_of
+
+    tables = {**STUDY, "study": {**STUDY["study"], "seeds": 2, "methods": ["d-soba"]}}
+    tables |= {"steps": {"beta": beta}, "run": {"agents": 5, "iterations": 40, "evaluate_every": 5}}
+    study = study_of(tables, "s", out=tmp_path)
+    assert run_study(study, study.work, None, print)
+    assert len(list(tmp_path.rglob("done"))) == 2  # none was stopped
+    outcome = Outcome(study)
+    assert np.isinf(outcome.column("d-soba", "ring")).all() == diverged
+    assert np.isinf(outcome.column("d-soba", "ring", "floats")).all() == diverged
+
+
+def test_a_curve_has_the_x_axis_of_a_seed_that_finished():
+    rows = np.array([[np.inf, np.inf], [0.0, 5.0]])
+    columns = {("d-soba", "ring", name): rows for name in ("iteration", "distance")}
+    x, values = Archived(STUDY, "one", columns, {}).curve("d-soba", "ring")
+    assert x.tolist() == [0, 5] and values is rows
 
 
 def test_every_claim_says_what_and_how():

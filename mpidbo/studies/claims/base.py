@@ -31,6 +31,8 @@ Size: TypeAlias = Literal["quick", "standard", "full"]
 SIZES: tuple[Size, ...] = get_args(Size)
 EFFECT = float(np.log10(1.05))
 """The effect that matters: an advantage below 5 % does not make a method better."""
+MAX_GROWTH = 10.0
+"""A run has diverged if its metric grows to more than so many times in its second half."""
 EXTEND = 2
 """Rounds of trials beyond the choices of step sizes, for winners at their edge."""
 AS_GOOD = 1.1
@@ -108,7 +110,8 @@ def as_good(what: str, numbers: str, theirs: Any, ours: Any, times: float = AS_G
 class Outcome:
     """The runs of a study, by the labels of method and topology.
 
-    A seed that diverged is a row of inf, or of -inf where a higher metric is better.
+    A seed that diverged is a row of inf, or of -inf where a higher metric is better. So is one
+    whose metric grows more than MAX_GROWTH times in its second half, where a lower one is better.
 
     Parameters
     ----------
@@ -133,14 +136,27 @@ class Outcome:
     def read(self, method: str, topology: str, name: str) -> Float[Array, "seeds evaluations"]:
         """Read a column of the history from the runs."""
         group = self.group(method, topology)
-        rows = [_history(group, seed, name) for seed in self.study.seeds]
+        rows = [self._row(group, seed, name) for seed in self.study.seeds]
         length = min((len(row) for row in rows if row is not None), default=1)
         worst = np.full(length, -inf if self.study.higher else inf)
         return np.array([worst if row is None else row[:length] for row in rows], float)
 
     def curve(self, method: str, topology: str, name: str = "", x: str = "iteration") -> Curve:
         """A column of the history over another one, which is equal for all seeds."""
-        return self.column(method, topology, x)[0], self.column(method, topology, name)
+        rows = self.column(method, topology, x)
+        finished = int(np.isfinite(rows).all(axis=1).argmax())
+        return rows[finished], self.column(method, topology, name)
+
+    def _row(self, group: Group, seed: int, name: str) -> Float[Array, " evaluations"] | None:
+        """A column of the history of a finished run; None if it diverged."""
+        folder = group.folder_of(seed)
+        if not (folder / files.DONE).is_file():
+            return None
+        columns = read_run(folder).columns
+        metric = columns[self.study.metric]
+        half = (len(metric) + 1) // 2
+        early, late = np.abs(metric[:half]).max(), np.abs(metric[half:]).max(initial=0.0)
+        return None if late > MAX_GROWTH * early and not self.study.higher else columns[name]
 
     def end(
         self, method: str, topology: str, share: float = 0.25, name: str = ""
@@ -177,12 +193,6 @@ class Outcome:
     def topologies(self) -> list[str]:
         """The labels of the topologies."""
         return list(dict.fromkeys(group.topology for group in self.study.groups))
-
-
-def _history(group: Group, seed: int, name: str) -> Float[Array, " evaluations"] | None:
-    """A column of the history of a finished run; None if it diverged."""
-    folder = group.folder_of(seed)
-    return read_run(folder).columns[name] if (folder / files.DONE).is_file() else None
 
 
 class Claim(ABC):
