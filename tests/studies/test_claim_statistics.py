@@ -39,6 +39,7 @@ def test_the_interval_of_the_mean_or_of_the_median(level, left_out):
         ([np.inf] + [1.0] * 5, HOLDS),
         ([np.inf] + [-1.0] * 9, FAILS),
         ([np.inf, 1.0, 1.0], UNDECIDED),  # the median of three may be anywhere
+        ([np.inf] + [0.0] * 9, UNDECIDED),
         ([np.inf] * 6, HOLDS),
         ([-np.inf] * 6, FAILS),
         ([np.nan, 1.0, 1.0], UNDECIDED),
