@@ -29,7 +29,7 @@ SIZES = {"quick": (8, 150, 5), "standard": (10, 600, 10), "full": (10, 5000, 5)}
 PERCEPTRON = {"data": "fashion-mnist", "model": "mlp", "hidden": [300], "batch": 32, "ridge": 1e-5}
 PROBLEMS: dict[str, dict[str, Any]] = {
     "quick": {"data": "digits", "n_train": 500, "n_validation": 200, "batch": 10, "ridge": 1e-3},
-    "standard": {**PERCEPTRON, "n_train": 5000, "n_validation": 1000},
+    "standard": {**PERCEPTRON, "hidden": [100], "n_train": 5000, "n_validation": 1000},
     "full": PERCEPTRON,
 }
 """The papers' perceptron on Fashion-MNIST, or for the quick size softmax regression on digits."""
