@@ -189,6 +189,8 @@ def test_the_page_is_that_of_the_archive(repo, pages):
     for name, result in results.items():
         assert result.about["claim"] == name and result.about["size"] == "standard"
         assert (figures / name / "intervals.png").is_file()
+        compared = [finding.comparison.what for finding in result.findings]
+        assert len(set(compared)) == len(compared) > 0
         assert f"| {result.verdict} |" in written
 
 

@@ -110,7 +110,7 @@ class CorrectedStrategies(Claim):
             gt = sparkle["sparkle-gt"]
             for method in ("sparkle-ed", "sparkle-extra"):
                 yield as_good(
-                    where,
+                    f"{where}, {method} and gt",
                     f"{method} {mean_std(sparkle[method])}, sparkle-gt {mean_std(gt)}",
                     gt,
                     sparkle[method],
@@ -119,7 +119,7 @@ class CorrectedStrategies(Claim):
             for method, kind in BASELINES.items():
                 theirs = error(found[f"{kind}, {corruption}"], method, "ring")
                 yield better(
-                    where,
+                    f"{where}, {method}",
                     f"worst SPARKLE {mean_std(worst)}, {method} {mean_std(theirs)}",
                     theirs,
                     worst,

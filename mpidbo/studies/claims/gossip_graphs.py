@@ -62,7 +62,7 @@ class GossipGraphs(Claim):
                 if column == "test_accuracy":
                     here, complete = 1 - here, 1 - complete
                 yield as_good(
-                    graph,
+                    f"{graph}, {what}",
                     f"{what} {mean_std(here)}, complete {mean_std(complete)}",
                     complete,
                     here,

@@ -161,7 +161,7 @@ class GossipPolicyEvaluation(Claim):
             means = error.reshape(-1, SEEDS_OF_A_MEAN, len(k)).mean(axis=1)
             slopes = np.array([slope(k, row) for row in means])
             yield Comparison(
-                f"n = {n}", f"slope {mean_std(slopes)}", slopes, low=-np.inf, high=MAX_SLOPE
+                f"n = {n}, slope", f"slope {mean_std(slopes)}", slopes, low=-np.inf, high=MAX_SLOPE
             )
             late = k >= k[-1] / 2
             cost[n] = n * (k * means)[:, late].mean(axis=1)
@@ -177,7 +177,7 @@ class GossipPolicyEvaluation(Claim):
             ours = found[f"{OURS}, n = {n}"].end(OURS, "ring")
             theirs = found[f"{DOUBLE_LOOP}, n = {n}"].end(DOUBLE_LOOP, "ring")
             yield better(
-                f"n = {n}",
+                f"n = {n}, {DOUBLE_LOOP}",
                 f"distance {mean_std(ours)}, {DOUBLE_LOOP} {mean_std(theirs)}",
                 theirs,
                 ours,

@@ -72,7 +72,7 @@ class Heterogeneity(Claim):
                     continue
                 for method, ends in exact.items():
                     yield better(
-                        f"severe, {topology}",
+                        f"severe, {topology}, {method}",
                         f"d-soba {mean_std(biased)}, {method} {mean_std(ends)}",
                         biased,
                         ends,

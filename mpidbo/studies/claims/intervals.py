@@ -48,6 +48,8 @@ def _draw(ax: Any, findings: Sequence[Finding]) -> None:
     if ratio:
         values = 10.0**values
         ax.set_xscale("log")
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_formatter("{x:g}" if values.max() < 5 * values.min() else "")
     for y, (finding, (middle, first, last, low, high)) in enumerate(
         zip(findings, values, strict=True)
     ):

@@ -72,14 +72,14 @@ class MixedStrategies(Claim):
         floats = {method: floats_until(outcome, method, targets) for method in outcome.methods}
         for mixed, pure in PURE.items():
             yield as_good(
-                "error",
+                f"{mixed}, error",
                 f"{mixed} {mean_std(errors[mixed])}, {pure} {mean_std(errors[pure])}",
                 errors[pure],
                 errors[mixed],
             )
         for mixed in PURE:
             yield better(
-                "millions of floats",
+                f"{mixed}, millions of floats",
                 f"{mixed} {in_millions(floats[mixed])}, {GT} {in_millions(floats[GT])}",
                 floats[GT],
                 floats[mixed],

@@ -81,14 +81,14 @@ class SunDsboHeterogeneity(Claim):
                 center, gt, se = (outcome.end(method, TOPOLOGY) for method in (CENTER, GT, SE))
                 ratio[level] = log_ratio(se, gt)
                 yield as_good(
-                    f"{problem}, {level}",
+                    f"{problem}, {level}, averages",
                     f"GT {mean_std(gt)}, averages {mean_std(center)}",
                     center,
                     gt,
                 )
                 if level == "severe":
                     yield better(
-                        f"{problem}, {level}",
+                        f"{problem}, {level}, SE",
                         f"SE {mean_std(se)}, GT {mean_std(gt)}",
                         se,
                         gt,

@@ -68,7 +68,11 @@ class SunDsboSpeedUp(Claim):
         for n in sizes[1:]:
             many = late_error(found[f"scaled {n}"])
             yield as_good(
-                SCALED, f"n = 1 {mean_std(one)}, n = {n} {mean_std(many)}", one, many, times=1.5
+                f"{SCALED}, n = {n}",
+                f"n = 1 {mean_std(one)}, n = {n} {mean_std(many)}",
+                one,
+                many,
+                times=1.5,
             )
 
     def draw(self, found: Mapping[str, Outcome], out: Path) -> list[Path]:
