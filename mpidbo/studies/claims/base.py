@@ -331,9 +331,10 @@ def log_ratio(larger: Any, smaller: Any) -> Float[Array, " seeds"]:
 
 
 def mean_std(values: Any) -> str:
-    """Mean and standard deviation over the seeds, as "0.12 ± 0.03"."""
+    """Mean and standard deviation over the seeds, as "0.12 ± 0.03"; the median if some diverged."""
     values = np.asarray(values, float)
-    if not np.isfinite(values).all():
-        return f"{np.median(values):.3g} (some diverged)"
+    diverged = np.count_nonzero(~np.isfinite(values))
+    if diverged:
+        return f"{np.median(values):.3g} in the median, {diverged} of {len(values)} diverged"
     spread = values.std(ddof=1) if len(values) > 1 else 0
     return f"{values.mean():.3g} ± {spread:.1g}"
