@@ -2,8 +2,9 @@
 
 A comparison has one value for each seed, paired: both methods have the problem and the draws of
 that seed. Its true value is the mean over all seeds, and it holds if that lies between two bounds.
-The interval is Student's for the mean; where a value is infinite, because a run diverged, that of
-order statistics for the median, which assumes nothing.
+The interval is Student's for the mean. Where a value is infinite, because a run diverged, it is
+that of order statistics for the median, which assumes nothing, and has no end on that side: a mean
+with an infinite value is not below any bound.
 
 The findings of a claim are judged together by Holm's step-down procedure: the probability that any
 of them gets a wrong verdict is at most 1 - LEVEL. The interval of a finding has the level of its
@@ -29,7 +30,7 @@ LEVEL = 0.95
 
 
 def interval(values: Float[Array, " seeds"], level: float = LEVEL) -> tuple[float, float]:
-    """The confidence interval of the mean, or of the median where a value is infinite.
+    """The confidence interval of the mean, or a one-sided one of the median if a value is infinite.
 
     Parameters
     ----------
@@ -53,7 +54,11 @@ def interval(values: Float[Array, " seeds"], level: float = LEVEL) -> tuple[floa
     # as many values are left out at each end as the level permits; with few seeds not even none
     ordered = np.sort(values)
     out = np.count_nonzero(2 * special.bdtr(np.arange((n + 1) // 2), n, 0.5) <= 1 - level) - 1
-    return (float(ordered[out]), float(ordered[n - 1 - out])) if out >= 0 else (-np.inf, np.inf)
+    if out < 0:
+        return -np.inf, np.inf
+    first = -np.inf if ordered[0] == -np.inf else float(ordered[out])
+    last = np.inf if ordered[-1] == np.inf else float(ordered[n - 1 - out])
+    return first, last
 
 
 def p_value(values: Float[Array, " seeds"], low: float, high: float) -> float:
@@ -63,6 +68,10 @@ def p_value(values: Float[Array, " seeds"], low: float, high: float) -> float:
     if n < 2 or np.isnan(values).any():
         return 1.0
     if not np.isfinite(values).all():
+        if (low > -np.inf and values.min() == -np.inf) or (
+            high < np.inf and values.max() == np.inf
+        ):
+            return 1.0
         below = np.count_nonzero(values <= low) if low > -np.inf else 0
         above = np.count_nonzero(values >= high) if high < np.inf else 0
         outside = max(below, above)
