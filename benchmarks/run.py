@@ -19,6 +19,7 @@ JOBS = [
     ("losses.py", 0),
     ("trace.py", 1),
     ("fused.py", 0),
+    ("workers.py", 0),
 ]
 
 

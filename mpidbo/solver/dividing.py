@@ -1,6 +1,7 @@
 """`run.workers`: among how many threads the agents of a rank are divided."""
 
 from collections.abc import Iterable
+from time import perf_counter
 
 import numpy as np
 
@@ -12,17 +13,21 @@ from ..parallel import ALONE, Cuda, Workers, free_cores, usable_cores
 from ..problems import Oracle, seconds_of_call
 
 MIN_CALL_S = 1e-3
-"""Seconds of a call of all agents from which threads gain more than it costs to wake them."""
+"""Seconds of a call of all agents below which threads are not tried."""
+MIN_GAIN = 1.1
+"""How many times as fast calls have to be with threads, for them to be taken."""
+MAX_PAIRS, TRIAL_S = 5, 0.1
+"""How many calls with and without threads are timed in turn, and for how long."""
 
 
-def workers_of(
+def divide_agents(
     run: Run,
     oracle: Oracle,
     names: Iterable[str],
     x0: Float[np.ndarray, " p"],
     y0: Float[np.ndarray, " q"],
-) -> Workers:
-    """Return the threads of `run.workers`.
+) -> None:
+    """Divide the agents of this rank among the threads of `run.workers`.
 
     Bits do not depend on them, so that ranks and restarts may choose differently.
 
@@ -52,13 +57,37 @@ def workers_of(
                 f"run.workers: {count} threads on {usable} usable cores take turns; give at most "
                 f"{usable} (the number of agents is run.agents)"
             )
-        return Workers(count)
+        if count > 1:
+            oracle.divide(Workers(count))
+        return
     agents = oracle.agents
     if obstacle or agents.size > 1 or agents.m == 1 or usable_cores() == 1:
-        return ALONE
+        return
     if seconds_of_call(oracle, names, x0, y0) < MIN_CALL_S:
-        return ALONE
-    return Workers(min(agents.m, free_cores()))
+        return
+    workers, alone = Workers(min(agents.m, free_cores())), oracle.twin()
+    if workers.count == 1:
+        return
+    oracle.divide(workers)
+    if _gain(alone, oracle, names, x0, y0) < MIN_GAIN:
+        oracle.divide(ALONE)
+
+
+def _gain(
+    alone: Oracle,
+    divided: Oracle,
+    names: Iterable[str],
+    x0: Float[np.ndarray, " p"],
+    y0: Float[np.ndarray, " q"],
+) -> float:
+    """How many times as fast calls are with threads, which no count of operations predicts."""
+    seconds_of_call(divided, names, x0, y0)  # starts the threads
+    ratios: list[float] = []
+    began = perf_counter()
+    while not ratios or (len(ratios) < MAX_PAIRS and perf_counter() - began < TRIAL_S):
+        times = [seconds_of_call(oracle, names, x0, y0) for oracle in (alone, divided)]
+        ratios.append(times[0] / times[1])
+    return float(np.median(ratios))
 
 
 def _obstacle(run: Run, oracle: Oracle) -> str:

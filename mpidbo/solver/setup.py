@@ -24,7 +24,7 @@ from ..problems import (
     require,
 )
 from ..storage import loggers_of
-from .dividing import workers_of
+from .dividing import divide_agents
 from .fusing import with_kernels
 from .levels import make_gossip, make_topologies
 from .measures import check_request
@@ -213,9 +213,7 @@ def _start(
         with fitting(type(problems[0]), resolved.config.problem, agents.n):
             losses = probe(oracle, method.needs, x0, y0)
         with Threads(run.threads).limited():
-            workers = workers_of(run, oracle, method.needs, x0, y0)
-        if workers.count > 1:
-            oracle.divide(workers)
+            divide_agents(run, oracle, method.needs, x0, y0)
         oracle.enable_batching(run.batched, x0, y0)
         # Copies, since the start must stay as it is whatever a method does with it.
         method.accept(oracle, rows(x0.copy()), rows(y0.copy()))

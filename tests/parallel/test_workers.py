@@ -309,11 +309,15 @@ def test_more_workers_than_cores_are_warned_about(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "free", "expected"), [(2e-3, 3, 3), (2e-3, 16, N), (2e-3, 1, 1), (5e-4, 3, 1)]
+    ("seconds", "gain", "free", "expected"),
+    [(2e-3, 2, 3, 3), (2e-3, 2, 16, N), (2e-3, 2, 1, 1), (5e-4, 2, 3, 1), (2e-3, 0.8, 3, 1)],
 )
-def test_auto_takes_free_cores_where_calls_are_long(monkeypatch, seconds, free, expected):
+def test_auto_takes_free_cores_where_they_gain(monkeypatch, seconds, gain, free, expected):
+    def timed(oracle, *given):
+        return seconds if oracle.workers.count == 1 else seconds / gain
+
     monkeypatch.setattr(dividing, "free_cores", lambda: free)
-    monkeypatch.setattr(dividing, "seconds_of_call", lambda *given: seconds)
+    monkeypatch.setattr(dividing, "seconds_of_call", timed)
     table = {"problem": {"name": "quadratic"}, "run": {"agents": N}}
     assert mpidbo.solver.Plan(mpidbo.config.check(table), None).oracle.workers.count == expected
 

@@ -766,3 +766,26 @@ def test_the_alignment_of_vectors_and_data_does_not_change_the_bits():
     for by in range(1, 8):
         for one, other in zip(aligned, answers(by), strict=True):
             assert np.array_equal(one, other), f"{by} floats behind a multiple of 64 bytes"
+
+
+def test_threads_that_divide_agents_give_the_same_bits():
+    """Once a class declares that its losses share nothing that they write."""
+
+    def f(x, y, batch):
+        return ((batch @ y) ** 2).mean() + (x * y).sum()
+
+    def g(x, y, batch):
+        return ((torch.tanh(batch @ y) - x.sum()) ** 2).mean() + (y * y).sum()
+
+    rng = np.random.default_rng(0)
+    data = [rng.standard_normal((40, 5)) for _ in range(4)]
+    losses = mpidbo.from_torch(f, g, np.zeros(5), np.ones(5), data, batch=8)
+    with pytest.raises(mpidbo.errors.UserError, match="thread_safe = True"):
+        mpidbo.solve(losses, agents=4, iterations=1, workers=2)
+    losses.thread_safe = True
+    first, *others = [
+        mpidbo.solve(losses, "sparkle-ed-gt", agents=4, iterations=10, workers=count)
+        for count in (1, 2, 2)
+    ]
+    assert all(other.x.tobytes() == first.x.tobytes() for other in others)
+    assert all(other.y.tobytes() == first.y.tobytes() for other in others)
