@@ -166,6 +166,46 @@ def test_threads_work_at_the_same_time():
     assert sorted(seen) == [[0, 1], [2, 3], [4, 5, 6]]
 
 
+class Meeting(OneByOne):
+    """Each agent waits until all threads have come to theirs."""
+
+    barrier: threading.Barrier
+
+    def g_y(self, x, y, sample):
+        self.barrier.wait()
+        return super().g_y(x, y, sample)
+
+
+class StackedMeeting(Meeting):
+    """The same with stacked oracles, which call the agents."""
+
+    @classmethod
+    def stacked(cls, agents):
+        return MeetingStack(agents)
+
+
+class MeetingStack:
+    def __init__(self, agents):
+        self.agents = agents
+
+    def draw(self, rngs):
+        return [None for _ in self.agents]
+
+    def g_y(self, x, y, samples):
+        called = zip(self.agents, x, y, samples, strict=True)
+        return np.stack([agent.g_y(*rest) for agent, *rest in called])
+
+
+@pytest.mark.parametrize("problem", [Meeting, StackedMeeting])
+def test_agents_are_called_at_the_same_time(problem, monkeypatch):
+    monkeypatch.setattr(Meeting, "barrier", threading.Barrier(2, timeout=20), raising=False)
+    agents = [problem(i, 4, xp=np, seed=0) for i in range(4)]
+    oracle = Oracle(agents, Agents(4))
+    oracle.divide(Workers(2))
+    assert ("g_y" in oracle.stacked) == (problem is StackedMeeting)
+    oracle.full().g_y(np.ones((4, 5)), np.ones((4, 5)))
+
+
 def test_few_agents_and_one_worker_start_no_thread():
     before = threading.active_count()
     parts = []
@@ -269,6 +309,21 @@ def test_a_run_is_resumed_with_other_workers(tmp_path):
         )
     assert found.x.tobytes() == whole.x.tobytes() and found.y.tobytes() == whole.y.tobytes()
     assert mpidbo.load(tmp_path / "run").provenance["workers"] == 2
+
+
+@pytest.mark.long
+def test_each_of_several_ranks_may_have_workers(mpi, tmp_path):
+    code = (
+        "import sys, mpidbo\nfrom mpidbo import cli\n"
+        "mpidbo.solve({'name': 'quadratic', 'noise': 0.1}, agents=8, iterations=20, workers=2, "
+        "comm=cli.comm_world(), out=sys.argv[1])"
+    )
+    done = mpi(2, ["-W", "ignore", "-c", code, tmp_path / "run"])
+    assert done.returncode == 0, done.stdout + done.stderr
+    alone = mpidbo.solve({"name": "quadratic", "noise": 0.1}, agents=N, iterations=20, workers=1)
+    found = mpidbo.load(tmp_path / "run")
+    assert found.x.tobytes() == alone.x.tobytes() and found.y.tobytes() == alone.y.tobytes()
+    assert (found.provenance["ranks"], found.provenance["workers"]) == (2, 2)
 
 
 class Own(Quadratic):
