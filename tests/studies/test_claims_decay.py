@@ -11,6 +11,7 @@ import mpidbo
 from mpidbo import network as topologies
 from mpidbo.algorithms.schedules import schedule
 from mpidbo.studies import claims
+from mpidbo.studies.claims import transient as transient_claim
 from mpidbo.studies.claims.base import cost_to_reach
 from mpidbo.studies.claims.decay import (
     MAX_ALPHA,
@@ -53,6 +54,25 @@ def test_the_mixing_matrix_has_that_rho_and_no_other_mode(n, rho):
     table.pop("label")
     values = np.linalg.eigvalsh(topologies.make(table, n).W.toarray())
     assert label == f"rho-{rho}" and values == pytest.approx([rho] * (n - 1) + [1])
+
+
+@pytest.mark.parametrize(("power", "counts"), [(3.0, [True] * 3), (0.5, [False, False, True])])
+def test_a_transient_counts_once_the_steps_fall(power, counts, monkeypatch):
+    """Planted horizons k0 + (1 - rho)^-power, k0 = 44 for n = 4, at rho = 0.92, 0.95 and 0.9999."""
+    rhos = (0.92, 0.95, 0.9999)
+    monkeypatch.setattr(
+        transient_claim,
+        "transients",
+        lambda outcome, *_: np.full(5, offset(4) + (1 - outcome) ** -power),
+    )
+    found = {f"rho 4 {rho:g}": rho for rho in rhos}
+    sizes, values = transient_claim.Transient().measured(found, "rho", "d-soba")
+    assert sizes.tolist() == [
+        1 / (1 - rho) for rho, counted in zip(rhos, counts, strict=True) if counted
+    ]
+    assert values.shape == (5, sum(counts))
+    comparison = list(transient_claim.Transient().judge({**found, "n 4 0.9": 0.9}))[-1]
+    assert np.isnan(comparison.values).all() == (sum(counts) < 3)
 
 
 def test_steps_are_those_of_theory_for_the_horizon():

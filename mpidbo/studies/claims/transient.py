@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ..._types import Array
+from ..._types import Array, Float
 from ..study import Tables
 from .base import Claim, Comparison, Outcome, Size, mean_std, study_tables
-from .decay import exponents, growth, mixing, steps, transients
+from .decay import exponents, growth, mixing, offset, steps, transients
 
 METHODS = ("sparkle-ed", "sparkle-extra", "sparkle-gt", "d-soba")
 EXPONENTS = {
@@ -50,6 +50,15 @@ POINTS = {
 """(n, rho, iterations); the iterations are some four times the claimed transient."""
 
 
+MIN_POINTS = 3
+"""An exponent is fitted to so many points at least."""
+
+
+def counted(horizons: Float[Array, " seeds"], n: int) -> Float[Array, " seeds"]:
+    """The horizons; NaN if most transients end before the step sizes have begun to fall."""
+    return horizons if np.median(horizons) >= 2 * offset(n) else np.full(len(horizons), np.nan)
+
+
 class Transient(Claim):
     """The quadratic problem of 40 + 40 unknowns with noise 1 and little heterogeneity.
 
@@ -61,6 +70,9 @@ class Transient(Claim):
     of theory with k + k0 for the horizon, alpha_k = sqrt(n/(k + k0)), k0 = 11 n: so one run
     measures all horizons, and the horizon k + k0 is the measure. W = rho I + (1 - rho) J. The full
     size takes about 2 CPU hours.
+
+    A point counts where the median transient is at least 2 k0: before, the step sizes have hardly
+    begun to fall, and the horizon is k0. Fewer than three points decide nothing.
 
     The quick sizes were changed three times and the measure once, with the bounds of the rule
     unchanged: at first the measure was k, and the shortest transients ended before the step sizes
@@ -99,7 +111,7 @@ class Transient(Claim):
         }
 
     def measured(self, found: Mapping[str, Outcome], axis: str, method: str) -> tuple[Array, Array]:
-        """n or 1/(1 - rho) (points,), and the transients (seeds, points)."""
+        """n or 1/(1 - rho) (points,), and the transients (seeds, points), of points that count."""
         sizes, columns = [], []
         for key, outcome in found.items():
             along, n, rho = key.split()
@@ -107,14 +119,17 @@ class Transient(Claim):
                 continue
             sizes.append(float(n) if axis == "n" else 1 / (1 - float(rho)))
             label, _ = mixing(int(n), float(rho))
-            columns.append(transients(outcome, method, REFERENCE, label, int(n)))
-        return np.array(sizes), np.array(columns).T
+            columns.append(counted(transients(outcome, method, REFERENCE, label, int(n)), int(n)))
+        values = np.array(columns).T
+        known = ~np.isnan(values).all(axis=0)
+        return np.array(sizes)[known], values[:, known]
 
     def judge(self, found: Mapping[str, Any]) -> Iterable[Comparison]:
         for method in METHODS:
             for axis, (smallest, largest) in EXPONENTS[method].items():
                 sizes, values = self.measured(found, axis, method)
-                slopes = exponents(sizes, values)
+                enough = len(sizes) >= MIN_POINTS
+                slopes = exponents(sizes, values) if enough else np.full(len(values), np.nan)
                 medians = zip(sizes, np.median(values, axis=0), strict=True)
                 words = ", ".join(f"{at:.3g}: {value:.0f}" for at, value in medians)
                 yield Comparison(
@@ -126,9 +141,12 @@ class Transient(Claim):
                 )
 
     def draw(self, found: Mapping[str, Any], out: Path) -> list[Path]:
-        shown = {
-            title: {method: self.measured(found, axis, method) for method in METHODS}
-            for axis, title in X_AXES.items()
-        }
+        shown = {}
+        for axis, title in X_AXES.items():
+            measured = {method: self.measured(found, axis, method) for method in METHODS}
+            shown[title] = {method: curve for method, curve in measured.items() if len(curve[0])}
+        shown = {title: curves for title, curves in shown.items() if curves}
+        if not shown:
+            return []
         slopes = {"n": 3, "1/(1-rho)": 2}
         return [growth(out / "figure.png", shown, slopes, "transient iterations")]
