@@ -90,7 +90,8 @@ class Transient(Claim):
     )
     rule = (
         "slopes of log(transient) against log n at a fixed rho and against log 1/(1-rho) at a "
-        "fixed n: within 0.5 of 3 and of 2, of 1 to 3 and 2 to 8/3 for GT, of D-SOBA 2 to 4"
+        "fixed n, of the points at which step sizes have begun to fall: within 0.5 of 3 and of 2, "
+        "of 1 to 3 and 2 to 8/3 for GT, D-SOBA's second of 2 to 4"
     )
 
     def studies(self, size: Size) -> Mapping[str, Tables]:
