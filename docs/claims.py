@@ -17,7 +17,7 @@ from typing import Any
 from mpidbo.studies import claims
 from mpidbo.studies.claims import Finding
 from mpidbo.studies.claims.archive import Archived, read_archive
-from mpidbo.studies.claims.finding import findings, verdict
+from mpidbo.studies.claims.finding import FAILS, HOLDS, UNDECIDED, findings, verdict
 from mpidbo.studies.claims.intervals import draw_findings
 
 DOCS = Path(__file__).parent
@@ -70,6 +70,13 @@ class Result:
         return verdict(self.findings)
 
     @property
+    def decisive(self) -> str:
+        """The comparison that does not hold, or is the least certain to hold."""
+        order = (FAILS, UNDECIDED, HOLDS)
+        finding = min(self.findings, key=lambda f: (order.index(f.verdict), -f.comparison.p_holds))
+        return f"{finding.comparison.what}: {finding.condition}"
+
+    @property
     def hours(self) -> str:
         """The time that the runs took."""
         return f"{self.about['seconds'] / 3600:.2f}"
@@ -99,12 +106,13 @@ def page(results: Mapping[str, Result], figures: Path) -> str:
 
 def overview(results: Mapping[str, Result]) -> Iterator[str]:
     """The table of all claims."""
-    yield f"| claim | | at the size {SIZE} | hours |\n|---|---|---|---|\n"
+    yield f"| claim | | at the size {SIZE} | the comparison that decides | hours |\n"
+    yield "|---|---|---|---|---|\n"
     for name in claims.CLAIMS:
         result = results.get(name)
-        outcome, hours = (result.verdict, result.hours) if result else ("not run yet", "")
         statement = claims.make_claim(name).statement
-        yield f"| [`{name}`](#{name}) | {statement} | {outcome} | {hours} |\n"
+        cells = [result.verdict, result.decisive, result.hours] if result else ["not run", "", ""]
+        yield f"| [`{name}`](#{name}) | {statement} | {' | '.join(map(escaped, cells))} |\n"
 
 
 def section(name: str, result: Result | None, figures: Path) -> Iterator[str]:
@@ -126,7 +134,7 @@ def section(name: str, result: Result | None, figures: Path) -> Iterator[str]:
     for finding in result.findings:
         c = finding.comparison
         cells = (c.what, c.numbers, finding.condition, str(len(c.values)), finding.verdict)
-        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n"
+        yield f"| {' | '.join(map(escaped, cells))} |\n"
     yield "\n"
     for path in sorted((figures / name).glob("*.png"), key=lambda path: path.stem != "intervals"):
         what = "intervals" if path.stem == "intervals" else "curves"
@@ -146,6 +154,11 @@ def sizes(found: Mapping[str, Any]) -> Iterator[str]:
         )
     ]
     yield f"- Size: {', '.join(problems)}; {numbers[0]} agents, {numbers[1]} iterations.\n"
+
+
+def escaped(cell: str) -> str:
+    """The text of a cell of a table."""
+    return cell.replace("|", "\\|")
 
 
 def commit(about: Mapping[str, Any]) -> str:
