@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mpidbo.studies.claims.base import EFFECT, Comparison, as_good, better
+from mpidbo.studies.claims.comparison import EFFECT, Comparison, as_good, better
 from mpidbo.studies.claims.finding import FAILS, HOLDS, UNDECIDED, findings, verdict
 from mpidbo.studies.claims.statistics import LEVEL, holm, interval, p_value
 

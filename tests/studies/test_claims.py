@@ -8,8 +8,10 @@ import pytest
 from mpidbo import cli
 from mpidbo.studies import claims, claims_listing
 from mpidbo.studies.claims.archive import Archived, read_archive, write_archive
-from mpidbo.studies.claims.base import Claim, Outcome, better, mean_std
+from mpidbo.studies.claims.base import Claim
+from mpidbo.studies.claims.comparison import better, mean_std
 from mpidbo.studies.claims.finding import FAILS, HOLDS, findings
+from mpidbo.studies.claims.outcome import Outcome
 
 STUDY = {
     "study": {

@@ -12,7 +12,6 @@ from mpidbo import network as topologies
 from mpidbo.algorithms.schedules import schedule
 from mpidbo.studies import claims
 from mpidbo.studies.claims import transient as transient_claim
-from mpidbo.studies.claims.base import cost_to_reach
 from mpidbo.studies.claims.decay import (
     MAX_ALPHA,
     SCALE,
@@ -23,6 +22,7 @@ from mpidbo.studies.claims.decay import (
     steps,
     transient,
 )
+from mpidbo.studies.claims.outcome import cost_to_reach
 from mpidbo.studies.claims.reduced import Reduced
 
 

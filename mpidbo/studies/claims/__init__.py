@@ -2,9 +2,11 @@
 
 from importlib import import_module
 
-from .base import SIZES, Claim, Comparison, Outcome, Size
+from .base import SIZES, Claim, Size
+from .comparison import Comparison
 from .finding import Finding
 from .judging import Judgement, reproduce
+from .outcome import Outcome
 
 CLAIMS = {
     "corrected-strategies": "corrected_strategies:CorrectedStrategies",

@@ -23,7 +23,8 @@ from ...config import plain
 from ...storage import atomic_hdf5, open_hdf5, provenance_of
 from ..study import study_of
 from ..tuning import stored_tuning
-from .base import Claim, Outcome, Size
+from .base import Claim, Size
+from .outcome import Outcome
 
 if TYPE_CHECKING:
     from mpi4py.MPI import Comm

@@ -8,7 +8,9 @@ import numpy as np
 
 from ..._types import Array, Float
 from ..study import Tables
-from .base import Claim, Comparison, Outcome, Size, as_good, better, grid, mean_std, study_tables
+from .base import Claim, Size, grid, study_tables
+from .comparison import Comparison, as_good, better, mean_std
+from .outcome import Outcome
 from .panels import panels
 
 SPARKLE = ("sparkle-ed", "sparkle-extra", "sparkle-gt")

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from ..study import Tables
-from .base import Claim, Comparison, Outcome, Size, as_good, log_ratio, mean_std, study_tables
+from .base import Claim, Size, study_tables
+from .comparison import Comparison, as_good, log_ratio, mean_std
+from .outcome import Outcome
 from .panels import panels
 
 DELTAS = (1e-2, 1e-4, 1e-6)

@@ -9,7 +9,7 @@ import numpy as np
 from ..._types import Array, Float
 from ...reports import COLORS, new_figure, save
 from ..study import Tables
-from .base import Outcome
+from .outcome import Outcome
 
 MAX_ALPHA, SCALE = 0.3, 1.0
 MAX_RATIO = 2.0

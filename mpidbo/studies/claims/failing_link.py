@@ -13,7 +13,8 @@ from ...config import check as check_config
 from ...parallel import agreed, allgather_text, is_root
 from ...solver import Loop, Plan
 from ...storage import read_text, write_text
-from .base import Claim, Comparison, Size, as_good, better, mean_std
+from .base import Claim, Size
+from .comparison import Comparison, as_good, better, mean_std
 from .gossip_policy_evaluation import falling
 from .panels import Curve, panels
 

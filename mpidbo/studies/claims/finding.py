@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from .base import Comparison
+from .comparison import Comparison
 from .statistics import holm, interval
 
 HOLDS, FAILS, UNDECIDED = "HOLDS", "DOES NOT HOLD", "UNDECIDED"

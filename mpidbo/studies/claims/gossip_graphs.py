@@ -4,8 +4,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ..study import Tables
-from .base import AS_GOOD, Claim, Comparison, Outcome, Size, as_good, mean_std, study_tables
+from .base import Claim, Size, study_tables
+from .comparison import AS_GOOD, Comparison, as_good, mean_std
 from .gossip_policy_evaluation import credit
+from .outcome import Outcome
 from .panels import panels
 
 METHOD = "gossip-dsbo"

@@ -11,17 +11,9 @@ from ..._types import Array, Float
 from ...errors import UserError
 from ...problems import located
 from ..study import Tables
-from .base import (
-    Claim,
-    Comparison,
-    Outcome,
-    Size,
-    as_good,
-    better,
-    grid,
-    mean_std,
-    study_tables,
-)
+from .base import Claim, Size, grid, study_tables
+from .comparison import Comparison, as_good, better, mean_std
+from .outcome import Outcome
 from .panels import Curve, panels
 
 OURS, DOUBLE_LOOP, SAMPLING = "gossip-dsbo", "dsgd", "dbsa"

@@ -5,18 +5,9 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from ..study import Tables
-from .base import (
-    EFFECT,
-    Claim,
-    Comparison,
-    Outcome,
-    Size,
-    better,
-    halving,
-    log_ratio,
-    mean_std,
-    study_tables,
-)
+from .base import Claim, Size, halving, study_tables
+from .comparison import EFFECT, Comparison, better, log_ratio, mean_std
+from .outcome import Outcome
 
 SPARKLE = ("sparkle-ed", "sparkle-extra", "sparkle-gt")
 SPARSE = ("torus", "adjusted-ring")

@@ -8,17 +8,9 @@ import numpy as np
 
 from ..._types import Array, Float
 from ..study import Tables
-from .base import (
-    EFFECT,
-    Claim,
-    Comparison,
-    Outcome,
-    Size,
-    cost_to_reach,
-    grid,
-    mean_std,
-    study_tables,
-)
+from .base import Claim, Size, grid, study_tables
+from .comparison import EFFECT, Comparison, mean_std
+from .outcome import Outcome, cost_to_reach
 from .panels import panels
 
 OURS = "d-soba"

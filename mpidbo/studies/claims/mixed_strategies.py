@@ -7,19 +7,10 @@ import numpy as np
 
 from ..._types import Array, Float
 from ..study import Tables
-from .base import (
-    AS_GOOD,
-    Claim,
-    Comparison,
-    Outcome,
-    Size,
-    as_good,
-    better,
-    grid,
-    mean_std,
-    study_tables,
-)
+from .base import Claim, Size, grid, study_tables
+from .comparison import AS_GOOD, Comparison, as_good, better, mean_std
 from .corrected_strategies import CHOICES, cleaning, dtype, error
+from .outcome import Outcome
 from .panels import panels
 
 PURE = {"sparkle-ed-gt": "sparkle-ed", "sparkle-extra-gt": "sparkle-extra"}

@@ -16,17 +16,9 @@ from ...parallel import Agents, agreed, allreduce, barrier, free, split
 from ...solver import Loop, set_up
 from ..run import run_study
 from ..study import Study, Tables
-from .base import (
-    EFFECT,
-    Claim,
-    Comparison,
-    Outcome,
-    Size,
-    better,
-    log_ratio,
-    mean_std,
-    study_tables,
-)
+from .base import Claim, Size, study_tables
+from .comparison import EFFECT, Comparison, better, log_ratio, mean_std
+from .outcome import Outcome
 from .panels import panels
 
 if TYPE_CHECKING:

@@ -8,8 +8,10 @@ import numpy as np
 
 from ..._types import Array
 from ..study import Tables
-from .base import Claim, Comparison, Outcome, Size, log_ratio, mean_std, study_tables
+from .base import Claim, Size, study_tables
+from .comparison import Comparison, log_ratio, mean_std
 from .decay import exponents, growth, mixing, squared, steps, transients
+from .outcome import Outcome
 from .panels import panels
 
 SINGLE_LEVEL = {"d-soba": "sgd", "sparkle-ed": "ed", "sparkle-gt": "gt"}

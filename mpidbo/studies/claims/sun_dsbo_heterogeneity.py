@@ -5,19 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from ..study import Tables
-from .base import (
-    EFFECT,
-    Claim,
-    Comparison,
-    Outcome,
-    Size,
-    as_good,
-    better,
-    grid,
-    log_ratio,
-    mean_std,
-    study_tables,
-)
+from .base import Claim, Size, grid, study_tables
+from .comparison import EFFECT, Comparison, as_good, better, log_ratio, mean_std
+from .outcome import Outcome
 from .panels import panels
 
 GT, SE, CENTER = "sun-dsbo-gt", "sun-dsbo-se", "sun-dsbo-centralized"

@@ -9,7 +9,9 @@ import numpy as np
 
 from ..._types import Array, Float
 from ..study import Tables
-from .base import Claim, Comparison, Outcome, Size, better, grid, mean_std, study_tables
+from .base import Claim, Size, grid, study_tables
+from .comparison import Comparison, better, mean_std
+from .outcome import Outcome
 from .panels import panels
 
 SUN, SPARKLE = "sun-dsbo-gt", ("sparkle-gt", "sparkle-ed")

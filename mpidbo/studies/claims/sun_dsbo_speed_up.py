@@ -7,7 +7,9 @@ import numpy as np
 
 from ..._types import Array, Float
 from ..study import Tables
-from .base import Claim, Comparison, Outcome, Size, as_good, mean_std, study_tables
+from .base import Claim, Size, study_tables
+from .comparison import Comparison, as_good, mean_std
+from .outcome import Outcome
 from .panels import panels
 
 METHOD, TOPOLOGY = "sun-dsbo-gt", "ring"

@@ -8,18 +8,9 @@ import numpy as np
 
 from ..._types import Array, Float
 from ..study import Tables
-from .base import (
-    Claim,
-    Comparison,
-    Outcome,
-    Size,
-    as_good,
-    better,
-    cost_to_reach,
-    grid,
-    mean_std,
-    study_tables,
-)
+from .base import Claim, Size, grid, study_tables
+from .comparison import Comparison, as_good, better, mean_std
+from .outcome import Outcome, cost_to_reach
 from .panels import panels
 
 GT, OTHERS = "sun-dsbo-gt", ("sun-dsbo-ed", "sun-dsbo-extra")

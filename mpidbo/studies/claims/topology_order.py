@@ -7,7 +7,9 @@ from typing import Any
 
 from ...reports import axis_label
 from ..study import Tables
-from .base import Claim, Comparison, Outcome, Size, better, mean_std, study_tables
+from .base import Claim, Size, study_tables
+from .comparison import Comparison, better, mean_std
+from .outcome import Outcome
 from .panels import panels
 
 METHOD = "d-soba"

@@ -8,8 +8,10 @@ import numpy as np
 
 from ..._types import Array, Float
 from ..study import Tables
-from .base import Claim, Comparison, Outcome, Size, mean_std, study_tables
+from .base import Claim, Size, study_tables
+from .comparison import Comparison, mean_std
 from .decay import exponents, growth, mixing, offset, steps, transients
+from .outcome import Outcome
 
 METHODS = ("sparkle-ed", "sparkle-extra", "sparkle-gt", "d-soba")
 EXPONENTS = {

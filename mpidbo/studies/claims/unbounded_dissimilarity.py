@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from ..study import Tables
-from .base import Claim, Comparison, Outcome, Size, better, halving, mean_std, study_tables
+from .base import Claim, Size, halving, study_tables
+from .comparison import Comparison, better, mean_std
+from .outcome import Outcome
 from .panels import panels
 
 SPARKLE = ("sparkle-ed", "sparkle-extra", "sparkle-gt")
