@@ -5,7 +5,7 @@
 # make test-losses   losses in PyTorch and JAX, which are added to .venv if pip finds them (a CPU build, 200 MB)
 # make test-loggers   what TensorBoard, MLflow and W&B read; they are added to .venv if pip finds them (300 MB)
 # make dist      a source distribution and a wheel in dist/, built and checked
-# make docs      the site, in docs/_build/docs/index.html
+# make docs      the site, in docs/_build/index.html
 # make results   the page and figures of the papers' claims, from the archives in results/
 # make bench     the benchmarks;  make soak: 50 runs killed at random (RUNS=, SEED=);  make clean: removes what make has made
 #
@@ -87,7 +87,7 @@ jobscripts: $(MPICH)
 # From all pages and docstrings; a warning, such as a broken link, is an error.
 docs: $(MPICH)
 	.venv/bin/python -m sphinx --fail-on-warning --keep-going --nitpicky --quiet -c docs . docs/_build
-	@echo docs/_build/docs/index.html
+	@echo docs/_build/index.html
 
 # docs/claims.md and docs/figures/claims; python docs/claims.py --add FILE adds an archive of `mpidbo reproduce`.
 results: $(MPICH)

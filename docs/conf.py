@@ -7,6 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -19,7 +21,7 @@ from mpidbo import __version__
 
 project, author, version = "mpidbo", "The mpidbo developers", __version__
 project_copyright = author
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton"]
 root_doc = "docs/index"
 include_patterns = [
     "*.md",
@@ -39,6 +41,8 @@ exclude_patterns = [
     "*.egg-info",
 ]
 myst_heading_anchors = 4
+myst_enable_extensions, myst_fence_as_directive = ["dollarmath"], ["math"]
+myst_dmath_allow_space = myst_dmath_allow_digits = False  # as on GitHub
 myst_links_external_new_tab = True
 
 # Docstrings are plain text with `code` and indented blocks, as the pages are.
@@ -50,11 +54,31 @@ autodoc_docstring_signature = False
 nitpick_ignore_regex = [
     ("py:class", ".*")
 ]  # types in signatures: of other packages, or not for users
-pygments_style = "sphinx"
+pygments_style, pygments_dark_style = "friendly", "github-dark"
 
 html_theme = "furo"
 html_title = f"mpidbo {version}"
 html_show_sphinx = html_copy_source = False
+html_math_renderer = "mathml"
+html_static_path, html_css_files = ["static"], ["site.css"]
+html_theme_options = {
+    "light_css_variables": {"color-brand-primary": "#005a8e", "color-brand-content": "#005a8e"},
+    "dark_css_variables": {
+        "color-brand-primary": "#7cb7dd",
+        "color-brand-content": "#7cb7dd",
+        "color-background-primary": "#16191d",
+        "color-background-secondary": "#1c2025",
+        "color-foreground-primary": "#d3d7dc",
+    },
+}
+copybutton_exclude = ".linenos, .gp, .go"
+ROOT_PAGE = """<!doctype html>
+<meta charset="utf-8">
+<title>mpidbo</title>
+<meta http-equiv="refresh" content="0; url=docs/index.html">
+<a href="docs/index.html">mpidbo</a>
+"""
+"""index.html of the build; the pages keep their folders, so that links work here and on GitHub."""
 
 MARK = re.compile(r"^<!-- (\w+) -->$", re.MULTILINE)
 
@@ -95,7 +119,28 @@ def named_arrays(text: str | None) -> str | None:
     return text.replace("[Any, '", "[Array, '") if text else text
 
 
+def render_inline_math(translator: Any, node: nodes.math) -> None:
+    """Write a formula as MathML, which browsers draw without a script or a network."""
+    translator.body.append(tex2mathml(node.astext()))
+    raise nodes.SkipNode
+
+
+def render_displayed_math(translator: Any, node: nodes.math_block) -> None:
+    """Write a formula on lines of its own, which scrolls where it is too wide."""
+    formula = tex2mathml(node.astext(), as_block=True)
+    translator.body.append(f'<div class="formula">{formula}</div>\n')
+    raise nodes.SkipNode
+
+
+def write_root_page(app: Sphinx, exception: Exception | None) -> None:
+    """Write the page at the root of the build, which leads to the landing page."""
+    if exception is None:
+        (Path(app.outdir) / "index.html").write_text(ROOT_PAGE, encoding="utf-8")
+
+
 def setup(app: Sphinx) -> None:
+    app.add_html_math_renderer("mathml", (render_inline_math, None), (render_displayed_math, None))
+    app.connect("build-finished", write_root_page)
     app.connect("source-read", fill_marks)
     app.connect("autodoc-process-docstring", format_docstring)
     app.connect("autodoc-process-signature", format_signature)

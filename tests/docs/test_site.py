@@ -7,6 +7,7 @@ import importlib.util
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -16,16 +17,34 @@ from mpidbo._pytree import leaves
 from mpidbo.algorithms import METHODS, schedules, strategies
 from mpidbo.network import graphs
 from mpidbo.solver.plan import Plan
-from support import launch
+from support import chromium, launch
 from support.pages import sent
 
-NEEDED = ("sphinx", "myst_parser", "furo")
+NEEDED = ("sphinx", "myst_parser", "furo", "sphinx_copybutton")
 PAGES = {"methods": METHODS, "problems": problems.PROBLEMS}
 CHOICES = (*strategies.STRATEGIES, *graphs.TOPOLOGIES, *schedules.KINDS)
 
 
-def site(repo, out):
-    """The finished build."""
+LOOKED_AT = {
+    "index": "mpidbo",
+    "methods": "Methods, strategies and problems, exactly",
+    "choosing": "Choosing a method and its step sizes",
+    "results": "Results",
+    "cluster": "On a cluster",
+}
+"""Five pages and their first headings."""
+MISSING = "[...document.images].filter(image => !image.naturalWidth).map(image => image.src)"
+"""The pictures of a page that were not loaded, once all of it is."""
+CUT = """[...document.querySelectorAll('.table-wrapper, .formula, pre')]
+    .filter(part => part.scrollWidth > part.clientWidth + 1
+            && getComputedStyle(part).overflowX != 'auto').length"""
+"""How many tables, formulas and blocks of code are too wide and do not scroll."""
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The folder of the pages of a finished build."""
+    repo, out = Path(__file__).parents[2], tmp_path_factory.mktemp("site")
     if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
         pytest.skip(f"{', '.join(missing)} not installed: pip install '.[docs]'")
     line = [
@@ -43,7 +62,7 @@ def site(repo, out):
         ".",
         out / "html",
     ]
-    built = subprocess.run(
+    done = subprocess.run(
         [str(word) for word in line],
         cwd=repo,
         capture_output=True,
@@ -51,13 +70,13 @@ def site(repo, out):
         timeout=110,
         env=launch.environment({}),
     )
-    assert built.returncode == 0, built.stdout + built.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     return out / "html" / "docs"
 
 
 @pytest.mark.slow
-def test_the_site_is_built(repo, tmp_path):
-    found = site(repo, tmp_path)
+def test_the_site_is_built(built):
+    found = built
     for page, register in PAGES.items():
         text = (found / "api" / f"{page}.html").read_text()
         assert [name for name in register if f'id="{name}"' not in text] == []
@@ -68,6 +87,47 @@ def test_the_site_is_built(repo, tmp_path):
         name for name in mpidbo.__all__ if not re.search(rf'id="mpidbo\.(\w+\.)*{name}"', python)
     ] == ["__version__"]
     assert (found.parent / "README.html").exists()
+
+
+@pytest.mark.slow
+def test_pages_in_a_browser(built, tmp_path):
+    """At the widths of a desktop and of a phone nothing is cut off, and no page needs a network."""
+    with chromium.browser() as page:
+        page.open((built.parent / "index.html").as_uri())
+        page.wait("location.pathname.endsWith('/docs/index.html')")
+        for name, heading in LOOKED_AT.items():
+            for width in (chromium.DESKTOP, chromium.PHONE):
+                page.open((built / f"{name}.html").as_uri(), width=width)
+                page.screenshot(tmp_path / f"{name}-{width}.png")
+                where = f"{name} at {width} pixels"
+                assert page.overflow() <= 0, where
+                assert page.run("document.querySelector('h1').firstChild.data") == heading, where
+                assert page.run(MISSING) == [], where
+                assert page.run(CUT) == 0, where
+                assert page.complaints == [], where
+                assert [
+                    url for url in page.requests if not url.startswith(("file:", "data:"))
+                ] == [], where
+
+
+@pytest.mark.slow
+def test_formulas_and_copy_buttons(built):
+    """Formulas are drawn, not shown as LaTeX, and each block of code has a button."""
+    with chromium.browser() as page:
+        page.open((built / "methods.html").as_uri())
+        heights = (
+            "[...document.querySelectorAll('math')].map(m => m.getBoundingClientRect().height)"
+        )
+        assert page.run(f"{heights}.length") > 100
+        assert page.run(f"Math.min(...{heights})") > 0
+        shown = page.run("document.querySelector('article').innerText")
+        assert [part for part in ("\\frac", "\\theta", "$") if part in shown] == []
+        page.wait("document.querySelectorAll('button.copybtn').length > 0")
+        blocks, buttons = (
+            page.run(f"document.querySelectorAll('div.highlight {part}').length")
+            for part in ("pre", "button.copybtn")
+        )
+        assert blocks == buttons > 10
 
 
 def test_the_tables_of_a_configuration_are_current(repo, monkeypatch):
