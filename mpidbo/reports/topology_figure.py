@@ -48,7 +48,7 @@ def draw_topology(topology: Topology) -> Figure:
     title += f"\n{neighbours(topology)}, spectral gap {topology.gap:.3g}"
     if len(graphs) == 1:
         figure = new_figure(5.5, 5.8)
-        _draw(figure.subplots(), graphs[0], places, dot=1.0, points=375)
+        draw_graph(figure.subplots(), graphs[0], places, dot=1.0, points=375)
         figure.axes[0].set_title(title, fontsize="medium")
         return figure
     columns = min(len(graphs), PANELS_IN_A_ROW)
@@ -56,7 +56,7 @@ def draw_topology(topology: Topology) -> Figure:
     figure = new_figure(PANEL_INCHES * columns, PANEL_INCHES * rows + 0.6)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for number, (ax, graph) in enumerate(zip(panels, graphs, strict=False), 1):
-        _draw(ax, graph, places, dot=0.4, points=POINTS_OF_A_PANEL)
+        draw_graph(ax, graph, places, dot=0.4, points=POINTS_OF_A_PANEL)
         ax.set_title(f"graph {number} of {len(topology.graphs)}", fontsize="small")
     for ax in panels[len(graphs) :]:
         ax.set_axis_off()
@@ -64,7 +64,7 @@ def draw_topology(topology: Topology) -> Figure:
     return figure
 
 
-def _draw(ax: Any, graph: Topology, places: Array, *, dot: float, points: float) -> None:
+def draw_graph(ax: Any, graph: Topology, places: Array, *, dot: float, points: float) -> None:
     """Draw one graph; `dot` is the area of agents, 1 in a figure by itself of 375 `points`."""
     W = graph.W.tocoo()
     keep = (W.row < W.col) if graph.symmetric else (W.row != W.col)
