@@ -15,6 +15,7 @@ pytest.importorskip("matplotlib")
         ("overview", ["overview.svg", "overview.png"]),
         ("topologies", ["topologies.png"]),
         ("job_life", ["job_life.png"]),
+        pytest.param("diagnosis", ["diagnosis.png"], marks=pytest.mark.slow),
     ],
 )
 def test_a_script_draws_its_figures(repo, tmp_path, monkeypatch, script, names):
