@@ -17,6 +17,7 @@ from .style import is_logarithmic as is_logarithmic
 from .style import legend_below as legend_below
 from .style import line as line
 from .style import marker as marker
+from .style import markers as markers
 from .style import new_figure as new_figure
 from .style import save as save
 from .style import style_axes as style_axes

@@ -18,6 +18,7 @@ from .style import (
     legend_below,
     line,
     marker,
+    markers,
     new_figure,
     style_axes,
 )
@@ -36,6 +37,7 @@ class Pen(NamedTuple):
     label: str
     color: str
     width: float
+    number: int
 
 
 def draw_curves(
@@ -108,7 +110,7 @@ def _columns(panels: int) -> int:
 
 def _legend(figure: Figure, unused: Any, pens: Sequence[Pen], columns: int) -> None:
     """The labels of the runs: in unused axes, or else below all."""
-    lines = [line(color=pen.color, linewidth=pen.width) for pen in pens]
+    lines = [line(color=pen.color, linewidth=pen.width, **markers(1, pen.number)) for pen in pens]
     names = [pen.label for pen in pens]
     if unused is not None:
         unused.legend(lines, names, loc="center", frameon=False)
@@ -121,7 +123,7 @@ def _pens(runs: Sequence[Saved]) -> list[Pen]:
     """How each run is drawn: later lines are thinner, so that lines that coincide are all seen."""
     last = len(runs) - 1
     return [
-        Pen(label, COLORS[number % len(COLORS)], 1.3 + 1.6 * (last - i) / max(2, last))
+        Pen(label, COLORS[number % len(COLORS)], 1.3 + 1.6 * (last - i) / max(2, last), number)
         for i, (label, number) in enumerate(zip(labels(runs), color_numbers(runs), strict=True))
     ]
 
@@ -172,7 +174,8 @@ def _panel(ax: Any, runs: Sequence[Saved], pens: Sequence[Pen], name: str, again
                 "linewidth": pen.width,
             }
             label = pen.label if several else variable
-            _curve(ax, COSTS[against].of(run.columns), run.columns[key], label, look)
+            number = pen.number if several else None
+            _curve(ax, COSTS[against].of(run.columns), run.columns[key], label, look, number)
             if several:
                 look |= {"color": "0.2", "linewidth": 1.4}
             styles[variable] = line(**look)
@@ -184,13 +187,20 @@ def _panel(ax: Any, runs: Sequence[Saved], pens: Sequence[Pen], name: str, again
         _legend_of_variables(ax, styles)
 
 
-def _curve(ax: Any, x: Any, values: Any, label: str, look: Mapping[str, Any]) -> None:
-    """One line, with markers where it has few points; a zero is not on a logarithmic axis."""
+def _curve(
+    ax: Any, x: Any, values: Any, label: str, look: Mapping[str, Any], number: int | None
+) -> None:
+    """One line; a zero is not on a logarithmic axis.
+
+    A line of several has the markers of its run's number, a single one some where it is short.
+    """
     y = np.asarray(values, float)
     seen = np.isfinite(y) & (y != 0)
     shown = np.where(np.isfinite(y), y, np.nan)
     points = int(seen.sum())
-    ax.plot(x, shown, marker=marker(points), markersize=MARKER_SIZE, label=label, **look)
+    single = {"marker": marker(points), "markersize": MARKER_SIZE}
+    marks = single if number is None else markers(points, number)
+    ax.plot(x, shown, label=label, **marks, **look)
 
 
 def _legend_of_variables(ax: Any, styles: Mapping[str, Any]) -> None:

@@ -17,6 +17,10 @@ Figure = Any
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
 """Distinguishable with colour blindness: Okabe and Ito's, with Tol's olive in place of yellow."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
+"""By which curves are told apart without colors, in the order of `COLORS`."""
+SPACED_MARKERS = 8
+"""Markers of a curve that is too long for one at each point."""
 FORMATS = ("png", "pdf", "svg")
 DPI = 150
 MARKER_SIZE = 3
@@ -64,6 +68,31 @@ def widths(count: int, thickest: float = 2.6, thinnest: float = 1.2) -> list[flo
 def marker(points: int) -> str:
     """Return the marker of a curve with so many points: none where they are many."""
     return "o" if points <= MAX_MARKED_POINTS else ""
+
+
+def markers(points: int, number: int) -> dict[str, Any]:
+    """Return the markers of curve `number` of several: at each point, or some where they are many.
+
+    Parameters
+    ----------
+    points : int
+        How many points the curve has.
+    number : int
+        The place of the curve among the others, by which it also has its color.
+
+    Returns
+    -------
+    dict
+        Properties of a line of matplotlib. Curves of different numbers have their markers at
+        different points, so that those of curves that coincide are all seen.
+    """
+    every = 1 if points <= MAX_MARKED_POINTS else -(-points // SPACED_MARKERS)
+    kind = number % len(MARKERS)
+    return {
+        "marker": MARKERS[kind],
+        "markersize": MARKER_SIZE if every == 1 else MARKER_SIZE + 1.5,
+        "markevery": (kind * every // len(MARKERS), every),
+    }
 
 
 def style_axes(ax: Any, *, ticks: int = 0, abbreviate: bool = True) -> None:
@@ -153,6 +182,9 @@ def legend_below(figure: Figure, lines: Sequence[Any], names: Sequence[str], col
 def save(figure: Figure, path: Path) -> None:
     """Write a figure to a .png, .pdf or .svg, by the name of the file.
 
+    The same figure has the same bytes at any time. A PDF has its fonts as TrueType, as journals ask
+    for.
+
     Raises
     ------
     UserError
@@ -160,7 +192,9 @@ def save(figure: Figure, path: Path) -> None:
     """
     kind = figure_format(path)
     drawn = BytesIO()
-    figure.savefig(drawn, format=kind, dpi=DPI)
+    dated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
+    with import_module("matplotlib").rc_context({"pdf.fonttype": 42, "svg.hashsalt": "mpidbo"}):
+        figure.savefig(drawn, format=kind, dpi=DPI, metadata=dated.get(kind))
     try:
         path.write_bytes(drawn.getvalue())
     except OSError as error:

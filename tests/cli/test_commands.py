@@ -170,10 +170,33 @@ def test_a_run_has_its_color_in_any_order(runs):
     for names in ("ab", "ba"):
         figure = reports.draw_curves([read_run(runs / name) for name in names], ["distance"])
         for name, line in zip(names, figure.axes[0].lines, strict=True):
-            assert (
-                colors.setdefault(name, line.get_color()) == line.get_color()
-                and line.get_marker() == "o"
-            )
+            look = line.get_color(), line.get_marker()
+            assert colors.setdefault(name, look) == look
+    assert {marker for _, marker in colors.values()} == {"o", "s"}
+
+
+@pytest.mark.parametrize(("points", "most"), [(25, 25), (1000, 8)])
+def test_curves_are_told_apart_without_colors(points, most):
+    """Each of eight has markers of its own, at other points than the others where it is long."""
+    looks = [reports.markers(points, number) for number in range(8)]
+    assert len({look["marker"] for look in looks}) == 8
+    places = [
+        tuple(range(points)[first::every]) for first, every in (look["markevery"] for look in looks)
+    ]
+    assert all(0 < len(marked) <= most for marked in places)
+    assert len(set(places)) == (1 if points == most else 8)
+
+
+def test_a_figure_has_the_same_bytes_each_time(runs, tmp_path):
+    """PDFs have no fonts of type 3, which journals refuse."""
+    for kind in reports.FORMATS:
+        written = []
+        for name in ("a", "b"):
+            path = tmp_path / f"{name}.{kind}"
+            reports.save(reports.draw_curves([read_run(runs / "a")], ["distance"]), path)
+            written.append(path.read_bytes())
+        assert written[0] == written[1], kind
+        assert kind != "pdf" or b"/Type3" not in written[0]
 
 
 def test_equal_runs_are_told_apart_by_folder(runs, tmp_path):
