@@ -106,6 +106,13 @@ class Run:
             'same bits; `"auto"`: where it is installed, and the run is long enough to gain'
         ),
     ] = "auto"
+    overlap: Annotated[
+        bool,
+        Doc(
+            "whether oracles are called while a message is under way that needs no answer of "
+            "theirs ([slow networks](choosing.md#slow-networks)), with the same bits; needs numba"
+        ),
+    ] = False
     checks: Annotated[
         Checks,
         Doc(
@@ -215,6 +222,7 @@ FREE = {
     "run.shared_memory",
     "run.batched",
     "run.fused",
+    "run.overlap",
     "run.checks",
     "run.workers",
     "run.max_seconds",

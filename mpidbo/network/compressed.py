@@ -119,7 +119,7 @@ class Compressed(MatrixRoute):
             rows = np.ascontiguousarray(host(array), self.dtype)
             self.own[:, slot] = _checked(form, form.encode(rows, each[: self.m]), self.own[:, slot])
         if self.links is not None:
-            self.exchange()
+            self.exchange(self.beside)
         decoded = tuple(
             form.decode(np.ascontiguousarray(self.rows[:, slot]), width, self.dtype, each)
             for (form, slot), width, each in zip(self.parts, self.widths, keys, strict=True)

@@ -21,7 +21,7 @@ class Computed(Route):
     route : Route
         Takes their arrays.
     backend : Fused
-        Computes these.
+        Computes these, and makes the calls of oracles while a message is under way.
     operator : Timed
         What the message is of. The computation does not count as its time, but as an update's.
     """
@@ -30,6 +30,8 @@ class Computed(Route):
         super().__init__(route.widths, route.dtype)
         self.route, self.backend, self.operator = route, backend, operator
         self.bytes = route.bytes
+        if backend.overlaps:
+            route.beside = self._catch_up
 
     def mix(self, arrays: Arrays) -> Any:
         began = perf_counter()
@@ -38,6 +40,11 @@ class Computed(Route):
         mixed = self.route.mix(arrays)
         # Of compressed rows there is a pair, which is in the backend's form already.
         return tuple([part if type(part) is tuple else self.backend.rows(part) for part in mixed])
+
+    def _catch_up(self) -> None:
+        began = perf_counter()
+        self.backend.catch_up()
+        self.operator.seconds -= perf_counter() - began
 
     def reweigh(self) -> None:
         self.route.reweigh()

@@ -6,6 +6,7 @@ ranks.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -14,7 +15,16 @@ from numpy.typing import DTypeLike
 from scipy.sparse import csr_array
 
 from .._types import Array, Float
-from ..parallel import Agents, Exchange, Host, Pool, aligned, host, neighbor_alltoallv
+from ..parallel import (
+    Agents,
+    Exchange,
+    Host,
+    Pool,
+    aligned,
+    host,
+    neighbor_alltoallv,
+    neighbor_alltoallv_beside,
+)
 from .neighbours import Links
 
 if TYPE_CHECKING:
@@ -57,9 +67,12 @@ class Route(ABC):
         Messages so far.
     takes_products : bool
         Whether a message has a `Product` in place of an array.
+    beside : callable or None
+        Work that is done while a message is under way, on all ranks or on none.
     """
 
     takes_products = False
+    beside: Callable[[], None] | None = None
 
     def __init__(self, widths: list[int], dtype: DTypeLike) -> None:
         self.widths, self.dtype = widths, np.dtype(dtype)
@@ -165,12 +178,15 @@ class RowExchange:
         self.packed, send = links.outgoing(own)
         self.exchange = Exchange(graph, send, links.incoming(received))
 
-    def __call__(self) -> None:
-        """Exchange the rows; collective."""
+    def __call__(self, beside: Callable[[], None] | None = None) -> None:
+        """Exchange the rows, and do work while they are under way; collective."""
         if self.packed is not None:
             # With mode "raise" numpy would copy through a buffer of its own.
             np.take(self.own, self.order, axis=0, out=self.packed, mode="clip")
-        self.exchange()
+        if beside is None:
+            self.exchange()
+        else:
+            self.exchange.beside(beside)
 
     def close(self) -> None:
         """Free what the MPI library holds."""
@@ -220,7 +236,7 @@ class Narrow(MatrixRoute):
     def exchanged(self, arrays: Arrays) -> Float[Array, "rows D"]:
         """Return the rows, own and received, over which the matrices are, of the whole message."""
         fill(self.own, self.slots, arrays)
-        self.exchange()
+        self.exchange(self.beside)
         return self.rows
 
     def _product(
@@ -300,7 +316,10 @@ class Wide(MatrixRoute):
         send = own
         if self.packed is not None:
             send = np.take(own, self.order, axis=0, out=self.packed, mode="clip")
-        neighbor_alltoallv(self.graph, [send, self.counts], self.incoming)
+        if self.beside is None:
+            neighbor_alltoallv(self.graph, [send, self.counts], self.incoming)
+        else:
+            neighbor_alltoallv_beside(self.graph, [send, self.counts], self.incoming, self.beside)
         return [[*own[:, slot], *self.received[:, slot]] for slot in self.slots]
 
     def _sum(

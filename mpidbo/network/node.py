@@ -6,6 +6,7 @@ sees what its sender wrote before. Rows of other nodes travel as messages, into 
 """
 
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -153,10 +154,10 @@ class Window:
         self.turn = (self.turn + 1) % TURNS
         return self.own[self.turn]
 
-    def exchange(self) -> None:
-        """Wait until the rows of this turn are there."""
+    def exchange(self, beside: Callable[[], None] | None = None) -> None:
+        """Wait until the rows of this turn are there; work is done while those of others travel."""
         if self._far:
-            self._far[self.turn]()
+            self._far[self.turn](beside)
         self._bytes()
 
     def close(self) -> None:

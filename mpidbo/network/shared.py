@@ -56,7 +56,7 @@ class SharedNarrow(Narrow):
     def exchanged(self, arrays: Arrays) -> Float[Array, "rows width"]:
         window = self.window
         fill(window.begin()[: self.m], self.slots, arrays)
-        window.exchange()
+        window.exchange(self.beside)
         if self.by_one_matrix:
             self.matrices = [self.of_turn[window.turn]]
             return window.rows
@@ -97,7 +97,7 @@ class SharedWide(Wide):
         for slot, array in zip(self.slots, arrays, strict=True):
             for row, i in zip(own, self.published, strict=False):  # then those from other nodes
                 row[slot] = array[i]
-        window.exchange()
+        window.exchange(self.beside)
         received = [window.rows[place] for place in self.places[window.turn]]
         return [
             [*array, *[row[slot] for row in received]]

@@ -23,6 +23,7 @@ from .collectives import bcast as bcast
 from .collectives import create_graph as create_graph
 from .collectives import free as free
 from .collectives import neighbor_alltoallv as neighbor_alltoallv
+from .collectives import neighbor_alltoallv_beside as neighbor_alltoallv_beside
 from .collectives import scatter as scatter
 from .collectives import scatterv as scatterv
 from .collectives import split as split
@@ -31,6 +32,7 @@ from .collectives import wait as wait
 from .cores import free_cores as free_cores
 from .cores import usable_cores as usable_cores
 from .fused import Fused as Fused
+from .fused import Overlapping as Overlapping
 from .fused import why_not_fused as why_not_fused
 from .fusion import compute as compute
 from .guard import abort as abort

@@ -4,8 +4,10 @@ A call is marked while it waits, and the stall watch reads `MARK`. No other modu
 call, which tests/parallel/test_collectives.py checks.
 """
 
+import sys
 from collections import deque
 from collections.abc import Callable
+from threading import Event, Thread
 from time import perf_counter_ns, sleep
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 
 POLL_INTERVAL_S = 0.005
 """Seconds between two looks of a patient barrier."""
+PROGRESS_INTERVAL_S = 0.002
+"""Seconds between two looks at a message under way; what arrives meanwhile waits in sockets."""
 
 
 class Mark:
@@ -89,6 +93,41 @@ def patient_barrier(comm: "Comm") -> None:
         MARK.left = MARK.entered
 
 
+def _beside(request: Any, work: Callable[[], None]) -> None:
+    """Do work while a message is under way.
+
+    MPI libraries move long messages only within calls: a thread looks at the request now and then,
+    asleep in between. The main thread calls MPI only once it has ended.
+    """
+    MPI: Any = sys.modules["mpi4py.MPI"]
+    over = Event()
+
+    def progress() -> None:
+        while not over.wait(PROGRESS_INTERVAL_S):
+            if request.Test():
+                return
+
+    if MPI.Query_thread() < MPI.THREAD_SERIALIZED:
+        work()
+        return
+    thread = Thread(target=progress, name="progress", daemon=True)
+    thread.start()
+    try:
+        work()
+    finally:
+        over.set()
+        thread.join()
+
+
+def neighbor_alltoallv_beside(
+    graph: Any, send: Any, receive: Any, work: Callable[[], None]
+) -> None:
+    """Exchange as `neighbor_alltoallv`, and do work while the message is under way."""
+    request = graph.Ineighbor_alltoallv(send, receive)
+    _beside(request, work)
+    wait(request)
+
+
 class Exchange:
     """A Neighbor_alltoallv between fixed buffers, persistent where the MPI library supports that.
 
@@ -106,6 +145,15 @@ class Exchange:
             self.request = self.graph.Neighbor_alltoallv_init(send, receive)
         except NotImplementedError:  # mpi4py's, of a library older than MPI 4
             self.request = None
+
+    def beside(self, work: Callable[[], None]) -> None:
+        """Exchange, and do work while the message is under way; all ranks do so, or none."""
+        if self.request is None:
+            neighbor_alltoallv_beside(self.graph, self.send, self.receive, work)
+            return
+        self.request.Start()
+        _beside(self.request, work)
+        wait(self.request)
 
     def __call__(self) -> None:
         # Not by a function of `_marked`, since this runs in every iteration.

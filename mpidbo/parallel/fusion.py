@@ -10,7 +10,8 @@ A kernel computes many values on the way that it does not store. If one of them 
 the kernels of that form store it from then on.
 """
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,12 @@ class Expression:
         """Replace the operation by its result."""
         self._array, self._operands, self._recipe = array, (), None
         self._depth, self.born = 0, CLOCK.time
+
+
+CALL = "call"
+"""The operation of an expression that a call in CALLS will give its array."""
+CALLS: deque[tuple[Expression, Callable[[], Array]]] = deque()
+"""Calls that are put off, with the expressions that are their answers."""
 
 
 class Kernels:
@@ -172,6 +179,8 @@ def compute(wanted: Sequence[Expression]) -> bool:
     bool
         Whether there was anything to do.
     """
+    if CALLS and _needs_call(wanted):
+        make_calls()  # before a trace, as their arguments are computed by traces of their own
     groups: dict[tuple[tuple[int, ...], Any], list[Expression]] = {}
     for expression in wanted:
         if not expression.known:
@@ -199,6 +208,31 @@ def _compute(wanted: list[Expression], shape: tuple[int, ...], dtype: Any) -> No
             node._recipe = trace.kernels, place
     for place, array in zip(places, out, strict=True):
         trace.nodes[place].set_array(array)
+
+
+def make_calls() -> None:
+    """Make the calls that were put off, in their order."""
+    try:
+        while CALLS:
+            answer, call = CALLS.popleft()
+            answer.set_array(call())
+    except BaseException:
+        CALLS.clear()  # of a run that ends here
+        raise
+
+
+def _needs_call(wanted: Sequence[Expression]) -> bool:
+    """Whether expressions depend on the answer of a call that was put off."""
+    seen, left = set[int](), [*wanted]
+    while left:
+        part = left.pop()
+        if part.known or id(part) in seen:
+            continue
+        if part._op == CALL:
+            return True
+        seen.add(id(part))
+        left += [operand for operand in part._operands if isinstance(operand, Expression)]
+    return False
 
 
 def compute_into(expression: Expression, target: Array) -> Array:

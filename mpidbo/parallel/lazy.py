@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from .._types import Array
-from .fusion import CLOCK, Expression, compute
+from .fusion import CALL, CALLS, CLOCK, Expression, compute
 
 MAX_DEPTH = 24
 """Operations on top of each other that are noted; a deeper expression is computed at once."""
@@ -54,6 +54,18 @@ class Rows(Expression, NDArrayOperatorsMixin):
         rows._array, rows.shape, rows.dtype = None, shape, dtype
         rows._op, rows._operands, rows._recipe = op, operands, None
         rows._depth = 1 + max(part._depth for part in operands if type(part) is Rows)
+        return rows
+
+    @classmethod
+    def of_call(cls, call: Callable[[], Array], shape: tuple[int, ...], dtype: Any) -> "Rows":
+        """Return the rows of the array that a call will return; it is put off until it is needed.
+
+        The array has this shape and type.
+        """
+        rows = cls.__new__(cls)
+        rows._array, rows.shape, rows.dtype = None, shape, dtype
+        rows._op, rows._operands, rows._depth, rows._recipe = CALL, (), 0, None
+        CALLS.append((rows, lambda: real(call())))
         return rows
 
     @property

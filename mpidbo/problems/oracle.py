@@ -13,6 +13,7 @@ from ..parallel import ALONE, HOST, NOT_SHARED, Agents, Host, Workers, owns_numb
 from . import batching
 from .answers import check_answer, check_loss
 from .base import DERIVATIVES, ORACLES, Problem, width
+from .postponed import postponed
 from .ridge import with_ridge
 from .streams import Stream
 
@@ -215,7 +216,10 @@ class Oracle:
         Sample
             The derivatives at these mini-batches.
         """
+        self.backend.catch_up()  # with samples of before
         rows = self.rows
+        if self.backend.overlaps:
+            rows = postponed(rows)
         if self._ridge is not None:
             rows = with_ridge(rows, self._ridge(k), self.backend)
         if not self.is_stochastic:

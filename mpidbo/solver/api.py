@@ -126,6 +126,9 @@ def solve(*arguments: Any, **named: Any) -> Result:
     fused : {"auto", "always", "never"}, default "auto"
         Whether numba compiles the updates of long rows, with the same bits; "auto": where it is
         installed, and the run is long enough to gain.
+    overlap : bool, default False
+        Whether oracles are called while a message is under way that needs no answer of theirs, with
+        the same bits; needs numba.
     checks : {"start", "never"}, default "start"
         Whether the run begins with a few calls that find a problem which no method can use.
     threads : int, default 1

@@ -5,7 +5,7 @@ from typing import Any
 from ..algorithms import Method
 from ..config import Run
 from ..errors import UserError
-from ..parallel import Agents, Cuda, Fused, Host, why_not_fused
+from ..parallel import Agents, Cuda, Fused, Host, Overlapping, why_not_fused
 
 MIN_FLOATS = 100_000
 """Floats of a variable of a rank's agents from which a kernel is faster than numpy."""
@@ -19,16 +19,25 @@ def with_kernels(
 ) -> Host:
     """Return the backend of a run: `backend`, or one that compiles updates for it.
 
-    The bits are the same, so that ranks may choose differently.
+    The bits are the same, so that ranks may choose differently whether updates are compiled; where
+    messages overlap with oracles, which changes the calls of MPI, they do so on all ranks.
 
     Raises
     ------
     UserError
-        `run.fused` is "always" where that cannot be done.
+        `run.fused` is "always" where that cannot be done, or `run.overlap` is true.
     """
+    reason = why_not_fused()
+    if run.overlap and agents.size > 1 and not isinstance(backend, Cuda):
+        if run.fused == "never":
+            raise UserError(
+                'run.overlap: it needs compiled updates; leave fused = "never" out, or overlap'
+            )
+        if reason:
+            raise UserError(f"run.overlap: {reason}; install it, or leave overlap out")
+        return Overlapping()
     if run.fused == "never" or isinstance(backend, Cuda):
         return backend
-    reason = why_not_fused()
     if run.fused == "always":
         if reason:
             raise UserError(f'run.fused "always": {reason}; install it, or set fused = "auto"')

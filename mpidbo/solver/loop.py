@@ -175,6 +175,7 @@ class Loop:
             for variable, level in projected:
                 rows = oracle.project(level, getattr(state, variable))
                 state = state._replace(**{variable: rows})
+        oracle.backend.catch_up()
         taken = perf_counter() - began
         self.seconds += taken
         # The parts are timed one by one: rounding must not make their rest negative.

@@ -120,6 +120,7 @@ class Solver(Iterator[Progress]):
         shared_memory: bool = Run.shared_memory,
         batched: Literal["exact", "always", "never"] = Run.batched,
         fused: Literal["auto", "always", "never"] = Run.fused,
+        overlap: bool = Run.overlap,
         checks: Literal["start", "never"] = Run.checks,
         threads: int = Run.threads,
         workers: int | Literal["auto"] = Run.workers,
