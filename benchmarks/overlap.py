@@ -1,4 +1,4 @@
-"""(p) Oracles beside messages: an iteration with and without `run.overlap`, over a slow network.
+"""(q) Oracles beside messages: an iteration with and without `run.overlap`, over a slow network.
 
     python benchmarks/overlap.py                # as root: 2 ranks, 5 ms one way, 100 Mbit/s
     python benchmarks/overlap.py --work sleep   # oracles that leave the processor idle

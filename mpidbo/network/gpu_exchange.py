@@ -1,7 +1,7 @@
 """Routes of a message on a GPU: only rows that other ranks need leave it.
 
 The message is computed and copied on a stream of its own: where a strategy knows its message before
-its direction (extra, dgd, semi-gt, non-gt), the message travels while the device still works on the
+its direction (extra, dgd, non-gt, ab), the message travels while the device still works on the
 oracle. W's rows are then summed by one kernel, in the order in which a CPU sums them.
 """
 

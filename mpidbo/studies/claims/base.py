@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, get_args
 
@@ -101,11 +100,13 @@ class Claim(ABC):
 
     def draw(self, found: Mapping[str, Any], out: Path) -> list[Path]:
         """Draw the figures and return their files; by default the metric of every study."""
-        shown: dict[str, dict[str, Curve]] = {key: {} for key in found}
+        shown: dict[str, dict[str, Curve]] = {}
         for key, outcome in found.items():
-            for method, topology in product(outcome.methods, outcome.topologies):
-                label = f"{method}, {topology}" if len(outcome.topologies) > 1 else method
-                shown[key][label] = outcome.curve(method, topology)
+            for topology in outcome.topologies:
+                title = f"{key}, {topology}" if len(outcome.topologies) > 1 else key
+                shown[title] = {
+                    method: outcome.curve(method, topology) for method in outcome.methods
+                }
         ylabel = axis_label(next(iter(found.values())).study.metric)
         return [panels(out / "curves.png", shown, "iterations", ylabel, log=True)]
 

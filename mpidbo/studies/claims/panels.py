@@ -1,14 +1,22 @@
-"""Figures of claims: panels side by side with one y axis, and curves of several studies in each."""
+"""Figures of claims: panels with one y axis, and curves of several studies in each."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeAlias
 
+import numpy as np
+
+from ..._text import plural
 from ..._types import Array
 from ...reports import COLORS, draw_band, legend_below, line, new_figure, save, style_axes, widths
 
 Curve: TypeAlias = tuple[Array, Array]
 """An x axis (evaluations,) and a column of the history (seeds, evaluations)."""
+
+MAX_IN_A_ROW = 3
+"""Panels side by side; more are drawn in rows of two."""
+MANY_SEEDS = 8
+"""Seeds from which the band is that of the middle half: a single one would widen the range."""
 
 
 def panels(
@@ -18,7 +26,7 @@ def panels(
     ylabel: str,
     log: bool = False,
 ) -> Path:
-    """Draw the median over seeds, in a band from the smallest to the largest.
+    """Draw the median over seeds, in a band of the middle half of them, or of all where few.
 
     Parameters
     ----------
@@ -36,21 +44,42 @@ def panels(
     Path
         The file.
     """
-    width = max(5.6, 3.3 * len(curves) + 0.8)
-    figure = new_figure(width, 3.6)
-    axes = figure.subplots(1, len(curves), squeeze=False, sharey=True)[0]
+    count = len(curves)
+    columns = count if count <= MAX_IN_A_ROW else 2
+    rows = -(-count // columns)
+    figure = new_figure(max(5.6, 3.3 * columns + 0.8), 2.7 * rows + 1.2)
+    axes = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
+    for ax in axes[count:]:
+        ax.set_axis_off()
     labels = list(dict.fromkeys(label for panel in curves.values() for label in panel))
     pens = {
         label: (COLORS[i % len(COLORS)], thickness)
         for i, (label, thickness) in enumerate(zip(labels, widths(len(labels)), strict=True))
     }
-    for ax, (title, panel) in zip(axes, curves.items(), strict=True):
+    most = 1
+    for ax, (title, panel) in zip(axes, curves.items(), strict=False):
         for label, (x, values) in panel.items():
-            draw_band(ax, x, values, *pens[label])
+            most = max(most, len(values))
+            draw_band(ax, x, _band(values), *pens[label], median=np.median(values, axis=0))
         ax.set(title=title, xlabel=xlabel, yscale="log" if log else "linear")
         style_axes(ax)
-    axes[0].set_ylabel(ylabel)
+    for ax in axes[:count:columns]:
+        ax.set_ylabel(ylabel)
+    if most > 1:
+        band = "the middle half" if most >= MANY_SEEDS else "all"
+        title = f"median over {plural(most, 'seed')}, in a band of {band}"
+        figure.suptitle(title, fontsize="medium")
     lines = [line(color=color) for color, _ in pens.values()]
-    legend_below(figure, lines, labels, min(len(labels), 2 * len(curves)))
+    legend_below(figure, lines, labels, min(len(labels), 2 * columns))
     save(figure, path)
     return path
+
+
+def _band(values: Array) -> Array:
+    """Return the values between which the band of a curve lies, shape (2, points) or as given."""
+    if len(values) < MANY_SEEDS:
+        return values
+    # Of a seed that diverged the numbers are not finite, and worse than any other.
+    worst = np.where(np.isfinite(values), values, np.inf)
+    quartiles = np.sort(worst, axis=0)[[len(values) // 4, -(len(values) // 4) - 1]]
+    return np.where(np.isfinite(quartiles), quartiles, np.nan)
