@@ -183,8 +183,8 @@ def slow_readers():
     rows travel."""
     exchanged = node.Window.exchange
 
-    def slowly(window):
-        exchanged(window)
+    def slowly(window, *arguments):
+        exchanged(window, *arguments)
         sleep(0.01 * (COMM.rank == COMM.size - 1))
 
     for name, wide in product(("ring", "one way", "failing-matching"), (False, True)):
