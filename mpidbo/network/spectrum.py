@@ -19,8 +19,6 @@ KRYLOV_VECTORS = 64
 """Of ARPACK."""
 MAX_RESTARTS, MAX_RESTARTS_UNSYMMETRIC = 40, 100
 """Of ARPACK; eigenvalues that need more are found by a factorization."""
-
-
 TOLERANCE = 1e-8
 """Of ARPACK, relative: of a symmetric matrix the error of an eigenvalue is about its square."""
 MAX_BAND_WORK = 1e9
