@@ -76,6 +76,7 @@ class Running:
         self.setup, self.loop, self.watch, self.gather = setup, loop, watch, gather
         self.reason, self.stopped = "", False
         self._unseen: list[Evaluated] = []
+        self._has_failed = False
         self._ended: End | None = None
         self.keeper = self._keeper()
         self.evaluation = Evaluation(
@@ -124,10 +125,11 @@ class Running:
 
     def to_its_end(self) -> Result:
         """Run to the last iteration, to a stop rule or until a signal comes."""
-        # Not by `for`, whose variable would keep the state of an evaluation until the next one.
-        while next(self, None):
-            pass
-        return self.result()
+        with self.failing():  # an interrupt may also come between two evaluations
+            # Not by `for`, whose variable would keep the state of an evaluation until the next one.
+            while next(self, None):
+                pass
+            return self.result()
 
     def stop(self, reason: str) -> None:
         """End the run where it is, unless it has ended."""
@@ -168,10 +170,13 @@ class Running:
 
     @contextmanager
     def failing(self) -> Iterator[None]:
-        """Context of code whose error ends the run: what can be kept of it is kept."""
+        """Context of code whose error ends the run: what can be kept of it is kept, once."""
         try:
             yield
         except BaseException as error:
+            if self._has_failed:
+                raise
+            self._has_failed = True
             if isinstance(error, Diverged):
                 self._describe(error)
             if self.recorder:

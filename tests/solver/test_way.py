@@ -12,6 +12,9 @@ from mpidbo.problems import Quadratic
 from mpidbo.solver import Plan, run_config, set_up
 from mpidbo.solver.recorder import Recorder
 from mpidbo.solver.resolve import resolve
+from mpidbo.solver.watchdog import StallWatch
+from mpidbo.storage import files
+from mpidbo.storage.hdf5 import read_arrays
 
 TABLES = {
     "problem": {"name": "quadratic", "p": 2, "q": 3},
@@ -115,3 +118,21 @@ def test_looks_at_a_checkpoint_in_writing_become_less_frequent():
         recorder.look(k, None, False)
         seen.append(k)
     assert seen == [101, 103, 107, 115, 131] and recorder.checkpoints.writing.looks == 5
+
+
+@pytest.mark.parametrize("method", ["resume", "pause"])
+def test_an_interrupt_between_two_evaluations_keeps_the_history(method, tmp_path, monkeypatch):
+    original, calls = getattr(StallWatch, method), []
+
+    def interrupted(watch):
+        calls.append(method)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        original(watch)
+
+    monkeypatch.setattr(StallWatch, method, interrupted)
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        run_config(checked(out=str(out), evaluate_every=1))
+    history, _ = read_arrays(out / files.HISTORY)
+    assert len(history["iteration"]) > 1
