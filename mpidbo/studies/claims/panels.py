@@ -28,6 +28,8 @@ def panels(
 ) -> Path:
     """Draw the median over seeds, in a band of the middle half of them, or of all where few.
 
+    Each panel says how many seeds of a curve diverged.
+
     Parameters
     ----------
     path : Path
@@ -62,6 +64,9 @@ def panels(
             most = max(most, len(values))
             draw_band(ax, x, _band(values), *pens[label], median=np.median(values, axis=0))
         ax.set(title=title, xlabel=xlabel, yscale="log" if log else "linear")
+        ax.annotate(
+            _diverged(panel), (1, 1), xycoords="axes fraction", ha="right", va="top", size="small"
+        )
         style_axes(ax)
     for ax in axes[:count:columns]:
         ax.set_ylabel(ylabel)
@@ -82,4 +87,17 @@ def _band(values: Array) -> Array:
     # Of a seed that diverged the numbers are not finite, and worse than any other.
     worst = np.where(np.isfinite(values), values, np.inf)
     quartiles = np.sort(worst, axis=0)[[len(values) // 4, -(len(values) // 4) - 1]]
-    return np.where(np.isfinite(quartiles), quartiles, np.nan)
+    return np.where(np.isfinite(quartiles).all(axis=0), quartiles, np.nan)
+
+
+def _diverged(panel: Mapping[str, Curve]) -> str:
+    """A line for each curve with seeds that diverged."""
+    counts = {
+        label: np.count_nonzero(~np.isfinite(values).all(axis=1))
+        for label, (_, values) in panel.items()
+    }
+    return "\n".join(
+        f"{label}: {count} of {len(panel[label][1])} diverged"
+        for label, count in counts.items()
+        if count
+    )
