@@ -6,7 +6,7 @@
 # make test-loggers   what TensorBoard, MLflow and W&B read; they are added to .venv if pip finds them (300 MB)
 # make dist      a source distribution and a wheel in dist/, built and checked
 # make docs      the site, in docs/_build/index.html
-# make results   the page and figures of the papers' claims, from the archives in results/
+# make results   the pages and figures of the papers' claims, from the archives in results/
 # make bench     the benchmarks;  make soak: 50 runs killed at random (RUNS=, SEED=);  make clean: removes what make has made
 #
 # Needs make, and Python >= 3.11 with venv: `make demo PYTHON=/path/to/python3` uses another one.
@@ -89,7 +89,7 @@ docs: $(MPICH)
 	.venv/bin/python -m sphinx --fail-on-warning --keep-going --nitpicky --quiet -c docs . docs/_build
 	@echo docs/_build/index.html
 
-# docs/claims.md and docs/figures/claims; python docs/claims.py --add FILE adds an archive of `mpidbo reproduce`.
+# docs/results.md, docs/claims.md, docs/papers/ and their figures; python docs/claims.py --add FILE adds an archive of `mpidbo reproduce`.
 results: $(MPICH)
 	.venv/bin/python docs/claims.py
 

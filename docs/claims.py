@@ -1,29 +1,37 @@
-"""The results on docs/claims.md and their figures, made of the archives in results/.
+"""The results of the papers' claims and their figures, made of the archives in results/.
 
-    python docs/claims.py                   the page, from its mark on, and the figures
+    python docs/claims.py                   the pages and figures
     python docs/claims.py --add FILE ...    archives of `mpidbo reproduce` into results/ before
 
-results/SHA256SUMS holds the checksum of each archive, and is compared first.
+docs/results.md is the overview, docs/claims.md has a section for each claim, both from their marks
+on; docs/papers/ has a page for each paper (docs/papers.py). results/SHA256SUMS holds the checksum
+of each archive, and is compared first.
 """
 
 import argparse
 import hashlib
+import math
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import papers
+
+from mpidbo.reports import new_figure, save
 from mpidbo.studies import claims
 from mpidbo.studies.claims import Finding
 from mpidbo.studies.claims.archive import Archived, read_archive
 from mpidbo.studies.claims.finding import FAILS, HOLDS, UNDECIDED, findings, verdict
-from mpidbo.studies.claims.intervals import draw_findings
+from mpidbo.studies.claims.intervals import PENS, draw_findings
 
 DOCS = Path(__file__).parent
 RESULTS = DOCS.parent / "results"
 SUMS = "SHA256SUMS"
 SIZE = "standard"
+SMALL = "small.png"
+"""The figure of the overview."""
 MARK = "<!-- what follows is written by make results -->\n"
 
 
@@ -88,10 +96,40 @@ class Result:
             path.unlink()
         self.claim.draw(self.found, folder)
         draw_findings(folder / "intervals.png", self.findings)
+        draw_small(folder / SMALL, self.findings)
+
+    @property
+    def size(self) -> str:
+        """Problems, agents, iterations and seeds."""
+        numbers = sorted({len(finding.comparison.values) for finding in self.findings})
+        return "; ".join([*sizes(self.found), f"{' or '.join(map(str, numbers))} seeds"])
+
+
+def draw_small(path: Path, findings: Sequence[Finding]) -> None:
+    """Draw the interval of every finding on a scale of its own, in which its bounds are shaded."""
+    figure = new_figure(1.1, 0.1 + 0.07 * len(findings))
+    ax = figure.subplots()
+    ax.axvspan(0, 1, color="0.92")
+    for y, finding in enumerate(findings):
+        ends = [min(max(scaled(finding, value), -1.0), 2.0) for value in finding.interval]
+        color = PENS[finding.verdict]
+        ax.plot(ends, [y, y], "|-", color=color, linewidth=1.5, markersize=3)
+    ax.set(xlim=(-1, 2), ylim=(len(findings) - 0.4, -0.6))
+    ax.set_axis_off()
+    save(figure, path)
+
+
+def scaled(finding: Finding, value: float) -> float:
+    """Where a value lies: 0 at the lower bound, 1 at the upper one or at the interval's end."""
+    low, high = finding.comparison.low, finding.comparison.high
+    finite = [end for end in (low, high, *finding.interval) if math.isfinite(end)]
+    low = low if math.isfinite(low) else min(finite)
+    high = high if math.isfinite(high) else max(finite)
+    return (value - low) / ((high - low) or 1.0)
 
 
 def page(results: Mapping[str, Result], figures: Path) -> str:
-    """The text of the page from its mark on.
+    """The text of docs/claims.md from its mark on.
 
     Parameters
     ----------
@@ -100,19 +138,28 @@ def page(results: Mapping[str, Result], figures: Path) -> str:
     figures : Path
         Folder of the figures.
     """
-    sections = ["".join(section(name, results.get(name), figures)) for name in claims.CLAIMS]
-    return "\n".join(["".join(overview(results)), *sections])
+    return "\n".join("".join(section(name, results.get(name), figures)) for name in claims.CLAIMS)
 
 
-def overview(results: Mapping[str, Result]) -> Iterator[str]:
-    """The table of all claims."""
-    yield f"| claim | | at the size {SIZE} | the comparison that decides | hours |\n"
-    yield "|---|---|---|---|---|\n"
+def overview(results: Mapping[str, Result]) -> str:
+    """The text of docs/results.md from its mark on: the table of all claims."""
+    verdicts = [result.verdict for result in results.values()]
+    counts = ", ".join(f"{verdicts.count(v)} {v}" for v in (HOLDS, UNDECIDED, FAILS))
+    missing = len(claims.CLAIMS) - len(results)
+    lines = [
+        f"Of {len(claims.CLAIMS)} claims: {counts}, {missing} not run at the size {SIZE}.\n\n",
+        "| claim | verdict | the comparison that decides | size | hours | all comparisons |\n",
+        "|---|---|---|---|---|---|\n",
+    ]
     for name in claims.CLAIMS:
         result = results.get(name)
-        statement = claims.make_claim(name).statement
-        cells = [result.verdict, result.decisive, result.hours] if result else ["not run", "", ""]
-        yield f"| [`{name}`](#{name}) | {statement} | {' | '.join(map(escaped, cells))} |\n"
+        what = f"[`{name}`](claims.md#{name}): {claims.make_claim(name).statement}"
+        cells = [what, "not run", "", "", "", ""]
+        if result:
+            small = f"![{name}: {result.verdict}](figures/claims/{name}/{SMALL})"
+            cells = [what, result.verdict, result.decisive, result.size, result.hours, small]
+        lines.append(f"| {' | '.join(map(escaped, cells))} |\n")
+    return "".join(lines)
 
 
 def section(name: str, result: Result | None, figures: Path) -> Iterator[str]:
@@ -124,7 +171,7 @@ def section(name: str, result: Result | None, figures: Path) -> Iterator[str]:
         yield f"\nNot run at the size {SIZE} yet.\n"
         return
     about = result.about
-    yield "".join(sizes(result.found))
+    yield f"- Size: {result.size}.\n"
     yield (
         f"- Run: {about['date']}, version {about['version']}{commit(about)}, {result.hours} hours "
         f"on a machine with {about['machine']}, which were shared with other work.\n\n"
@@ -136,9 +183,15 @@ def section(name: str, result: Result | None, figures: Path) -> Iterator[str]:
         cells = (c.what, c.numbers, finding.condition, str(len(c.values)), finding.verdict)
         yield f"| {' | '.join(map(escaped, cells))} |\n"
     yield "\n"
-    for path in sorted((figures / name).glob("*.png"), key=lambda path: path.stem != "intervals"):
-        what = "intervals" if path.stem == "intervals" else "curves"
-        yield f"![{name}: {what}](figures/claims/{name}/{path.name})\n"
+    yield f"![{name}: intervals](figures/claims/{name}/intervals.png)\n"
+    for path in curves(figures / name):
+        yield f"![{name}: curves](figures/claims/{name}/{path.name})\n"
+
+
+def curves(folder: Path) -> list[Path]:
+    """The figures of a claim's runs."""
+    found = sorted(folder.glob("*.png"))
+    return [path for path in found if path.name not in ("intervals.png", SMALL)]
 
 
 def sizes(found: Mapping[str, Any]) -> Iterator[str]:
@@ -153,7 +206,7 @@ def sizes(found: Mapping[str, Any]) -> Iterator[str]:
             [tables["run"][key] for tables in studies] for key in ("agents", "iterations")
         )
     ]
-    yield f"- Size: {', '.join(problems)}; {numbers[0]} agents, {numbers[1]} iterations.\n"
+    yield f"{', '.join(problems)}; {numbers[0]} agents, {numbers[1]} iterations"
 
 
 def escaped(cell: str) -> str:
@@ -190,9 +243,14 @@ def main() -> int:
     results, figures = load(), DOCS / "figures" / "claims"
     for name, result in results.items():
         result.draw(figures / name)
-    path = DOCS / "claims.md"
-    written, _, _ = path.read_text(encoding="utf-8").partition(MARK)
-    path.write_text(f"{written}{MARK}\n{page(results, figures)}", encoding="utf-8")
+    texts = {"claims.md": page(results, figures), "results.md": overview(results)}
+    for name, text in texts.items():
+        path = DOCS / name
+        written, _, _ = path.read_text(encoding="utf-8").partition(MARK)
+        path.write_text(f"{written}{MARK}\n{text}", encoding="utf-8")
+    for path in papers.PAGES:
+        path.write_text(papers.filled(path, results), encoding="utf-8")
+    papers.draw(results)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Draw mnist.png from the runs of docs/results.md: python docs/figures/mnist.py FOLDER"""
+"""Draw mnist.png from the runs of docs/experiments.md: python docs/figures/mnist.py FOLDER"""
 
 import sys
 from pathlib import Path

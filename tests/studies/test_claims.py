@@ -176,24 +176,55 @@ def test_every_claim_says_what_and_how():
 
 @pytest.fixture
 def pages(repo, monkeypatch):
-    """The program that writes docs/claims.md."""
+    """The program that writes docs/results.md, docs/claims.md and docs/papers/."""
     monkeypatch.syspath_prepend(repo / "docs")
     return importlib.import_module("claims")
 
 
-def test_the_page_is_that_of_the_archive(repo, pages):
+def test_the_pages_are_those_of_the_archives(repo, pages):
     """After a change of a claim, a rule or an archive: make results."""
     results, figures = pages.load(), repo / "docs" / "figures" / "claims"
-    _, mark, written = (
-        (repo / "docs" / "claims.md").read_text(encoding="utf-8").partition(pages.MARK)
-    )
-    assert mark and written == f"\n{pages.page(results, figures)}"
+    texts = {"claims": pages.page(results, figures), "results": pages.overview(results)}
+    for name, text in texts.items():
+        _, mark, written = (
+            (repo / "docs" / f"{name}.md").read_text(encoding="utf-8").partition(pages.MARK)
+        )
+        assert mark and written == f"\n{text}"
     for name, result in results.items():
         assert result.about["claim"] == name and result.about["size"] == "standard"
         assert (figures / name / "intervals.png").is_file()
+        assert (figures / name / "small.png").is_file()
         compared = [finding.comparison.what for finding in result.findings]
         assert len(set(compared)) == len(compared) > 0
-        assert f"| {result.verdict} |" in written
+        assert f"| {result.verdict} |" in texts["results"]
+
+
+OURS = {"partial-average"}
+"""Claims that no page of a paper shows: of all methods."""
+
+
+def test_the_papers_pages_are_those_of_the_archives(pages):
+    results, shown = pages.load(), set()
+    for path in pages.papers.PAGES:
+        text = path.read_text(encoding="utf-8")
+        assert text == pages.papers.filled(path, results)
+        here = {name for _, name, _ in pages.papers.BLOCK.findall(text)}
+        explained = {name for name, *_ in pages.papers.GIVEN.findall(text)}
+        other = {name for name in here & set(results) if results[name].verdict != HOLDS}
+        assert other <= explained, "why a claim does not hold, or is undecided"
+        shown |= here
+    assert shown == set(claims.CLAIMS) - OURS
+
+
+def test_a_paragraph_on_another_verdict_is_refused(pages, tmp_path):
+    results = pages.load()
+    comment = "<!-- given topology-order, quadratic, exponential < torus: {} -->\nSo it is.\n"
+    path = tmp_path / "page.md"
+    path.write_text(comment.format(HOLDS))
+    assert pages.papers.filled(path, results) == comment.format(HOLDS)
+    path.write_text(comment.format(FAILS))
+    with pytest.raises(ValueError, match="exponential < torus is HOLDS, not DOES NOT HOLD"):
+        pages.papers.filled(path, results)
 
 
 def test_an_archive_that_was_changed_is_refused(tmp_path, pages):
