@@ -61,7 +61,9 @@ COMMANDS = {
         ranks=True,
         stoppable=True,
     ),
-    "where": Command("where", "Print the folder that `mpidbo run` with the same arguments uses."),
+    "where": Command(
+        "where", "Print the folder of a run or study that the same arguments would start or resume."
+    ),
     "jobscript": Command(
         "jobscript.command",
         "Write a job script for a batch system, filled in for a configuration.",

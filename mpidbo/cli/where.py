@@ -1,9 +1,10 @@
-"""`mpidbo where`: the folder of a run, in which scripts look for the marker `done`."""
+"""`mpidbo where`: the folder of a run or study, in which job scripts look for the marker `done`."""
 
 from argparse import ArgumentParser, Namespace
 
-from ..config import check, folder
+from ..config import check, folder, load
 from . import arguments
+from .kinds import expect_configuration
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -13,7 +14,14 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def where(args: Namespace, comm: None) -> int:
-    """Print the folder that `mpidbo run` with the same arguments uses."""
-    config = check(arguments.read_configuration(args.config, args.overrides, "where"))
-    print(folder(args.config, args.out, config.run.out))
+    """Print the folder that `mpidbo run`, or `mpidbo compare`, with the same arguments uses."""
+    expect_configuration(args.config, "where")
+    tables = load(args.config, args.overrides)
+    if "study" in tables:
+        # Here, since the start of a job waits for what is imported.
+        from .. import studies
+
+        print(studies.load_study(args.config, args.overrides, args.out).out)
+    else:
+        print(folder(args.config, args.out, check(tables).run.out))
     return 0

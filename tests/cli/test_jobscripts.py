@@ -1,4 +1,4 @@
-"""The job scripts, with programs that imitate Slurm, PBS and LSF and record their calls."""
+"""The job scripts, with programs that imitate batch systems and record their calls."""
 
 import contextlib
 import os
@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from mpidbo import cli
+from mpidbo.cli.jobscript import protocol
 from mpidbo.cli.jobscript import render as batch
+from mpidbo.errors import UserError
 from support import ROOT, SLOW, launch
 from support.runs import QUADRATIC, run, same, toml
 
@@ -29,6 +31,7 @@ JOB = {
     "SLURM_JOB_NODELIST": "n[1-2]",
     "SLURM_NTASKS": "4",
 }
+ARRAYS = ("array.sbatch", "study.sbatch")
 SLURM = ["run.sbatch", "requeue.sbatch", "gpu.sbatch", "array.sbatch", "chain.sh"]
 
 LAUNCHER = """
@@ -68,6 +71,20 @@ echo "qsub $* [$CONFIG|$ARGS|$RESTARTS|$MAX_RESTARTS]" >>calls
 exit "${REFUSED:-0}"
 """,
     "qstat": 'echo "    Resource_List.walltime = ${WALLTIME:-01:00:00}"\n',
+    "flux": f"""
+case "$*" in
+    "getattr size") echo 2 ;;
+    "getattr jobid") echo f7 ;;
+    "job timeleft") echo "$LEFT" ;;
+    "job killall --force --signal=USR1") echo "flux $*" >>calls; kill -USR1 "$(<running)" ;;
+    --parent*) echo "flux $* [$RESTARTS|$MAX_RESTARTS]" >>calls; exit "${{REFUSED:-0}}" ;;
+    *)
+        trap '' USR1                           # as flux run, which does not pass it on
+        echo $$ >running
+        {LAUNCHER}
+        ;;
+esac
+""",
     **dict.fromkeys(("sbatch", "scancel", "sleep"), 'echo "${0##*/} $*" >>calls\n'),
 }
 
@@ -108,11 +125,9 @@ def start(tmp_path):
             (tmp_path / name).unlink(missing_ok=True)
         path = script if isinstance(script, Path) else FOLDER / script
         slurm = JOB if path.suffix in (".sbatch", ".sh") else {}
-        slurm = slurm | (
-            {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "1"}
-            if path.name == "array.sbatch"
-            else {}
-        )
+        if path.name in ARRAYS:
+            array = {"JOB_ID": "7", "TASK_ID": "1", "TASK_COUNT": "1"}
+            slurm = slurm | {f"SLURM_ARRAY_{name}": value for name, value in array.items()}
         full = {"PATH": f"{tools}:{os.environ['PATH']}", "HOME": str(tmp_path), **slurm, **env}
         full = {name: value for name, value in full.items() if value}
         with subprocess.Popen(
@@ -143,6 +158,12 @@ def start(tmp_path):
     return start
 
 
+@pytest.fixture(autouse=True)
+def no_library(monkeypatch):
+    """The protocol of srun is that of the site, as with an unknown MPI."""
+    monkeypatch.setattr(protocol, "_of_library", lambda: None)
+
+
 # the texts
 
 
@@ -162,11 +183,19 @@ def test_every_file_has_its_line_in_the_readme():
 def filled(folder, capsys, *words, configs=("my runs/a.toml",), agents=64):
     """What `mpidbo jobscript` writes for these configurations."""
     (folder / "my runs").mkdir(exist_ok=True)
-    paths = [toml(folder, {**QUADRATIC, "run.agents": agents}, name) for name in configs]
+    tables = {**QUADRATIC, "run.agents": agents}
+    if words[0] == "slurm-study":
+        tables["study.seeds"] = 5
+    paths = [toml(folder, tables, name) for name in configs]
     assert cli.main(["jobscript", *words, *map(str, paths)]) == 0
     out, err = capsys.readouterr()
     assert err == ""
     return out
+
+
+def shorter(text):
+    """A written script with the imitated mpidbo in place of this one."""
+    return re.sub(r"^mpidbo=.*$", "mpidbo=(mpidbo)", text, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("kind", batch.KINDS)
@@ -430,6 +459,63 @@ def test_lsf_signals(number, code, start, tmp_path):
     assert done.code == code and "USR1 to mpirun" in done.calls
 
 
+FLUX_RUN = "flux run -N 2 -n 8 -c 1 mpidbo run a.toml --set run.max_seconds={} --set run.seed=1"
+
+
+@pytest.mark.parametrize(
+    ("codes", "env", "code", "again"),
+    [
+        ("0", {}, 0, None),
+        ("2", {}, 2, None),
+        ("85", {}, 85, 1),
+        ("stall", {}, 4, 1),
+        ("85", {"RESTARTS": "9"}, 85, 10),
+        ("85", {"RESTARTS": "1", "MAX_RESTARTS": "1"}, 85, None),
+        ("85", {"REFUSED": "1"}, 85, 1),
+    ],
+)
+def test_flux(codes, env, code, again, start):
+    done = start("run.flux", "a.toml --set run.seed=1", codes=codes, LEFT="3600", **env)
+    assert done.code == code, done.said
+    line = f"flux --parent batch {FOLDER / 'run.flux'} a.toml --set run.seed=1 [{again}|10]"
+    assert done.calls == [FLUX_RUN.format(3480), *([line] if again else [])]
+    assert "8 ranks on 2 nodes" in done.said
+    assert ("flux batch failed" in done.said) == ("REFUSED" in env)
+
+
+@pytest.mark.parametrize(("left", "seconds"), [("480", "360"), ("481", "361"), ("4294967295", "")])
+def test_flux_stops_by_the_clock(left, seconds, start):
+    done = start("run.flux", LEFT=left)
+    limit = f" --set run.max_seconds={seconds}" if seconds else ""
+    assert done.calls == [f"flux run -N 2 -n 8 -c 1 mpidbo run a.toml{limit}"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM])
+def test_flux_signals(number, start):
+    done = start("run.flux", codes="wait", send=number, LEFT="3600")
+    assert done.code == 85 and "USR1 to flux" in done.calls, done.said
+    assert bool(done.called("flux --parent")) == (number == signal.SIGUSR1)
+
+
+SGE = {"JOB_ID": "9", "JOB_NAME": "x", "NSLOTS": "4", "PE_HOSTFILE": "nodes"}
+
+
+def test_sge_reschedules_by_the_exit_code_until_the_cap(start, tmp_path):
+    for restarts, codes in enumerate(("85", "stall", "85")):
+        done = start("run.sge", "a.toml --set run.seed=1", codes=codes, MAX_RESTARTS="2", **SGE)
+        assert done.calls == ["mpirun -n 4 mpidbo run a.toml --set run.seed=1"]
+        assert done.code == (99 if restarts < 2 else 85), done.said
+    assert "not finished after 2 restarts" in done.said and not list(tmp_path.glob(".mpidbo*"))
+
+
+@pytest.mark.parametrize(
+    ("codes", "send", "code"),
+    [("0", None, 0), ("3", None, 3), ("wait", signal.SIGUSR1, 99), ("wait", signal.SIGTERM, 85)],
+)
+def test_sge_ends(codes, send, code, start):
+    assert start("run.sge", codes=codes, send=send, **SGE).code == code
+
+
 @pytest.mark.parametrize(
     ("codes", "starts", "code"),
     [("0", 1, 0), ("85 4 0", 3, 0), ("85 85 85 85", 3, 85), ("85 2 0", 2, 2), ("3 0", 1, 3)],
@@ -453,7 +539,7 @@ def test_who_stops_the_local_script_means_it(number, start):
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_without_a_configuration(script, start, tmp_path):
-    system = {k: v for k, v in (PBS | LSF).items() if k != "CONFIG"} | {
+    system = {k: v for k, v in (PBS | LSF | SGE).items() if k != "CONFIG"} | {
         "PBS_O_WORKDIR": str(tmp_path),
         "LS_SUBCWD": str(tmp_path),
     }
@@ -462,14 +548,14 @@ def test_without_a_configuration(script, start, tmp_path):
     assert (
         done.code == 2
         and not done.calls
-        and re.search(r"configuration.*(sbatch|qsub|bsub|bash) ", said)
+        and re.search(r"configuration.*(sbatch|qsub|bsub|bash|flux) ", said)
     ), said
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_mistakes_start_nothing(script, start, tmp_path):
     """A configuration that mpidbo refuses, no mpidbo, --resume never."""
-    system = PBS | LSF | {"PBS_O_WORKDIR": str(tmp_path), "LS_SUBCWD": str(tmp_path)}
+    system = PBS | LSF | SGE | {"PBS_O_WORKDIR": str(tmp_path), "LS_SUBCWD": str(tmp_path)}
     words = "" if script in ("run.pbs", "run.lsf") else "a.toml"
     never = {"ARGS": "--resume never"} if not words else {}
     for done in (
@@ -489,6 +575,7 @@ def test_mistakes_start_nothing(script, start, tmp_path):
 def refused(folder, capsys, *words):
     toml(folder, {**QUADRATIC, "run.agents": 8}, "a.toml")
     toml(folder, {**QUADRATIC, "steps.alpa": 1}, "wrong.toml")
+    toml(folder, {**QUADRATIC, "run.agents": 8, "study.seeds": 2}, "study.toml")
     assert cli.main(["jobscript", *words]) == 2
     out, err = capsys.readouterr()
     assert out == ""
@@ -510,6 +597,22 @@ def refused(folder, capsys, *words):
         ("slurm nothing.toml", "nothing.toml: no such file"),
         ("slurm wrong.toml", "steps.alpa: unknown key; did you mean alpha?"),
         ("slurm --set run.seed=1", "name it, such as"),
+        ("slurm-array --seeds 3", "--seeds: need a configuration; name it, such as"),
+        ("slurm a.toml --mem 64", "'64' is not an amount of memory; write 64G, or 500M"),
+        ("slurm a.toml --mail-type ends", "'ends' is not known; write begin, end, fail or all"),
+        ("slurm a.toml --mail-user a@b.org", "no mail is sent unless --mail-type says when"),
+        ("slurm a.toml --qos a,b", "--qos 'a,b': not a word"),
+        ("slurm a.toml --constraint a;b", "'a;b' is not an expression of features"),
+        ("slurm a.toml --modules a;b", "'a;b' is not the name of a module"),
+        ("slurm a.toml --directive=exclusive", "write for example --directive '#SBATCH --excl"),
+        ("slurm a.toml --directive=--mem=4G", "--mem is an option of mpidbo jobscript; write --m"),
+        ("flux a.toml --mem 64G", "no option is called --mem"),
+        ("flux a.toml --gpus-per-node 3 --ntasks-per-node 2", "3 for 2 ranks on each node, and F"),
+        ("slurm-array a.toml --seeds 0", "--seeds: 0 is out of range; give at least 1"),
+        ("slurm a.toml --seeds 3", "no option is called --seeds"),
+        ("slurm-study a.toml", "needs a section [study]"),
+        ("slurm-study study.toml --parts 9", "--parts 9: study.toml has 2 runs"),
+        ("slurm-study study.toml --nodes 9", "run.agents: 8 in study.toml, but 9 ranks"),
         ("slurm-array a.toml a.toml", "both would run in"),
         ("local a.toml --nodes 2", "no option is called --nodes"),
         ("condor a.toml", "invalid choice: 'condor'"),
@@ -559,6 +662,53 @@ def test_mistakes_in_what_is_asked_for(words, says, tmp_path, monkeypatch, capsy
             "lsf --nodes 2 --time 90",
             ["#BSUB -n 8", '#BSUB -R "span[ptile=4]"', "#BSUB -W 01:30", "##BSUB -q NAME"],
         ),
+        (
+            "slurm --mem 1.5G --qos high --constraint skylake&ib --mail-type fail,end "
+            "--mail-user me@lab.org --modules python/3.12,openmpi/5.0 --directive=--exclusive",
+            [
+                "#SBATCH --mem=1536M",
+                "#SBATCH --qos=high",
+                "#SBATCH --constraint=skylake&ib",
+                "#SBATCH --mail-type=END,FAIL",
+                "#SBATCH --mail-user=me@lab.org",
+                "#SBATCH --exclusive",
+                "module load python/3.12 openmpi/5.0 || exit 2",
+            ],
+        ),
+        (
+            "pbs --mem 64G --mail-type all --mail-user me@lab.org",
+            [
+                "#PBS -l select=1:ncpus=4:mpiprocs=4:ompthreads=1:mem=65536mb",
+                "#PBS -m bea",
+                "#PBS -M me@lab.org",
+            ],
+        ),
+        (
+            "lsf --mem 64G --mail-type begin --mail-user me@lab.org",
+            ['#BSUB -R "rusage[mem=65536MB]"', "#BSUB -B", "#BSUB -u me@lab.org"],
+        ),
+        (
+            "flux --nodes 2 --cpus-per-task 3 --gpus-per-node 4 --queue big --bank me --time 90",
+            [
+                "# flux: --nodes=2",
+                "# flux: --nslots=8",
+                "# flux: --cores-per-slot=3",
+                "# flux: --gpus-per-slot=1",
+                "# flux: --time-limit=5400s",
+                "# flux: --queue=big",
+                "# flux: --bank=me",
+            ],
+        ),
+        (
+            "sge --nodes 2 --cpus-per-task 2 --mem 64G --pe orte --queue big --time 60",
+            [
+                "#$ -pe orte 16",
+                "#$ -l h_vmem=8192M",
+                "#$ -l h_rt=01:00:00,s_rt=00:58:00",
+                "#$ -q big",
+                "SLOTS_PER_RANK=2",
+            ],
+        ),
         ("local --ntasks-per-node 3", ["RANKS=${RANKS:-3}"]),
     ],
 )
@@ -574,9 +724,7 @@ def test_the_launcher_of_the_shell_is_filled_in(tmp_path, capsys, monkeypatch, s
     (tmp_path / "two.sh").write_text(filled(tmp_path, capsys, "slurm"))
     for file, launcher in (("one.sh", "srun --mpi=pmi2 "), ("two.sh", "mpirun -x 'A B' ")):
         text = (tmp_path / file).read_text()
-        (tmp_path / file).write_text(
-            re.sub(r"^mpidbo=.*$", "mpidbo=(mpidbo)", text, flags=re.MULTILINE)
-        )
+        (tmp_path / file).write_text(shorter(text))
         assert start(tmp_path / file, "").calls[0].startswith(launcher)
 
 
@@ -604,12 +752,97 @@ def test_the_written_array_runs_all_configurations(tmp_path, capsys, start):
         tmp_path, capsys, "slurm-array", "--throttle", "7", configs=("a.toml", "my runs/b.toml")
     )
     assert "#SBATCH --array=1-2%7" in text and "#SBATCH --job-name=sweep" in text
-    (tmp_path / "array.sbatch").write_text(
-        re.sub(r"^mpidbo=.*$", "mpidbo=(mpidbo)", text, flags=re.MULTILINE)
-    )
+    (tmp_path / "array.sbatch").write_text(shorter(text))
     for index, name in (("1", "a.toml"), ("2", "my runs/b.toml")):
         done = start(tmp_path / "array.sbatch", "--set run.seed=1", SLURM_ARRAY_TASK_ID=index)
         assert done.calls == [f"srun mpidbo run {tmp_path}/{name} --set run.seed=1"]
+
+
+def test_an_array_over_seeds(tmp_path, capsys, start):
+    configs = ("a.toml", "my runs/b.toml")
+    text = filled(tmp_path, capsys, "slurm-array", "--seeds", "3", configs=configs)
+    assert "#SBATCH --array=1-6%2" in text
+    (tmp_path / "array.sbatch").write_text(shorter(text))
+    out = tmp_path / "out"  # what the imitated `mpidbo where` prints
+    for index, (name, seed) in {"1": (configs[0], 0), "6": (configs[1], 2)}.items():
+        done = start(tmp_path / "array.sbatch", "", SLURM_ARRAY_TASK_ID=index)
+        words = f"--set run.seed={seed} --out {out}/seed-{seed}"
+        assert done.calls == [f"srun mpidbo run {tmp_path}/{name} {words}"], done.said
+
+
+def test_a_study(tmp_path, capsys, start):
+    """Its five runs are those of four tasks; no folder of it has a marker `done`."""
+    (tmp_path / "study.sbatch").write_text(shorter(filled(tmp_path, capsys, "slurm-study")))
+    for index, codes, requeued in (("1", "2", 0), ("4", "85", 1), ("4", "lie", 0)):
+        done = start(tmp_path / "study.sbatch", "", codes=codes, SLURM_ARRAY_TASK_ID=index)
+        path = f"{tmp_path}/my runs/a.toml"
+        assert done.called("srun") == [
+            f"srun mpidbo compare {path} --part {int(index) - 1}/4",
+        ], done.said
+        assert len(done.called("scontrol")) == requeued
+        assert f"mpidbo compare {path} --report" in done.said
+    done = start(tmp_path / "study.sbatch", SLURM_ARRAY_TASK_ID="5")
+    assert done.code == 2 and not done.calls
+
+
+@pytest.mark.parametrize(
+    ("kind", "folder"),
+    [("slurm", "a-7.ranks"), ("pbs", "a-8.server.ranks"), ("flux", "a-f7.ranks")],
+)
+def test_a_log_for_each_rank(kind, folder, tmp_path, capsys, start):
+    path = tmp_path / batch.KINDS[kind].file
+    path.write_text(shorter(filled(tmp_path, capsys, kind, "--rank-logs")))
+    (tmp_path / "bin" / "launcher").write_text(
+        '#!/usr/bin/env bash\nfor PMI_RANK in 0 1; do PMI_RANK=$PMI_RANK "$@"; done\nmkdir -p out\n'
+        "touch out/done\n"
+    )
+    (tmp_path / "bin" / "launcher").chmod(0o755)
+    env = {**(PBS if kind == "pbs" else {}), "PBS_O_WORKDIR": str(tmp_path), "LAUNCH": "launcher"}
+    for starts in (1, 2):
+        done = start(path, "", **env)
+        logs = {log.name: log.read_text() for log in (tmp_path / folder).iterdir()}
+        assert done.code == 0, done.said
+        assert logs == dict.fromkeys(("0.log", "1.log"), starts * "mpidbo 0.0\n")
+
+
+@pytest.mark.parametrize(
+    ("library", "offered", "found"),
+    [
+        ("Open MPI v5.0.8", "", "pmix"),
+        ("MPICH Version: 5.0.2", "", "pmi2"),
+        ("MPICH Version: 4.2 ... --with-pmix=/usr", "", "pmix"),
+        (
+            "MPI VERSION : CRAY MPICH version 8.1",
+            "MPI plugin types are...\n\tcray_shasta",
+            "cray_shasta",
+        ),
+        ("MPI VERSION : CRAY MPICH version 8.1", "MPI plugin types are...\n\tpmi2\n\tnone", "pmi2"),
+        ("Open MPI v5.0.8", "MPI plugin types are...\n\tnone\n\tpmix\nversions: pmix_v4", "pmix"),
+        ("Open MPI v5.0.8", "MPI plugin types are...\n\tnone\n\tpmi2", None),
+        ("", "", None),
+    ],
+)
+def test_the_protocol_of_the_library(library, offered, found, monkeypatch):
+    monkeypatch.undo()  # of `no_library`
+    monkeypatch.delenv("SRUN_MPI", raising=False)
+    monkeypatch.setattr(
+        protocol, "_output", lambda *line: offered if line[0] == "srun" else library
+    )
+    assert protocol.protocol(None, by_library=True) == found
+    assert protocol.protocol(None, by_library=False) is None
+    assert protocol.protocol("default", by_library=True) is None
+    if offered:
+        with pytest.raises(UserError, match=r"--mpi pmi: srun offers .*; choose one of these"):
+            protocol.protocol("pmi", by_library=True)
+
+
+@pytest.mark.mpi
+def test_the_protocol_of_this_library(monkeypatch, mpi):
+    monkeypatch.undo()
+    monkeypatch.delenv("SRUN_MPI", raising=False)
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))  # without srun
+    wanted = "pmix" if launch.is_openmpi() else "pmi2"
+    assert protocol.protocol(None, by_library=True) == wanted
 
 
 def test_without_mpidbo_on_path_it_is_this_interpreter(tmp_path, capsys, monkeypatch):

@@ -323,6 +323,61 @@ def test_written_script(slurm, uninterrupted, tmp_path):
     assert done.state == "COMPLETED" and same(uninterrupted, tmp_path / "out"), done.log
 
 
+def written(slurm, *words, cwd):
+    """The job of the script that `mpidbo jobscript` writes, which it makes of the MPI at hand."""
+    env = {"SRUN_MPI": ""}
+    return slurm.submit(cwd=cwd, env=env, script=slurm("mpidbo", "jobscript", *words, env=env))
+
+
+def test_what_is_asked_of_slurm(slurm, uninterrupted, tmp_path):
+    """Resources, mail and a directive of one's own; the protocol of srun; logs of the ranks."""
+    path = toml(tmp_path, TABLES | {"run.agents": 4})
+    job = written(
+        slurm,
+        *("slurm", "--nodes=2", "--ntasks-per-node=2", "--time=5", "--mem=100M", "--rank-logs"),
+        *("--mail-type=fail", "--mail-user=nobody@localhost", "--directive=--nice=7", path),
+        *("--out", tmp_path / "out"),
+        cwd=tmp_path,
+    )
+    done = slurm.one(job)
+    assert done.state == "COMPLETED" and same(uninterrupted, tmp_path / "out"), done.log
+    asked = {"MinMemoryNode": "100M", "TimeLimit": "00:05:00", "MailUser": "nobody@localhost"}
+    assert asked.items() <= done.fields.items() and "FAIL" in done.fields["MailType"]
+    assert done.fields["Nice"] == "7" and f"srun --mpi={MPI}" in done.log
+    logs = {log.name: log.read_text() for log in (tmp_path / f"a-{job}.ranks").iterdir()}
+    assert set(logs) == {f"{rank}.log" for rank in range(4)}
+    assert "upper_loss" in logs["0.log"] and "upper_loss" not in done.log + logs["3.log"]
+
+
+def test_written_array_over_seeds(slurm, tmp_path):
+    path = toml(tmp_path, TABLES | {"run.agents": 2})
+    words = "slurm-array", "--seeds=2", "--ntasks-per-node=2", path, "--out", tmp_path / "out"
+    for done in slurm.wait(written(slurm, *words, cwd=tmp_path)):
+        assert done.state == "COMPLETED", done.log
+    for seed in (0, 1):
+        run(path, tmp_path / "alone", "--set", f"run.seed={seed}", "--resume", "never")
+        assert same(tmp_path / "alone", tmp_path / "out" / f"seed-{seed}")
+
+
+def test_written_study(slurm, slow, tmp_path):
+    """Two tasks make its three runs; the one that is signalled is requeued."""
+    (env, pids) = slow
+    study = TABLES | {"run.agents": 2, "run.evaluate_every": 100, "study.seeds": 3}
+    path = toml(tmp_path, study, "study.toml")
+    out = tmp_path / "out"
+    words = "slurm-study", "--parts=2", "--ntasks-per-node=2", path, "--out", out
+    text = slurm("mpidbo", "jobscript", *words, env={"SRUN_MPI": MPI})
+    job = slurm.submit("--array=1-2%1", cwd=tmp_path, env=env, script=text)
+    slurm.running(f"{job}_1", pids, 2)
+    slurm("scancel", "--batch", "--signal=USR1", f"{job}_1")
+    tasks = sorted(slurm.wait(job, 240), key=lambda one: int(one.fields["ArrayTaskId"]))
+    assert [(one.state, one.restarts) for one in tasks] == [("COMPLETED", 1), ("COMPLETED", 0)], (
+        tasks[0].log
+    )
+    assert len(list(out.glob("*/*/seed-*/done"))) == 3
+    assert "table.md" in slurm("mpidbo", "compare", path, "--out", out, "--report")
+
+
 def test_array(slurm, slow, uninterrupted, tmp_path):
     """One run at a time; only the signalled task is requeued: the last, with the array's id."""
     (env, pids), folders = slow, [tmp_path / f"out{i}" for i in (1, 2, 3)]

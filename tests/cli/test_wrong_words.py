@@ -62,7 +62,6 @@ LINES = {
     "run study.toml": (
         "is a study, and run takes the configuration of one run; write mpidbo compare"
     ),
-    "where study.toml": "write mpidbo compare study.toml",
     "jobscript slurm study.toml": "write mpidbo compare study.toml",
     "compare config.toml": (
         "needs a section [study], see docs/studies.md; for one run write mpidbo run"

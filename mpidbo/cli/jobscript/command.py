@@ -4,8 +4,7 @@ import os
 import re
 import shutil
 import sys
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Callable
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
@@ -13,12 +12,23 @@ from ..._fields import convert
 from ...config import check, folder, named_folder
 from ...errors import UserError
 from .. import arguments
+from ..kinds import expect_configuration
+from .directives import checked_directive
 from .job import KINDS, Job
+from .options import add_options, options_of
+from .protocol import protocol
 from .render import script
 
 DEFAULT_TASKS = 4
 DEFAULT_GPUS = 4
 """GPUs on each node where the kind is slurm-gpu."""
+
+
+class Size(NamedTuple):
+    """The number of agents of a configuration, where it sets one."""
+
+    agents: int
+    path: Path
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -33,25 +43,17 @@ def add_arguments(parser: ArgumentParser) -> None:
             f"Without a configuration: jobscripts/{kind.file}.",
         )
         several = name == "slurm-array"
+        what = "study" if name == "slurm-study" else "configuration"
         own.add_argument(
             "configs",
             nargs="*" if several else "?",
             type=Path,
-            metavar="CONFIG",
-            help="the configurations, one for each task" if several else "the configuration",
+            metavar="STUDY" if name == "slurm-study" else "CONFIG",
+            help="the configurations, one for each task" if several else f"the {what}",
         )
         arguments.add_overrides(own, "as in mpidbo run")
         own.add_argument("--out", type=named_folder, metavar="DIR", help="as in mpidbo run")
-        for field in fields_of(name):
-            option = OPTIONS[field]
-            own.add_argument(
-                option.name,
-                *option.aliases,
-                dest=field,
-                metavar=option.metavar,
-                type=option.type,
-                help=option.text,
-            )
+        add_options(own, name)
 
 
 def jobscript(args: Namespace, comm: None) -> int:
@@ -74,15 +76,18 @@ def job_of(args: Namespace) -> Job:
     if args.kind == "slurm-gpu":
         given.setdefault("gpus", DEFAULT_GPUS)
     kind = "slurm-gpu" if args.kind == "slurm" and given.get("gpus") else args.kind
-    agents = _agents(configs, args.overrides, args.out)
-    given.setdefault("tasks", _default_tasks(given, agents))
-    _check_ranks(given, agents)
+    if args.kind == "slurm-study":
+        sizes = _sizes_of_study(configs, args, given)
+    else:
+        sizes = _sizes(configs, args.overrides, args.out)
+    given.setdefault("tasks", _default_tasks(given, sizes))
+    _check_ranks(given, sizes)
     if configs:
         given.setdefault("name", _default_name(configs))
         given["program"] = _program()
-        given["environment"] = {
-            name: os.environ[name] for name in ("LAUNCH", "SRUN_MPI") if os.environ.get(name)
-        }
+        given["launch"] = os.environ.get("LAUNCH") or None
+    if KINDS[kind].system == "slurm" and not given.get("launch"):
+        given["mpi"] = protocol(given.get("mpi"), by_library=bool(configs))
     options = []
     for override in args.overrides:
         options += ["--set", override]
@@ -96,32 +101,35 @@ def job_of(args: Namespace) -> Job:
     )
 
 
-def fields_of(kind: str) -> list[str]:
-    """The fields of a Job that can be set for a kind of script."""
-    if kind == "local":
-        return ["tasks", "restarts"]
-    unused = set()
-    if kind in ("slurm-once", "slurm-chain"):
-        unused.add("restarts")
-    if kind != "slurm-array":
-        unused.add("throttle")
-    return [field for field in OPTIONS if field not in unused]
-
-
 def _given(args: Namespace) -> dict[str, Any]:
     """The fields of the job that the command line sets, checked."""
     given = {}
     hints = get_type_hints(Job, include_extras=True)
-    for field in fields_of(args.kind):
-        option, value = OPTIONS[field], getattr(args, field)
+    for field, option in options_of(args.kind).items():
+        value = getattr(args, field)
         if value is None:
             continue
+        if field == "directives":
+            value = tuple(checked_directive(text, args.kind) for text in value)
         convert(value, hints[field], option.name)
         # It becomes part of a directive, in which batch systems know no quotes.
-        if isinstance(value, str) and not re.fullmatch(r"[\w.:@+-]+", value):
+        if option.type is str and isinstance(value, str) and not re.fullmatch(r"[\w.:@+-]+", value):
             raise UserError(f"{option.name} {value!r}: not a word; use letters, digits, - and _")
         given[field] = value
+    if "mail_user" in given and "mail_types" not in given:
+        raise UserError("--mail-user: no mail is sent unless --mail-type says when; add it")
+    _check_shares(args.kind, given)
     return given
+
+
+def _check_shares(kind: str, given: dict[str, Any]) -> None:
+    """UserError where Flux cannot divide the GPUs of a node among its ranks."""
+    gpus, tasks = given.get("gpus", 0), given.get("tasks")
+    if KINDS[kind].system == "flux" and tasks and gpus % tasks:
+        raise UserError(
+            f"--gpus-per-node: {gpus} for {tasks} ranks on each node, and Flux gives each rank "
+            "GPUs of its own; ask for as many ranks as GPUs"
+        )
 
 
 def _configs(args: Namespace) -> list[Path]:
@@ -131,20 +139,23 @@ def _configs(args: Namespace) -> list[Path]:
         configs = args.configs
     else:
         configs = [args.configs] if args.configs else []
-    if not configs and (args.overrides or args.out):
+    unused = [name for name, value in (("--set", args.overrides), ("--out", args.out)) if value]
+    if getattr(args, "seeds", None) is not None:
+        unused.append("--seeds")
+    if not configs and unused:
         raise UserError(
-            "--set and --out need a configuration; "
-            "name it, such as mpidbo jobscript slurm config.toml"
+            f"{' and '.join(unused)}: need a configuration; "
+            f"name it, such as mpidbo jobscript {args.kind} config.toml"
         )
     return configs
 
 
-def _agents(paths: list[Path], overrides: list[str], out: Path | None) -> list[tuple[int, Path]]:
-    """(agents, configuration) of each configuration that has a number of agents.
+def _sizes(paths: list[Path], overrides: list[str], out: Path | None) -> list[Size]:
+    """The size of each configuration that has a number of agents.
 
     Raises UserError for a mistake in one, or for two runs in one folder.
     """
-    agents: list[tuple[int, Path]] = []
+    sizes: list[Size] = []
     config_of: dict[Path, Path] = {}
     for path in paths:
         run = check(arguments.read_configuration(path, overrides, "jobscript")).run
@@ -156,24 +167,48 @@ def _agents(paths: list[Path], overrides: list[str], out: Path | None) -> list[t
             )
         config_of[place] = path
         if run.agents is not None:
-            agents.append((run.agents, path))
-    return agents
+            sizes.append(Size(run.agents, path))
+    return sizes
 
 
-def _default_tasks(given: dict[str, Any], agents: list[tuple[int, Path]]) -> int:
+def _sizes_of_study(paths: list[Path], args: Namespace, given: dict[str, Any]) -> list[Size]:
+    """The size of a study that sets a number of agents, and its default number of parts.
+
+    Raises UserError for a mistake in it, or for more parts than runs.
+    """
+    from ... import studies
+
+    sizes = []
+    for path in paths:
+        expect_configuration(path, "compare")
+        study = studies.load_study(path, args.overrides, args.out)
+        runs = len(study.work)
+        given.setdefault("parts", min(Job.parts, runs))
+        if given["parts"] > runs:
+            raise UserError(
+                f"--parts {given['parts']}: {path} has {runs} runs; ask for at most as many parts"
+            )
+        for group in study.groups:
+            agents = check(group.tables).run.agents
+            if agents is not None:
+                sizes.append(Size(agents, path))
+    return sizes
+
+
+def _default_tasks(given: dict[str, Any], sizes: list[Size]) -> int:
     """Ranks on each node: one for each GPU, else 4, or fewer where there are fewer agents."""
     if given.get("gpus"):
         gpus: int = given["gpus"]
         return gpus
     nodes = given.get("nodes", 1)
-    agents_per_node = [number // nodes for number, _ in agents]
+    agents_per_node = [size.agents // nodes for size in sizes]
     return max(1, min([DEFAULT_TASKS, *agents_per_node]))
 
 
-def _check_ranks(given: dict[str, Any], agents: list[tuple[int, Path]]) -> None:
+def _check_ranks(given: dict[str, Any], sizes: list[Size]) -> None:
     """UserError where a configuration has fewer agents than there are ranks."""
     nodes, tasks = given.get("nodes", 1), given["tasks"]
-    for number, path in agents:
+    for number, path in sizes:
         if nodes * tasks > number:
             raise UserError(
                 f"run.agents: {number} in {path}, but {nodes * tasks} ranks ({nodes} x {tasks}); "
@@ -192,60 +227,3 @@ def _program() -> tuple[str, ...]:
     """The words that start this mpidbo."""
     found = shutil.which("mpidbo")
     return (os.path.abspath(found),) if found else (sys.executable, "-m", "mpidbo")
-
-
-def _seconds(text: str) -> int:
-    """Seconds of "90" (minutes), "1:30:00" or "2-00:00:00"."""
-    if re.fullmatch(r"\d+", text):
-        return 60 * int(text)
-    found = re.fullmatch(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)", text)
-    if not found:
-        raise ArgumentTypeError(
-            f"{text!r} is not a time; write 12:00:00, 2-00:00:00 (two days) or 90 (minutes)"
-        )
-    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
-    return ((24 * days + hours) * 60 + minutes) * 60 + seconds
-
-
-class Option(NamedTuple):
-    """An option of the command line that sets a field of the job.
-
-    Parameters
-    ----------
-    name, metavar, text : str
-        As argparse has them.
-    type : callable
-        Makes the value from a string.
-    aliases : tuple of str
-        Other spellings.
-    """
-
-    name: str
-    metavar: str
-    text: str
-    type: Callable[[str], int | str] = int
-    aliases: tuple[str, ...] = ()
-
-
-OPTIONS = {
-    "name": Option("--name", "TEXT", "the job's name; default: that of the configuration", str),
-    "nodes": Option("--nodes", "N", "nodes; default: 1"),
-    "tasks": Option(
-        "--ntasks-per-node",
-        "N",
-        "ranks on each node; default: a rank for each GPU, else 4, or fewer for fewer agents",
-    ),
-    "cpus": Option("--cpus-per-task", "N", "cores for each rank; default: 1"),
-    "gpus": Option("--gpus-per-node", "N", "GPUs on each node; default: none"),
-    "seconds": Option(
-        "--time",
-        "H:MM:SS",
-        "the time limit, also in minutes; default: an hour",
-        _seconds,
-    ),
-    "partition": Option("--partition", "NAME", "the partition or queue", str, aliases=("--queue",)),
-    "account": Option("--account", "NAME", "the account or project", str),
-    "restarts": Option("--max-restarts", "N", "how often the run is started again; default: 10"),
-    "throttle": Option("--throttle", "N", "how many tasks of the array run at a time; default: 2"),
-}
-"""Field of a Job -> its option."""

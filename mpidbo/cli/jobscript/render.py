@@ -36,6 +36,15 @@ LAUNCHERS = {
         "An MPI without support for LSF needs the nodes: LAUNCH='mpirun --hostfile ...'",
         '"mpirun -n $LSB_DJOB_NUMPROC"',
     ),
+    "flux": Launcher(
+        "A rank on each slot of the job",
+        '"flux run -N $nodes -n $ranks -c $cores"',
+    ),
+    "sge": Launcher(
+        "An MPI without support for Grid Engine needs the nodes: "
+        "LAUNCH='mpirun --hostfile ... -n 8'",
+        '"mpirun -n $((NSLOTS / SLOTS_PER_RANK))"',
+    ),
     "local": Launcher(
         "With more ranks than cores Open MPI needs LAUNCH='mpiexec --oversubscribe -n 8'",
         '"mpiexec -n $RANKS"',
@@ -95,16 +104,80 @@ def _ranks(job: Job) -> Iterator[str]:
     yield f"RANKS=${{RANKS:-{job.ranks}}}"
 
 
+def _modules(job: Job) -> Iterator[str]:
+    if job.modules:
+        names = shlex.join(job.modules)
+        yield f"module load {names} || exit 2"
+    else:
+        yield "# module purge"
+        yield "# module load python/3.12 openmpi/5.0"
+
+
+def _shape(job: Job) -> Iterator[str]:
+    """Ranks and cores, of which Flux and Grid Engine tell a script only the product."""
+    if job.system == "sge":
+        yield f"SLOTS_PER_RANK={job.cpus}"
+        return
+    yield f"nodes=$(flux getattr size) ranks=$((nodes * {job.tasks})) cores={job.cpus}"
+
+
 def _launch(job: Job) -> Iterator[str]:
     """The launcher; LAUNCH and SRUN_MPI of the shell that writes the script are its defaults."""
     hint, expression = LAUNCHERS[job.system]
-    launch, srun_mpi = job.environment.get("LAUNCH"), job.environment.get("SRUN_MPI")
-    if launch:
-        expression = shlex.quote(launch)
-    elif srun_mpi and job.system == "slurm":
-        expression = f'"srun --mpi=${{SRUN_MPI:-{srun_mpi}}}"'
+    if job.launch:
+        expression = shlex.quote(job.launch)
+    elif job.mpi:
+        expression = f'"srun --mpi=${{SRUN_MPI:-{job.mpi}}}"'
+    elif job.system == "flux" and job.gpus:
+        expression = f'{expression[:-1]} -g {job.gpus // job.tasks}"'
     yield f"# The launcher. {hint}."
     yield f'[ -n "${{LAUNCH:-}}" ] || LAUNCH={expression}'
+
+
+def _rank_logs(job: Job) -> Iterator[str]:
+    if not job.rank_logs:
+        return
+    number = "${SLURM_JOB_ID:-${PBS_JOBID:-${LSB_JOBID:-${JOB_ID:-$$}}}}"
+    if job.system == "flux":
+        number = "$(flux getattr jobid)"
+    rank = "${OMPI_COMM_WORLD_RANK:-${PMI_RANK:-${PMIX_RANK:-${FLUX_TASK_RANK:-$SLURM_PROCID}}}}"
+    yield ""
+    yield "# Each rank writes a log of its own, to which later starts append."
+    yield f'RANK_LOGS="$PWD/{job.name}-{number}.ranks"'
+    yield "export RANK_LOGS"
+    yield 'mkdir -p "$RANK_LOGS" || exit 2'
+    yield "# shellcheck disable=SC2016"
+    yield f"""launcher+=(bash -c 'exec "$@" >>"$RANK_LOGS/{rank}.log" 2>&1' rank)"""
+    yield 'say "the logs of the ranks: $RANK_LOGS"'
+
+
+def _verb(job: Job) -> Iterator[str]:
+    yield f"verb={'compare' if job.kind == 'slurm-study' else 'run'}"
+
+
+def _tasks(job: Job) -> Iterator[str]:
+    """The number of tasks of an array, and which of them this is."""
+    if job.kind == "slurm-study":
+        parts = str(job.parts) if job.configs else "${PARTS:-${SLURM_ARRAY_TASK_COUNT:-0}}"
+        yield f"n={parts} i=${{SLURM_ARRAY_TASK_ID:-0}}"
+    elif job.seeds:
+        yield f"seeds={job.seeds}"
+        yield "n=$((seeds * ${#runs[@]})) i=${SLURM_ARRAY_TASK_ID:-0}"
+    else:
+        yield "n=${#runs[@]} i=${SLURM_ARRAY_TASK_ID:-0}"
+
+
+def _task(job: Job) -> Iterator[str]:
+    """The configuration of this task of an array."""
+    index = "(i - 1) / seeds" if job.seeds else "i - 1"
+    yield f'set -- "${{runs[{index}]}}" "$@"'
+
+
+def _seed(job: Job) -> Iterator[str]:
+    if job.seeds:
+        yield "seed=$(((i - 1) % seeds))"
+        yield 'out=$("${mpidbo[@]}" where "$@") || exit'
+        yield 'set -- "$@" --set "run.seed=$seed" --out "$out/seed-$seed"'
 
 
 def _arguments(job: Job) -> Iterator[str]:
@@ -134,7 +207,14 @@ PARTS: dict[str, Callable[[Job], Iterator[str]]] = {
     "mpidbo": _mpidbo,
     "restarts": _restarts,
     "ranks": _ranks,
+    "modules": _modules,
+    "shape": _shape,
     "launch": _launch,
+    "rank_logs": _rank_logs,
+    "verb": _verb,
+    "tasks": _tasks,
+    "task": _task,
+    "seed": _seed,
     "arguments": _arguments,
     "runs": _runs,
 }

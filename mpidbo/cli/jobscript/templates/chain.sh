@@ -12,7 +12,7 @@
 @arguments
 
 # The last job of the chain: the run has finished, or failed.
-# shellcheck disable=SC2317
+# shellcheck disable=SC2317,SC2329
 ended() {
     unfinished && return
     say "the rest of the chain is cancelled"
@@ -20,6 +20,7 @@ ended() {
 }
 trap ended EXIT
 @core
+@rank_logs
 
 launch "$@"
 exit "$code"

@@ -1,20 +1,23 @@
 
 # ---- the run: nothing below needs a change -------------------------------------
 code=2
+@verb
 say() { echo "$(date '+%F %T') $*"; }
-# shellcheck disable=SC2317
+# shellcheck disable=SC2317,SC2329
 unfinished() { ((code == 85 || code == 4)); }     # stopped or stalled: the same command resumes from the last checkpoint
 
 # A signal to this shell is passed to the launcher as USR1: all ranks write a checkpoint and end with exit code 85.
 # At most one a second: more of them would break MPICH's mpiexec.
 asked='' woken='' heard='' pid='' sent=''
-# shellcheck disable=SC2317
+# shellcheck disable=SC2317,SC2329
 forward() {
     local known=$heard
     asked=$1 woken=$1 heard=${heard//$1}$1
     [[ $known == *$1* ]] || say "SIG$1: the run is asked to stop"
-    [ -z "$pid" ] || [ "$sent" = "$SECONDS" ] || { sent=$SECONDS && kill -USR1 "$pid" 2>/dev/null; }
+    [ -z "$pid" ] || [ "$sent" = "$SECONDS" ] || { sent=$SECONDS && ask; }
 }
+# shellcheck disable=SC2317,SC2329
+ask() { kill -USR1 "$pid" 2>/dev/null; }
 trap 'forward USR1' USR1
 trap 'forward TERM' TERM
 
@@ -38,10 +41,10 @@ say "$version; $library; $(uname -sr); results in $out"
 launch() {
     code=85
     [ -z "$asked" ] || return
-    say "$LAUNCH ${mpidbo[*]} run $*"
-    "${launcher[@]}" "${mpidbo[@]}" run "$@" </dev/null &
+    say "$LAUNCH ${mpidbo[*]} $verb $*"
+    "${launcher[@]}" "${mpidbo[@]}" "$verb" "$@" </dev/null &
     pid=$!
-    [ -z "$asked" ] || kill -USR1 "$pid"       # since the look above
+    [ -z "$asked" ] || ask                     # since the look above
     while true; do                             # wait returns early when a signal comes
         woken=''
         wait "$pid"
@@ -51,7 +54,7 @@ launch() {
     pid=''
     case $code in
         0)
-            if [ ! -e "$out/done" ]; then
+            if [ "$verb" = run ] && [ ! -e "$out/done" ]; then
                 say "the launcher returned 0, but there is no $out/done: the run was cut off"
                 code=85
             fi

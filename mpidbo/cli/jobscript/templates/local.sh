@@ -13,6 +13,7 @@ job="$(hostname), cores: $(nproc)"
 @bare (($#)) || { echo "which configuration? bash local.sh config.toml" >&2; exit 2; }
 @arguments
 @core
+@rank_logs
 trap 'forward INT' INT
 trap 'forward HUP' HUP
 launcher=(setsid "${launcher[@]}")                 # Ctrl-C reaches this script only
