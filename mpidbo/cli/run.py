@@ -13,6 +13,7 @@ from ..config import Config, check, folder, tuning_summary
 from ..errors import STOPPED
 from ..parallel import is_root
 from ..solver import (
+    Copies,
     Log,
     ProgressBar,
     Result,
@@ -22,6 +23,7 @@ from ..solver import (
     run_config,
     set_up,
     stop_if_asked,
+    survived,
 )
 from ..storage import in_brief, with_stored_values
 from . import arguments
@@ -45,7 +47,9 @@ def run(args: Namespace, comm: "MPI.Comm | None") -> int:
         comm, "mpidbo run", read, partial(_checked, args), compared=lambda: options
     )
     with checked as config:
-        return _dry_run(config, comm) if args.dry_run else _run(config, comm, args.resume)
+        if args.dry_run:
+            return _dry_run(config, comm)
+        return survived(partial(_run, config), config, comm, args.resume)
 
 
 def _checked(args: Namespace, tables: Mapping[str, Any]) -> Config:
@@ -71,7 +75,9 @@ def _dry_run(config: Config, comm: "MPI.Comm | None") -> int:
     return 0
 
 
-def _run(config: Config, comm: "MPI.Comm | None", resume: Resume) -> int:
+def _run(
+    config: Config, comm: "MPI.Comm | None", resume: Resume, copies: Copies | None = None
+) -> int:
     """Run in the folder, with a progress bar on a terminal and lines elsewhere."""
     root = is_root(comm)
     bar = ProgressBar(config.run.iterations) if root and sys.stderr.isatty() else None
@@ -80,6 +86,7 @@ def _run(config: Config, comm: "MPI.Comm | None", resume: Resume) -> int:
             config,
             comm,
             resume=resume,
+            copies=copies,
             interrupt=partial(stop_if_asked, comm),
             notify=partial(print, flush=True),
             observers=[bar] if bar else [],

@@ -165,6 +165,14 @@ class Run:
             "[where they gain](choosing.md#all-cores-of-one-machine)"
         ),
     ] = "auto"
+    survive: Annotated[
+        int,
+        Range(0),
+        Doc(
+            "iterations between two copies of a rank's rows in the memory of another, with which "
+            "`mpidbo run` [goes on when a rank dies](cluster.md#when-a-rank-dies); 0: never"
+        ),
+    ] = 0
     stall_timeout: Annotated[
         float,
         Range(0, 10**9),
@@ -227,6 +235,7 @@ FREE = {
     "run.workers",
     "run.max_seconds",
     "run.stall_timeout",
+    "run.survive",
     "checkpoint.every",
     "checkpoint.keep",
     "tuning",

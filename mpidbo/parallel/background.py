@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as futures_wait
 from contextlib import suppress
 from typing import Any, TypeAlias
 
@@ -59,6 +60,12 @@ class Background:
                 stages.throw(error)
                 raise
             self._next(stages, answer)
+
+    def abandon(self) -> None:
+        """Wait for this rank's stage, and do not start the next one."""
+        if self._stages is not None:
+            self._stages = None
+            futures_wait([self._stage])
 
     def work(self, stage: Callable[[], Any]) -> Any:
         """Return what a stage returns; called in the thread."""

@@ -65,21 +65,51 @@ def _marked(name: str) -> Callable[..., Any]:
     return call
 
 
+DERIVED: list[Any] = []
+"""The communicators made from others, which `revoke` revokes as well."""
+
+
+def _making(name: str) -> Callable[..., Any]:
+    """Return a method that makes a communicator as a function that also notes it in `DERIVED`."""
+    make = _marked(name)
+
+    def call(owner: Any, *arguments: Any, **options: Any) -> Any:
+        made = make(owner, *arguments, **options)
+        if made:  # some ranks may be in none
+            DERIVED[:] = [*filter(None, DERIVED), made]  # without those that are freed
+        return made
+
+    return call
+
+
+agree = _marked("Agree")
 allgather = _marked("Allgather")
 allgatherv = _marked("Allgatherv")
 allreduce = _marked("Allreduce")
+alltoall = _marked("alltoall")
 barrier = _marked("Barrier")
 bcast = _marked("Bcast")
-create_graph = _marked("Create_dist_graph_adjacent")
+create_graph = _making("Create_dist_graph_adjacent")
 free = _marked("Free")
 gatherv = _marked("Gatherv")
 iallreduce = _marked("Iallreduce")
+ireceive = _marked("Irecv")
+isend = _marked("Isend")
 neighbor_alltoallv = _marked("Neighbor_alltoallv")
 scatter = _marked("Scatter")
 scatterv = _marked("Scatterv")
-split = _marked("Split")
-split_type = _marked("Split_type")
+shrink = _marked("Shrink")
+split = _making("Split")
+split_type = _making("Split_type")
 wait = _marked("Wait")
+
+
+def revoke(comm: "Comm") -> None:
+    """Let every call on a communicator, and on those made from it, fail on all its ranks."""
+    for one in (comm, *DERIVED):
+        if one:  # not freed
+            one.Revoke()
+    DERIVED.clear()
 
 
 def patient_barrier(comm: "Comm") -> None:

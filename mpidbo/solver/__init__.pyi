@@ -23,6 +23,8 @@ from .stepwise import Solver as Solver
 from .stopping import because as because
 from .stopping import stop_if_asked as stop_if_asked
 from .suggestions import advice as advice
+from .survive import Copies as Copies
+from .survive import survived as survived
 from .tuning import Tried as Tried
 from .tuning import tuned as tuned
 from .watchdog import StallWatch as StallWatch

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config import Config, tuning_summary
-from ..errors import Diverged
-from ..parallel import agreed, is_root, return_freed
+from ..errors import Diverged, UserError
+from ..parallel import agreed, is_root, raise_on_all_ranks, return_freed
 from ..storage import defaulted
 from .evaluation import Watcher
 from .folder import Folder, Resume, is_finished, refuse_other_steps
@@ -18,6 +18,7 @@ from .running import Running, under_way
 from .setup import set_up
 from .start import Given
 from .stopping import Stopping
+from .survive import Copies
 from .watchdog import StallWatch
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def begun(
     watchers: Sequence[Watcher] = (),
     gather: bool = False,
     start: Given | None = None,
+    copies: Copies | None = None,
 ) -> Iterator[Running | None]:
     """Context of a run of a checked configuration, in the folder of `run.out`; collective.
 
@@ -102,6 +104,8 @@ def begun(
         See `Running`.
     start : Given, optional
         What the caller gives for x and y; `run.start` then names the file that is to keep it.
+    copies : Copies, optional
+        See `Running`.
 
     Raises
     ------
@@ -109,6 +113,8 @@ def begun(
         The same on every rank.
     """
     out = config.run.out
+    if config.run.survive and copies is None and comm is not None:
+        raise_on_all_ranks(UserError("run.survive: of mpidbo run alone; leave it out here"))
     # First, since nothing of the run has to be built for it.
     if out is not None and resume != "never" and start is None and is_finished(config, comm):
         yield None
@@ -158,6 +164,7 @@ def begun(
             watchers=watchers,
             gather=gather,
             stopping=stopping,
+            copies=copies,
         )
         yield stack.enter_context(run)
 

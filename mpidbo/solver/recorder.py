@@ -157,6 +157,8 @@ class Recorder:
             # Completing a checkpoint is collective: only where every rank has the error.
             if self.agents.comm is None or getattr(error, "agreed", False):
                 self.checkpoints.writing.advance(wait=True)
+            else:
+                self.checkpoints.writing.abandon()
         with suppress(UserError):
             if self.agents.comm is None or getattr(error, "agreed", False):
                 self._write_best()
@@ -229,10 +231,7 @@ class Recorder:
         if self._last_checkpoint == k:
             return
         self.evaluation.divergence.check(k, state)
-        history = {name: [*values] for name, values in self.evaluation.history.items()}
-        counts = self.evaluation.counts()
-        best = self.keeper.regular if self.keeper else None
-        self.checkpoints.begin(Snapshot(k, mapped(host, state), counts, history, best))
+        self.checkpoints.begin(snapshot_of(self.evaluation, self.keeper, k, state))
         self._last_checkpoint, self._next_advance = k, k + 1
 
     def _is_best_due(self) -> bool:
@@ -278,3 +277,10 @@ class Recorder:
                 {"version": __version__, "method": method_name(self.folder.tables)},
             )
         self._written_at = monotonic()
+
+
+def snapshot_of(evaluation: Evaluation, keeper: Keeper | None, k: int, state: Any) -> Snapshot:
+    """Return where a run is after k iterations; collective."""
+    history = {name: [*values] for name, values in evaluation.history.items()}
+    best = keeper.regular if keeper else None
+    return Snapshot(k, mapped(host, state), evaluation.counts(), history, best)

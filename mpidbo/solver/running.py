@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -16,11 +17,12 @@ from .evaluation import Evaluated, Evaluation, Watcher
 from .folder import Folder
 from .logs import Logs
 from .loop import Loop, Observer
-from .recorder import Recorder
+from .recorder import Recorder, snapshot_of
 from .result import Result
 from .setup import Setup
 from .stop_rules import StopRule
 from .stopping import Stopping
+from .survive import Copies
 from .watchdog import StallWatch
 
 Rows = dict[str, Float[np.ndarray, "m d"]]
@@ -52,6 +54,8 @@ class Running:
         Whether the result has the rows of all agents on every rank.
     stopping : Stopping, optional
         What may end it; default: signals and `run.max_seconds` from now on.
+    copies : Copies, optional
+        Copies in memory, from which to resume and which to renew.
 
     Attributes
     ----------
@@ -71,6 +75,7 @@ class Running:
         watchers: Sequence[Watcher] = (),
         gather: bool = True,
         stopping: Stopping | None = None,
+        copies: Copies | None = None,
     ) -> None:
         run = setup.config.run
         self.setup, self.loop, self.watch, self.gather = setup, loop, watch, gather
@@ -92,6 +97,9 @@ class Running:
         self.recorder = (
             Recorder(folder, self.evaluation, setup.levels, self.keeper) if folder else None
         )
+        self.copies = copies
+        if copies:
+            copies.observe(setup.agents, partial(snapshot_of, self.evaluation, self.keeper))
         state, k = self._first_state()
         self.stopping = stopping or Stopping(setup.agents, run.max_seconds)
         self.threads = Threads(run.threads)
@@ -99,6 +107,8 @@ class Running:
         self.observers: list[Observer] = [self.evaluation, *observers, self.stopping]
         if self.recorder:
             self.observers.append(self.recorder)
+        if copies:
+            self.observers.append(copies)
         self._looks = loop.run(state, k, run.iterations, self.observers)
         keep_freed()
 
@@ -212,7 +222,9 @@ class Running:
         setup, rows = self.setup, self.setup.backend.rows
         x, y = setup.rows()
         start = setup.method.start(rows(x), rows(y))
-        snapshot = self.recorder.resume(start) if self.recorder else None
+        snapshot = self.copies.newest(start) if self.copies else None
+        if snapshot is None and self.recorder:
+            snapshot = self.recorder.resume(start)
         if snapshot is None:
             return start, 0
         state = mapped(rows, snapshot.state)
@@ -288,12 +300,13 @@ def under_way(
     watchers: Sequence[Watcher] = (),
     gather: bool = True,
     stopping: Stopping | None = None,
+    copies: Copies | None = None,
 ) -> Iterator[Running]:
     """Context of a run under the stall watch, which pauses for the caller's code; collective.
 
     Parameters
     ----------
-    setup, folder, observers, watchers, gather, stopping
+    setup, folder, observers, watchers, gather, stopping, copies
         See `Running`.
     """
     loop, timeout = Loop(setup.method, setup.oracle, setup.W), setup.config.run.stall_timeout
@@ -302,7 +315,9 @@ def under_way(
     with watching as watch, Logs(setup, path) as logs:
         try:
             watchers = [logs, *watchers]
-            running = Running(setup, loop, watch, folder, observers, watchers, gather, stopping)
+            running = Running(
+                setup, loop, watch, folder, observers, watchers, gather, stopping, copies
+            )
         except MemoryError as error:
             raise out_of_memory(error) from error
         logs.begin(running.evaluation.history)
