@@ -4,6 +4,7 @@
 begins that call of its own among those that may wait for other ranks.
 """
 
+import faulthandler
 import os
 import signal
 import sys
@@ -29,6 +30,8 @@ class Mortal(Mark):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+if "MPIDBO_TEST_DUMP" in os.environ:
+    faulthandler.dump_traceback_later(float(os.environ["MPIDBO_TEST_DUMP"]))
 MARK.__class__ = Mortal
 code = cli.main(sys.argv[1:])
 if "MPIDBO_TEST_CALLS" in os.environ:
