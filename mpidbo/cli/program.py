@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .. import _signals as signals
 from .._version import __version__
 from ..errors import INTERRUPTED, MpidboError, UserError
-from ..parallel import abort, guarded, is_other_rank, wait_for_rank_0
+from ..parallel import abort, end_process, guarded, is_other_rank, rank_now, wait_for_rank_0
 from .words import check_processes, unknown_argument, unknown_command
 from .world import comm_world, load_library
 
@@ -155,9 +155,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     stoppable = command is not None and command.stoppable
     try:
         with signals.Command(to_the_end=argv is None) if stoppable else nullcontext():
-            return _run(words)
+            code = _run(words)
     except KeyboardInterrupt:  # before the command began
-        return _report("interrupted", int(is_other_rank()))
+        code = _report("interrupted", int(is_other_rank()))
+    if argv is None:
+        end_process(code)
+    return code
 
 
 def command_name(words: Sequence[str]) -> str:
@@ -268,7 +271,7 @@ def _end_all_ranks() -> None:
 
 def _report(error: MpidboError | str, rank: int) -> int:
     """Print an error on rank 0, and return its exit code."""
-    if rank == 0:
+    if rank_now(rank) == 0:
         print(f"mpidbo: {error}", file=sys.stderr, flush=True)
     return error.exit_code if isinstance(error, MpidboError) else INTERRUPTED
 
@@ -284,5 +287,5 @@ def _show_warning(
     """Print this package's own warnings as messages, on rank 0 alone."""
     if category is not UserWarning:
         default(message, category, *where, **more)
-    elif rank == 0:
+    elif rank_now(rank) == 0:
         print(f"mpidbo: warning: {message}", file=sys.stderr, flush=True)

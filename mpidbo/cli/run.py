@@ -80,6 +80,8 @@ def _run(
 ) -> int:
     """Run in the folder, with a progress bar on a terminal and lines elsewhere."""
     root = is_root(comm)
+    # What is in copies alone is kept by the loop's own stop.
+    resumed = copies is not None and bool(copies.generations)
     bar = ProgressBar(config.run.iterations) if root and sys.stderr.isatty() else None
     try:
         result = run_config(
@@ -87,7 +89,7 @@ def _run(
             comm,
             resume=resume,
             copies=copies,
-            interrupt=partial(stop_if_asked, comm),
+            interrupt=lambda: None if resumed else stop_if_asked(comm),
             notify=partial(print, flush=True),
             observers=[bar] if bar else [],
             watchers=[bar.show_row if bar else Log(root)],

@@ -1,6 +1,7 @@
 """Copies of a rank's rows in the memory of another rank, its buddy."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import zip_longest
 from socket import gethostname
 from typing import Any
@@ -65,6 +66,26 @@ class Buddies:
             *(isend(agents.comm, array, self.to, TAG) for array in self._sent),
         ]
         return received
+
+    @contextmanager
+    def dealing(self) -> Iterator[Callable[[Array | None, Array | None, int, int], None]]:
+        """Context in which rows go from rank to rank: `deal(row, into, source, to)` on each.
+
+        Every rank calls it in the same order. `row` is None except on the rank that has it, `into`
+        except on the one that is to have it.
+        """
+        agents = self.agents
+
+        def deal(row: Array | None, into: Array | None, source: int, to: int) -> None:
+            if row is not None and into is not None:
+                into[...] = row
+            elif row is not None:
+                self._requests.append(isend(agents.comm, row, to, TAG))
+            elif into is not None:
+                self._requests.append(ireceive(agents.comm, into, source, TAG))
+
+        yield deal
+        self.complete()
 
     def complete(self) -> None:
         """Wait until the rows are there and sent."""

@@ -65,18 +65,36 @@ def _marked(name: str) -> Callable[..., Any]:
     return call
 
 
-DERIVED: list[Any] = []
-"""The communicators made from others, which `revoke` revokes as well."""
+class Derived:
+    """The communicators made from others, which `survivors.revoke` revokes as well.
+
+    Attributes
+    ----------
+    noted : list or None
+        None where no run survives the death of a rank.
+    """
+
+    noted: list[Any] | None = None
+
+    @classmethod
+    def note(cls, made: Any, owner: Any) -> None:
+        """Note a communicator once all ranks of `owner` have made it; collective.
+
+        Open MPI crashes where a communicator is revoked that another rank is still making.
+        """
+        if cls.noted is not None:
+            barrier(owner)
+            # Some ranks may be in none; freed ones are null from then on.
+            cls.noted[:] = filter(None, [*cls.noted, made])
 
 
 def _making(name: str) -> Callable[..., Any]:
-    """Return a method that makes a communicator as a function that also notes it in `DERIVED`."""
+    """Return a method that makes a communicator as a function that also notes it."""
     make = _marked(name)
 
     def call(owner: Any, *arguments: Any, **options: Any) -> Any:
         made = make(owner, *arguments, **options)
-        if made:  # some ranks may be in none
-            DERIVED[:] = [*filter(None, DERIVED), made]  # without those that are freed
+        Derived.note(made, owner)
         return made
 
     return call
@@ -86,12 +104,12 @@ agree = _marked("Agree")
 allgather = _marked("Allgather")
 allgatherv = _marked("Allgatherv")
 allreduce = _marked("Allreduce")
-alltoall = _marked("alltoall")
 barrier = _marked("Barrier")
 bcast = _marked("Bcast")
 create_graph = _making("Create_dist_graph_adjacent")
 free = _marked("Free")
 gatherv = _marked("Gatherv")
+iagree = _marked("Iagree")
 iallreduce = _marked("Iallreduce")
 ireceive = _marked("Irecv")
 isend = _marked("Isend")
@@ -102,14 +120,6 @@ shrink = _marked("Shrink")
 split = _making("Split")
 split_type = _making("Split_type")
 wait = _marked("Wait")
-
-
-def revoke(comm: "Comm") -> None:
-    """Let every call on a communicator, and on those made from it, fail on all its ranks."""
-    for one in (comm, *DERIVED):
-        if one:  # not freed
-            one.Revoke()
-    DERIVED.clear()
 
 
 def patient_barrier(comm: "Comm") -> None:

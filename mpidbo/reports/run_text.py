@@ -15,6 +15,7 @@ from ..storage import (
     SECONDS,
     Saved,
     column,
+    files,
     flat,
     matching,
     metrics_of,
@@ -57,6 +58,8 @@ def show(run: Saved) -> str:
     metrics = [(name, f"{last[name]:.6g}") for name in metrics_of(run.columns) if name in last]
     if metrics:
         text += ["", f"at iteration {int(last['iteration'])}", aligned(metrics, indent="  ")]
+    if files.is_there(run.path / files.SURVIVED):
+        text += ["", files.read_text(run.path / files.SURVIVED).strip()]
     suggestion = advice(run.columns, run.tables.get("steps", {}))
     if suggestion:
         text += ["", suggestion]

@@ -1,6 +1,7 @@
 from .api import solve as solve
 from .bar import Log as Log
 from .bar import ProgressBar as ProgressBar
+from .copies import Copies as Copies
 from .evaluation import Evaluated as Evaluated
 from .evaluation import Watcher as Watcher
 from .execute import agreed_config as agreed_config
@@ -23,7 +24,6 @@ from .stepwise import Solver as Solver
 from .stopping import because as because
 from .stopping import stop_if_asked as stop_if_asked
 from .suggestions import advice as advice
-from .survive import Copies as Copies
 from .survive import survived as survived
 from .tuning import Tried as Tried
 from .tuning import tuned as tuned

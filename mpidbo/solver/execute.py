@@ -9,6 +9,7 @@ from ..config import Config, tuning_summary
 from ..errors import Diverged, UserError
 from ..parallel import agreed, is_root, raise_on_all_ranks, return_freed
 from ..storage import defaulted
+from .copies import Copies
 from .evaluation import Watcher
 from .folder import Folder, Resume, is_finished, refuse_other_steps
 from .loop import Observer
@@ -18,7 +19,6 @@ from .running import Running, under_way
 from .setup import set_up
 from .start import Given
 from .stopping import Stopping
-from .survive import Copies
 from .watchdog import StallWatch
 
 if TYPE_CHECKING:

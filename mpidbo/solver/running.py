@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -13,16 +12,16 @@ from ..errors import Diverged, out_of_memory
 from ..parallel import Threads, agreed, host, keep_freed
 from ..storage import VARIABLES, Best, history_arrays, trees, with_bytes
 from .best import Keeper
+from .copies import Copies
 from .evaluation import Evaluated, Evaluation, Watcher
 from .folder import Folder
 from .logs import Logs
 from .loop import Loop, Observer
-from .recorder import Recorder, snapshot_of
+from .recorder import Recorder
 from .result import Result
 from .setup import Setup
 from .stop_rules import StopRule
 from .stopping import Stopping
-from .survive import Copies
 from .watchdog import StallWatch
 
 Rows = dict[str, Float[np.ndarray, "m d"]]
@@ -99,9 +98,10 @@ class Running:
         )
         self.copies = copies
         if copies:
-            copies.observe(setup.agents, partial(snapshot_of, self.evaluation, self.keeper))
+            copies.observe(self.evaluation, self.keeper)
         state, k = self._first_state()
-        self.stopping = stopping or Stopping(setup.agents, run.max_seconds)
+        since = copies.began if copies else None
+        self.stopping = stopping or Stopping(setup.agents, run.max_seconds, since)
         self.threads = Threads(run.threads)
         # The evaluation comes first: the others use its history.
         self.observers: list[Observer] = [self.evaluation, *observers, self.stopping]

@@ -44,10 +44,14 @@ class Stopping(Held):
     agents : Agents
         The agents of the run.
     max_seconds : float, optional
-        Seconds from now after which to stop; default: no limit.
+        Seconds after which to stop; default: no limit.
+    since : float, optional
+        From when they count, by `monotonic`; default: from now.
     """
 
-    def __init__(self, agents: Agents, max_seconds: float | None = None) -> None:
+    def __init__(
+        self, agents: Agents, max_seconds: float | None = None, since: float | None = None
+    ) -> None:
         super().__init__()
         self.agents = agents
         now, end = monotonic(), job_end()
@@ -55,7 +59,7 @@ class Stopping(Held):
         self.limits = {
             f"the Slurm job ends at {_clock(end)}": now + left - min(SLURM_MARGIN_S, left / 4),
             f"run.max_seconds = {max_seconds or 0:.12g}": (
-                np.inf if max_seconds is None else now + max_seconds
+                np.inf if max_seconds is None else (since or now) + max_seconds
             ),
         }
         """The causes by the clock, and when each is due."""

@@ -41,6 +41,7 @@ from .history import with_bytes as with_bytes
 from .lock import Claim as Claim
 from .lock import Place as Place
 from .lock import in_use as in_use
+from .lock import release_lock_of as release_lock_of
 from .loggers.base import About as About
 from .loggers.base import Logger as Logger
 from .loggers.base import Row as Row

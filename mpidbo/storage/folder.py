@@ -32,6 +32,7 @@ OWN = {
     files.DONE,
     files.DIVERGED,
     files.STOPPED,
+    files.SURVIVED,
     files.TRACE,
     files.TRACES,
     "checkpoints",

@@ -54,6 +54,18 @@ def in_use(folder: Path) -> bool:
         os.close(lock)
 
 
+def release_lock_of(folder: Path, host: str, pid: int) -> None:
+    """Remove the lock that a process has left in a folder; it is known to be dead."""
+    with suppress(OSError):
+        lock = os.open(folder / LOCK, os.O_RDONLY)
+        try:
+            holder = Holder.read(lock)
+            if (holder.host, holder.pid) == (host, pid) and _same(folder / LOCK, lock):
+                (folder / LOCK).unlink()
+        finally:
+            os.close(lock)
+
+
 class Place:
     """A run's folder and, on rank 0, its lock, which a thread keeps fresh.
 

@@ -23,10 +23,10 @@ WAITS = re.compile(
     r"|I?[BSR]?Send(_init)?|I?M?Recv(_init)?|I?Sendrecv\w*|I?M?Probe|Wait(all|any|some)?"
     r"|Test(all|any|some)|Start(all)?|Free|Disconnect|Fence|Split(_type)?|I?dup|Dup\w*"
     r"|Create_(cart|graph|dist_graph|dist_graph_adjacent|group|intercomm|errhandler)|Spawn\w*"
-    r"|Accept|Connect"
+    r"|Accept|Connect|I?agree|Agree|I?shrink|Shrink"
     r"|allgather|allreduce|alltoall|bcast|scatter|exscan|sendrecv|isend|irecv|recv"
 )
-ALLOWED_OF_A_COMMUNICATOR = {"rank", "size", "Abort"}
+ALLOWED_OF_A_COMMUNICATOR = {"rank", "size", "group", "Abort"}
 
 
 def waiting_calls(text):

@@ -1,23 +1,46 @@
 """`mpidbo` on ranks of which some die: python dying.py ARGUMENTS.
 
-`MPIDBO_TEST_DEATHS` is a list of RANK:CALL, such as "1:150 3:700": a process kills itself as it
-begins that call of its own among those that may wait for other ranks.
+`MPIDBO_TEST_DEATHS` is a list of RANK:PLACE:COUNT, such as "1:call:150 3:evaluation:2": a process
+kills itself as it comes to that place of `PLACES` for that time, or makes that call among those
+that may wait for other ranks.
 """
 
 import faulthandler
 import os
 import signal
 import sys
+from importlib import import_module
 
 from mpidbo import cli
 from mpidbo.parallel.collectives import MARK, Mark
 
 RANK = int(os.environ.get("OMPI_COMM_WORLD_RANK", 0))
-DEATHS = dict(map(int, word.split(":")) for word in os.environ["MPIDBO_TEST_DEATHS"].split())
+LIMIT = "MPIDBO_TEST_LIMIT"
+"""Seconds after which a process prints where it is, and ends."""
+PLACES = {
+    "iteration": ("network.levels", "Levels.at"),
+    "evaluation": ("solver.evaluation", "Evaluation.look"),
+    "checkpoint": ("storage.checkpoint", "Checkpoints._write"),
+    "manifest": ("storage.checkpoint", "Checkpoints._commit"),
+    "copy": ("solver.copies", "Copies._begin"),
+    "copied": ("parallel.buddies", "Buddies.complete"),
+    "recovery": ("solver.survive", "_left"),
+    "setup": ("solver.execute", "set_up"),
+    "dealing": ("solver.copies", "Copies.newest"),
+    "result": ("solver.recorder", "Recorder.finish"),
+}
+"""Where a rank may die: a module and a function of it, or a method."""
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Mortal(Mark):
+    """The mark of a process that dies at a call."""
+
     __slots__ = ()
+    last = 0
 
     @property
     def entered(self):
@@ -26,14 +49,34 @@ class Mortal(Mark):
     @entered.setter
     def entered(self, calls):
         Mark.entered.__set__(self, calls)
-        if calls == DEATHS.get(RANK):
-            os.kill(os.getpid(), signal.SIGKILL)
+        if calls == Mortal.last:
+            die()
 
 
-if "MPIDBO_TEST_DUMP" in os.environ:
-    faulthandler.dump_traceback_later(float(os.environ["MPIDBO_TEST_DUMP"]))
-MARK.__class__ = Mortal
-code = cli.main(sys.argv[1:])
-if "MPIDBO_TEST_CALLS" in os.environ:
-    print(f"{RANK}: {MARK.entered} calls")
-sys.exit(code)
+def deadly(place, count):
+    """Let the process die when it comes to a place for the `count`th time."""
+    module, name = PLACES[place]
+    *owners, attribute = name.split(".")
+    owner = import_module(f"mpidbo.{module}")
+    for one in owners:
+        owner = getattr(owner, one)
+    usual, left = getattr(owner, attribute), [count]
+
+    def function(*arguments, **options):
+        left[0] -= 1
+        if not left[0]:
+            die()
+        return usual(*arguments, **options)
+
+    setattr(owner, attribute, function)
+
+
+for death in os.environ["MPIDBO_TEST_DEATHS"].split():
+    rank, place, count = death.split(":")
+    if int(rank) == RANK and place == "call":
+        Mortal.last, MARK.__class__ = int(count), Mortal
+    elif int(rank) == RANK:
+        deadly(place, int(count))
+if LIMIT in os.environ:
+    faulthandler.dump_traceback_later(float(os.environ[LIMIT]), exit=True)
+sys.exit(cli.main())

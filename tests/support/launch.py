@@ -59,8 +59,13 @@ def environment(extra: Mapping[str, str]) -> dict[str, str]:
     return env | {"OMP_NUM_THREADS": "1", "MPIR_CVAR_ENABLE_HEAVY_YIELD": "1"} | dict(extra)
 
 
-def command(n: int | None, args: Iterable[str | os.PathLike[str]]) -> list[str]:
-    """The command line that runs `python *args` on `n` ranks, or without mpiexec for 0 or None."""
+def command(
+    n: int | None, args: Iterable[str | os.PathLike[str]], options: Iterable[str] = ()
+) -> list[str]:
+    """The command line that runs `python *args` on `n` ranks, or without mpiexec for 0 or None.
+
+    `options` are mpiexec's.
+    """
     python = [sys.executable, *map(os.fspath, args)]
     if not n:
         return python
@@ -68,8 +73,8 @@ def command(n: int | None, args: Iterable[str | os.PathLike[str]]) -> list[str]:
     if launcher is None:
         pytest.skip("no mpiexec beside this Python or on PATH: pip install mpich")
     # Ranks outnumber cores, and tests run side by side: no rank may be bound to a core.
-    options = ["--oversubscribe", "--bind-to", "none"] if is_openmpi() else []
-    return [launcher, *options, "-n", str(n), *python]
+    shared = ["--oversubscribe", "--bind-to", "none"] if is_openmpi() else []
+    return [launcher, *options, *shared, "-n", str(n), *python]
 
 
 def mpirun(
@@ -79,6 +84,7 @@ def mpirun(
     cwd: str | os.PathLike[str] | None = None,
     env: Mapping[str, str] | None = None,
     timeout: float = 60,
+    options: Iterable[str] = (),
 ) -> subprocess.CompletedProcess[str]:
     """Run `python *args` on `n` ranks (0 or None: without mpiexec) and return code and output.
 
@@ -89,7 +95,7 @@ def mpirun(
     full = environment({MARK: mark, **(env or {})})
     if n and is_openmpi():
         full |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
-    line = command(n, args)
+    line = command(n, args, options)
     process = subprocess.Popen(
         line,
         cwd=cwd,

@@ -15,7 +15,7 @@ from ..._text import aligned, plural
 from ...parallel import allgather_text, is_root
 from ...solver import StallWatch, stall_timeout
 from .findings import WARNING, WRONG, Finding
-from .job_checks import check_cores, check_gossip
+from .job_checks import check_cores, check_gossip, check_survivors
 from .machine_checks import check_gpu, check_hdf5, check_shared_memory, check_threads
 from .mpi_checks import check_mpi, check_mpiexec, check_slurm
 from .package_checks import check_optional, check_packages, check_python
@@ -70,7 +70,7 @@ def examine(
     ranks = [
         [Finding(*finding) for finding in json.loads(text)] for text in allgather_text(comm, own)
     ]
-    return [*_merged(ranks), check_cores(comm), check_gossip(comm)]
+    return [*_merged(ranks), check_cores(comm), check_gossip(comm), *check_survivors(comm)]
 
 
 def _findings_of_this_rank(

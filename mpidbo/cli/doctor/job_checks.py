@@ -1,7 +1,8 @@
-"""Checks that all ranks make together: cores and gossip. Collective."""
+"""Checks that all ranks make together: cores, gossip, and going on without one. Collective."""
 
 import json
 import os
+from collections.abc import Iterator
 from socket import gethostname
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -10,8 +11,17 @@ import numpy as np
 
 from ..._text import plural
 from ...network import MAX_NARROW_WIDTH, centralized, gossip_of, make
-from ...parallel import Agents, allgather_text
-from .findings import OK, WARNING, WRONG, Finding
+from ...parallel import (
+    Agents,
+    allgather_text,
+    barrier,
+    is_failure,
+    revoke,
+    split,
+    survivors,
+    why_none_survives,
+)
+from .findings import ABSENT, OK, WARNING, WRONG, Finding
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -91,3 +101,30 @@ def check_gossip(comm: "MPI.Comm | None") -> Finding:
         f"{text} equal the dense product to {error:.1g}; {1e6 * seconds:.0f} us a round of "
         f"{TIMED_WIDTH} floats",
     )
+
+
+def check_survivors(comm: "MPI.Comm | None") -> Iterator[Finding]:
+    """Whether ranks can go on when one dies, which `run.survive` needs.
+
+    Where MPI says that it can, a communicator is revoked and replaced as after a death.
+    """
+    if comm is None:
+        return
+    why = why_none_survives()
+    if any(allgather_text(comm, why)):
+        yield Finding(ABSENT, "survive", f"ranks cannot go on when one dies (run.survive): {why}")
+        return
+    trial = split(comm, 0)
+    barrier(comm)
+    revoke(trial)
+    try:
+        barrier(trial)
+        fails = False
+    except Exception as error:
+        fails = is_failure(error)
+    left, dead = survivors(trial)
+    barrier(left)
+    if not fails or dead or left.size != comm.size:
+        yield Finding(WRONG, "survive", "MPI does not revoke a communicator; leave run.survive out")
+    else:
+        yield Finding(OK, "survive", "ranks can go on when one dies (run.survive)")

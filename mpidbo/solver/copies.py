@@ -1,0 +1,204 @@
+"""Copies of a run in the memory of its ranks, from which it goes on when one of them dies."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from time import monotonic, perf_counter, strftime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from .._text import plural
+from .._types import Array
+from ..parallel import Agents, Buddies
+from ..storage import Snapshot
+from .recorder import snapshot_of
+
+if TYPE_CHECKING:
+    from .best import Keeper
+    from .evaluation import Evaluation
+
+Part = tuple[int, dict[str, Array]]
+
+
+@dataclass
+class Generation:
+    """A snapshot as a rank has it in memory.
+
+    Parameters
+    ----------
+    manifest : mapping
+        What a checkpoint's manifest has of it.
+    parts : list of (int, dict of str to array)
+        The first of consecutive agents, and their rows by path.
+    """
+
+    manifest: Mapping[str, Any]
+    parts: list[Part] = field(default_factory=list)
+
+    @property
+    def iteration(self) -> int:
+        return int(self.manifest["iteration"])
+
+    def rows(self) -> dict[int, dict[str, Array]]:
+        """Agent -> its row of each array, by path."""
+        return {
+            first + i: {path: rows[i] for path, rows in part.items()}
+            for first, part in self.parts
+            for i in range(len(next(iter(part.values()))))
+        }
+
+
+class Loss(NamedTuple):
+    """That ranks have died.
+
+    Parameters
+    ----------
+    dead : sequence of str
+        Who.
+    since : float
+        When this was noticed, by `perf_counter`.
+    reached : int
+        The iteration that was running.
+    wreck : exception, optional
+        What the run failed with. Its frames have the buffers of messages that were under way, which
+        must not be freed before all ranks have left them.
+    """
+
+    dead: Sequence[str]
+    since: float
+    reached: int
+    wreck: BaseException | None
+
+
+class Copies:
+    """An observer that keeps the two newest snapshots, with rows of this rank and of another.
+
+    It outlives the run that it observes: the next one, on the ranks that are left, resumes from it.
+
+    Parameters
+    ----------
+    every : int
+        Iterations between two snapshots.
+    tell : callable
+        Called with a message on every rank once the run has gone on after a loss.
+
+    Attributes
+    ----------
+    generations : list of Generation
+        The oldest first.
+    began : float
+        When the run began, by `monotonic`.
+    """
+
+    def __init__(self, every: int, tell: Callable[[str], None]) -> None:
+        self.every, self.tell = every, tell
+        self.generations: list[Generation] = []
+        self.began = monotonic()
+        self.agents = Agents(1)
+        self._coming: Part | None = None
+        self._loss: Loss | None = None
+        self._evaluation: Evaluation | None = None
+
+    def lose(self, dead: Sequence[str], since: float, wreck: BaseException | None) -> None:
+        """Note that ranks have died; `Loss` has the parameters."""
+        reached = self._evaluation.loop.k if self._evaluation else 0
+        before = self._loss
+        if before is None:
+            self._loss = Loss(dead, since, reached, wreck)
+        else:  # others have died before the run went on
+            reached = max(reached, before.reached)
+            self._loss = Loss([*before.dead, *dead], before.since, reached, wreck)
+
+    def observe(self, evaluation: "Evaluation", keeper: "Keeper | None") -> None:
+        """Observe a run from now on, whose evaluation and best iterate belong to it; collective."""
+        self._evaluation, self._keeper = evaluation, keeper
+        self.agents, self.buddies = evaluation.agents, Buddies(evaluation.agents)
+        self._coming = None
+
+    def next(self, k: int) -> int:
+        return k + 1 if self._coming else k - k % self.every + self.every
+
+    def look(self, k: int, state: Any, last: bool) -> str | None:
+        if self._coming:
+            self.buddies.complete()
+            self.generations[-1].parts.append(self._coming)
+            self._coming = None
+        if self._loss:
+            self._report(k)
+        if k % self.every == 0 or not self.generations:
+            self._begin(k, state)
+        return None
+
+    def _begin(self, k: int, state: Any) -> None:
+        """Begin a generation, and forget all but the one before it."""
+        assert self._evaluation is not None
+        snapshot = snapshot_of(self._evaluation, self._keeper, k, state)
+        # That was collective: on every rank the generation before is complete.
+        manifest = {
+            "iteration": k,
+            "counts": snapshot.counts,
+            "history": snapshot.history,
+            "best": snapshot.about_best(),
+        }
+        rows = snapshot.arrays()
+        # Where the run resumes it has that generation, with rows of ranks that may have died.
+        if not self.generations or self.generations[-1].iteration < k:
+            self.generations = [*self.generations[-1:], Generation(manifest)]
+        self.generations[-1].parts.append((self.agents.first, rows))
+        if self.agents.comm is not None:
+            self._coming = self.buddies.first, self.buddies.begin(rows)
+
+    def _report(self, k: int) -> None:
+        """Tell how the run has gone on after a loss, from iteration k."""
+        assert self._loss is not None
+        dead, since, reached, _ = self._loss
+        left = self.agents.size
+        redone = f" of {reached}" if reached > k else ""
+        self.tell(
+            f"{strftime('%F %T')}: {' and '.join(dead)} died; {left} of "
+            f"{plural(left + len(dead), 'rank')} go on from iteration {k}{redone}, "
+            f"after {perf_counter() - since:.3f} s"
+        )
+        self._loss = None
+
+    def newest(self, like: Any) -> Snapshot | None:
+        """Return the newest snapshot of all agents, with the rows of this rank's; collective.
+
+        Parameters
+        ----------
+        like : NamedTuple
+            A state of the form of the snapshot's.
+        """
+        agents = self.agents
+        mine = {g.iteration: sorted(g.rows()) for g in self.generations}
+        holders: dict[int, dict[int, int]] = {}
+        for rank, text in enumerate(agents.allgather_text(json.dumps(mine))):
+            for k, found in json.loads(text).items():
+                for agent in found:
+                    holders.setdefault(int(k), {}).setdefault(agent, rank)
+        complete = [k for k, holder in holders.items() if len(holder) == agents.n]
+        if not complete:
+            self.generations = []
+            return None
+        k = max(complete)
+        self.generations = [g for g in self.generations if g.iteration <= k]
+        return self._dealt(self.generations[-1], holders[k], like)
+
+    def _dealt(self, generation: Generation, holder: Mapping[int, int], like: Any) -> Snapshot:
+        """The snapshot of a generation, with the rows of this rank's agents; collective."""
+        agents, mine = self.agents, generation.rows()
+        rows = {
+            path: np.empty(array.shape, array.dtype)
+            for path, array in Snapshot.like(like, generation.manifest).items()
+        }
+        with self.buddies.dealing() as deal:
+            for agent in range(agents.n):
+                for path, target in rows.items():
+                    row = mine[agent][path] if holder[agent] == agents.rank else None
+                    here = agents.first <= agent < agents.last
+                    into = target[agent - agents.first] if here else None
+                    deal(row, into, holder[agent], agents.owner(agent))
+        # Again a copy, since the rank that had it may die next.
+        generation.parts.append((agents.first, rows))
+        return Snapshot.of(generation.manifest, like, rows)

@@ -1,0 +1,110 @@
+"""`run.survive`: a run goes on when ranks die, with the bits of a run in which none does."""
+
+import re
+import sys
+
+import pytest
+
+from mpi.ranks_solve import DIGRAPHS
+from mpidbo.storage import files
+from support import SUPPORT, launch, runs
+
+pytestmark = [pytest.mark.survive, pytest.mark.timeout(240)]
+FAULT_TOLERANT = ("--with-ft", "ulfm")
+NOTE = re.compile(
+    r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d: (rank \d+ \(process \d+ on [^)]+\)(?: and rank .*)?) died; "
+    r"(\d+) of (\d+ ranks?) go on from iteration (\d+)(?: of \d+)?, after \d+\.\d{3} s$",
+    re.MULTILINE,
+)
+BASE = {
+    **runs.QUADRATIC,
+    "run.agents": 6,
+    "run.iterations": 40,
+    "run.survive": 4,
+    "run.stall_timeout": 60,
+    "checkpoint.every": 15,
+    "method.name": "sparkle-ed-gt",
+}
+WIDE = {"problem.p": 3000, "problem.q": 3000, "run.metrics": []}
+CASES = {
+    "an iteration": (2, "1:iteration:13", {}),
+    "a call": (2, "1:call:300", {}),
+    "rank 0": (3, "0:iteration:19", {}),
+    "two at once": (5, "1:iteration:17 3:iteration:17", {}),
+    "one after the other": (4, "3:iteration:10 0:iteration:25", {}),
+    "an evaluation": (3, "2:evaluation:4", {}),
+    "an evaluation of rank 0": (2, "0:evaluation:3", {}),
+    "a checkpoint": (3, "1:checkpoint:1", {}),
+    "a manifest": (3, "0:manifest:1", {}),
+    "a copy": (3, "1:copy:3", {}),
+    "a copy under way": (3, "0:copied:4", {}),
+    "a recovery": (4, "1:iteration:12 3:recovery:1", {}),
+    "a new setup": (4, "1:iteration:16 2:setup:2", {}),
+    "the dealing": (4, "2:iteration:30 0:dealing:2", {}),
+    "the result": (3, "0:result:1", {}),
+    "failing links": (3, "1:iteration:22", {"topology": {"name": "ring", "drop": 0.3}}),
+    "changing graphs": (
+        3,
+        "0:iteration:19",
+        {
+            "method.name": "sparkle-gt",
+            "topology": {"upper": {"name": "matching"}, "lower": {"name": "ring", "every": 3}},
+        },
+    ),
+    "directed graphs": (
+        3,
+        "2:iteration:21",
+        {"method.name": "sparkle-push-pull", "topology": DIGRAPHS},
+    ),
+    "compressed": (
+        3,
+        "1:iteration:22",
+        {
+            "method.name": "sparkle",
+            "method.upper": {"name": "choco", "compress": "top-k", "k": 2},
+            "method.lower": {"name": "beer", "compress": "random-k", "k": 3},
+        },
+    ),
+    "personal": (3, "1:iteration:13", {"method.name": "lopa-gt"}),
+    "the best": (3, "0:iteration:27", {"run.best": {"metric": "upper_loss", "mode": "min"}}),
+    "long rows": (3, "1:iteration:13", WIDE),
+    "overlapping": (3, "2:iteration:9", {**WIDE, "run.overlap": True}),
+}
+
+
+@pytest.fixture
+def mortal(mpi, tmp_path):
+    """mortal(ranks, deaths, tables) -> the folder of a run in which ranks die, and its output."""
+    if not launch.is_openmpi():
+        pytest.skip("MPICH ends a job in which a process has died")
+
+    def start(ranks, deaths, tables, code=0):
+        out = tmp_path / "died"
+        words = [SUPPORT / "dying.py", "run", runs.toml(tmp_path, tables), "--out", out]
+        env = {
+            "MPIDBO_TEST_DEATHS": deaths,
+            "MPIDBO_TEST_LIMIT": "100",
+            "PYTHONPATH": ":".join(sys.path),
+            "OMPI_MCA_mpi_yield_when_idle": "1",
+        }
+        done = mpi(ranks, words, env=env, timeout=120, options=FAULT_TOLERANT)
+        assert done.returncode == code, done.stdout + done.stderr
+        return out, done
+
+    return start
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_same_bits(case, mortal, tmp_path):
+    ranks, deaths, more = CASES[case]
+    tables = {**BASE, **more}
+    runs.run(runs.toml(tmp_path, tables), tmp_path / "whole")
+    out, done = mortal(ranks, deaths, tables)
+    assert runs.same(tmp_path / "whole", out)
+    notes = NOTE.findall((out / files.SURVIVED).read_text())
+    gone = {f"rank {death.split(':')[0]}" for death in deaths.split()}
+    assert {*re.findall(r"rank \d+", " ".join(note[0] for note in notes))} == gone
+    assert int(notes[-1][1]) == ranks - len(gone)
+    assert all(int(note[3]) > 0 for note in notes)  # not the start, since there were copies
+    assert len(NOTE.findall(done.stdout)) == len(notes)
+    assert not (out / ".lock").exists()
