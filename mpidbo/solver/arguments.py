@@ -18,6 +18,8 @@ from .ranks import Tables
 from .start import Given, given_start
 
 MODES = get_args(Resume)
+OF_COMMANDS = ("survive",)
+"""Keys of [run] that only `mpidbo run` has."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Arguments:
     def tables(self) -> dict[str, Any]:
         """Return the tables of a configuration, not yet checked."""
         given = self.given
-        run = {key: given[key] for key in RUN_FIELDS if key != "start"}
+        run = {key: given[key] for key in RUN_FIELDS if key not in ("start", *OF_COMMANDS)}
         if given["agents"] is None:
             run["agents"] = size_of(given["topology"])
         return {

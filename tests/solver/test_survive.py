@@ -6,8 +6,9 @@ import sys
 import pytest
 
 from mpi.ranks_solve import DIGRAPHS
+from mpidbo import cli
 from mpidbo.storage import files
-from support import SUPPORT, launch, runs
+from support import MPI, SUPPORT, launch, runs
 
 pytestmark = [pytest.mark.survive, pytest.mark.timeout(240)]
 FAULT_TOLERANT = ("--with-ft", "ulfm")
@@ -25,7 +26,11 @@ BASE = {
     "checkpoint.every": 15,
     "method.name": "sparkle-ed-gt",
 }
-WIDE = {"problem.p": 3000, "problem.q": 3000, "run.metrics": []}
+WIDE = {
+    **{key: value for key, value in BASE.items() if not key.startswith("problem.")},
+    "problem.name": f"{MPI / 'ranks_overlap.py'}:Noisy",
+    "problem.d": 20_000,
+}
 CASES = {
     "an iteration": (2, "1:iteration:13", {}),
     "a call": (2, "1:call:300", {}),
@@ -39,7 +44,7 @@ CASES = {
     "a copy": (3, "1:copy:3", {}),
     "a copy under way": (3, "0:copied:4", {}),
     "a recovery": (4, "1:iteration:12 3:recovery:1", {}),
-    "a new setup": (4, "1:iteration:16 2:setup:2", {}),
+    "a new setup": (4, "1:iteration:16 3:setup:2", {}),
     "the dealing": (4, "2:iteration:30 0:dealing:2", {}),
     "the result": (3, "0:result:1", {}),
     "failing links": (3, "1:iteration:22", {"topology": {"name": "ring", "drop": 0.3}}),
@@ -97,7 +102,7 @@ def mortal(mpi, tmp_path):
 @pytest.mark.parametrize("case", CASES)
 def test_the_same_bits(case, mortal, tmp_path):
     ranks, deaths, more = CASES[case]
-    tables = {**BASE, **more}
+    tables = more if more.get("problem.d") else {**BASE, **more}
     runs.run(runs.toml(tmp_path, tables), tmp_path / "whole")
     out, done = mortal(ranks, deaths, tables)
     assert runs.same(tmp_path / "whole", out)
@@ -108,3 +113,28 @@ def test_the_same_bits(case, mortal, tmp_path):
     assert all(int(note[3]) > 0 for note in notes)  # not the start, since there were copies
     assert len(NOTE.findall(done.stdout)) == len(notes)
     assert not (out / ".lock").exists()
+
+
+def test_without_copies_it_goes_on_from_the_newest_checkpoint(mortal, tmp_path):
+    tables = {**BASE, "checkpoint.every": 6, "run.survive": 30}
+    runs.run(runs.toml(tmp_path, tables), tmp_path / "whole")
+    out, _ = mortal(4, "1:iteration:25 2:iteration:25", tables)  # 2 has the copy of 1
+    assert runs.same(tmp_path / "whole", out)
+    (note,) = NOTE.findall((out / files.SURVIVED).read_text())
+    assert int(note[3]) in (12, 18, 24)
+
+
+def test_shown(mortal, tmp_path, capsys):
+    out, _ = mortal(2, "1:iteration:10", BASE)
+    assert cli.main(["show", str(out)]) == 0
+    assert NOTE.search(capsys.readouterr().out)
+
+
+def test_an_error_of_all_ranks_is_printed_once_after_rank_0_has_died(mortal, tmp_path):
+    _, done = mortal(3, "0:iteration:5", {**BASE, "steps.alpha": 1e200}, code=3)
+    assert done.stderr.count("mpidbo: diverged") == 1, done.stderr
+
+
+def test_the_doctor_tries(mpi):
+    done = mpi(2, ["-m", "mpidbo", "doctor"], options=FAULT_TOLERANT)
+    assert "ok       survive" in done.stdout or "ok  survive" in done.stdout, done.stdout
