@@ -173,6 +173,9 @@ class Run:
             "`mpidbo run` [goes on when a rank dies](cluster.md#when-a-rank-dies); 0: never"
         ),
     ] = 0
+    buddies: Annotated[
+        int, Range(1, 2), Doc("with `survive`: how many other ranks have a copy of a rank's rows")
+    ] = 1
     stall_timeout: Annotated[
         float,
         Range(0, 10**9),
@@ -236,6 +239,7 @@ FREE = {
     "run.max_seconds",
     "run.stall_timeout",
     "run.survive",
+    "run.buddies",
     "checkpoint.every",
     "checkpoint.keep",
     "tuning",

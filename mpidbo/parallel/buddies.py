@@ -1,8 +1,7 @@
-"""Copies of a rank's rows in the memory of another rank, its buddy."""
+"""Copies of a rank's rows in the memory of other ranks, its buddies."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import zip_longest
 from socket import gethostname
 from typing import Any
 
@@ -17,54 +16,56 @@ TAG = 1
 
 
 class Buddies:
-    """The exchange of rows with a buddy; collective.
-
-    The ranks form a ring that goes from node to node where there are several. Each sends to the
-    next one and receives from the one before.
+    """The exchange of rows with buddies; collective.
 
     Parameters
     ----------
     agents : Agents
+    count : int
+        How many ranks keep a copy of this one's rows, where there are so many others.
 
     Attributes
     ----------
-    to, source : int
-        The rank that keeps a copy of this one's rows, and the rank whose rows this one keeps.
+    to, sources : list of int
+        The ranks that keep a copy of this one's rows, and those whose rows this one keeps.
     """
 
-    def __init__(self, agents: Agents) -> None:
+    def __init__(self, agents: Agents, count: int = 1) -> None:
         self.agents = agents
-        ring = ring_over(agents.allgather_text(gethostname()))
-        place = ring.index(agents.rank)
-        self.to, self.source = ring[(place + 1) % len(ring)], ring[place - 1]
+        order, distances = arranged(agents.allgather_text(gethostname()), count)
+        place = order.index(agents.rank)
+        self.to = [order[(place + distance) % len(order)] for distance in distances]
+        self.sources = [order[place - distance] for distance in distances]
         self._requests: list[Any] = []
         self._sent: list[Any] = []
 
-    @property
-    def first(self) -> int:
-        """The first agent whose rows this rank keeps."""
-        return self.agents.bounds[self.source]
-
-    def begin(self, rows: Mapping[str, Array]) -> dict[str, Array]:
-        """Begin an exchange, and return what the rows of the other rank are received in.
+    def begin(self, rows: Mapping[str, Array]) -> list[tuple[int, dict[str, Array]]]:
+        """Begin an exchange, and return what the rows of the others are received in.
 
         Parameters
         ----------
         rows : mapping of str to array (m, ...)
             Nobody may change them before `complete`.
+
+        Returns
+        -------
+        list of (int, dict of str to array)
+            For each of `sources` its first agent, and the arrays.
         """
-        agents = self.agents
-        if agents.comm is None:
-            return {}
-        m = agents.bounds[self.source + 1] - self.first
-        received = {
-            name: np.empty((m, *array.shape[1:]), array.dtype) for name, array in rows.items()
-        }
+        agents, received = self.agents, []
         self._sent = [np.ascontiguousarray(array) for array in rows.values()]
-        self._requests = [
-            *(ireceive(agents.comm, array, self.source, TAG) for array in received.values()),
-            *(isend(agents.comm, array, self.to, TAG) for array in self._sent),
-        ]
+        for source in self.sources:
+            first, end = agents.bounds[source : source + 2]
+            arrays = {
+                name: np.empty((end - first, *array.shape[1:]), array.dtype)
+                for name, array in rows.items()
+            }
+            received.append((first, arrays))
+            for array in arrays.values():
+                self._requests.append(ireceive(agents.comm, array, source, TAG))
+        for to in self.to:
+            for array in self._sent:
+                self._requests.append(isend(agents.comm, array, to, TAG))
         return received
 
     @contextmanager
@@ -94,16 +95,18 @@ class Buddies:
         self._requests, self._sent = [], []
 
 
-def ring_over(hosts: list[str]) -> list[int]:
-    """Return the ranks in an order in which neighbours are on different nodes, where possible.
+def arranged(hosts: list[str], count: int) -> tuple[list[int], list[int]]:
+    """Return the ranks by node, and how far each one's buddies are from it in this order.
+
+    They are on other nodes, unless a node has more than half of the ranks.
 
     Parameters
     ----------
     hosts : list of str
         The node of each rank.
+    count : int
+        How many buddies a rank has.
     """
-    of_node: dict[str, list[int]] = {}
-    for rank, name in enumerate(hosts):
-        of_node.setdefault(name, []).append(rank)
-    turns = zip_longest(*of_node.values())
-    return [rank for turn in turns for rank in turn if rank is not None]
+    order = sorted(range(len(hosts)), key=lambda rank: (hosts.index(hosts[rank]), rank))
+    most = max(map(hosts.count, hosts))
+    return order, [*range(most, len(hosts)), *range(1, most)][:count]

@@ -62,7 +62,7 @@ def revoke(comm: "Comm") -> None:
     Derived.noted = []
 
 
-def survivors(comm: "Comm") -> tuple["Comm", list[int]]:
+def shrunk(comm: "Comm") -> tuple["Comm", list[int]]:
     """Return a communicator of the ranks that are left, and who is not in it; collective.
 
     Parameters

@@ -18,7 +18,7 @@ from .ranks import Tables
 from .start import Given, given_start
 
 MODES = get_args(Resume)
-OF_COMMANDS = ("survive",)
+OF_COMMANDS = ("survive", "buddies")
 """Keys of [run] that only `mpidbo run` has."""
 
 

@@ -72,7 +72,7 @@ class Loss(NamedTuple):
 
 
 class Copies:
-    """An observer that keeps the two newest snapshots, with rows of this rank and of another.
+    """An observer that keeps the two newest snapshots, with rows of this rank and of others.
 
     It outlives the run that it observes: the next one, on the ranks that are left, resumes from it.
 
@@ -80,6 +80,8 @@ class Copies:
     ----------
     every : int
         Iterations between two snapshots.
+    count : int
+        How many other ranks have the rows of a rank.
     tell : callable
         Called with a message on every rank once the run has gone on after a loss.
 
@@ -91,12 +93,12 @@ class Copies:
         When the run began, by `monotonic`.
     """
 
-    def __init__(self, every: int, tell: Callable[[str], None]) -> None:
-        self.every, self.tell = every, tell
+    def __init__(self, every: int, count: int, tell: Callable[[str], None]) -> None:
+        self.every, self.count, self.tell = every, count, tell
         self.generations: list[Generation] = []
         self.began = monotonic()
         self.agents = Agents(1)
-        self._coming: Part | None = None
+        self._coming: list[Part] = []
         self._loss: Loss | None = None
         self._evaluation: Evaluation | None = None
 
@@ -113,8 +115,9 @@ class Copies:
     def observe(self, evaluation: "Evaluation", keeper: "Keeper | None") -> None:
         """Observe a run from now on, whose evaluation and best iterate belong to it; collective."""
         self._evaluation, self._keeper = evaluation, keeper
-        self.agents, self.buddies = evaluation.agents, Buddies(evaluation.agents)
-        self._coming = None
+        self.agents = evaluation.agents
+        self.buddies = Buddies(self.agents, self.count)
+        self._coming = []
 
     def next(self, k: int) -> int:
         return k + 1 if self._coming else k - k % self.every + self.every
@@ -122,8 +125,8 @@ class Copies:
     def look(self, k: int, state: Any, last: bool) -> str | None:
         if self._coming:
             self.buddies.complete()
-            self.generations[-1].parts.append(self._coming)
-            self._coming = None
+            self.generations[-1].parts += self._coming
+            self._coming = []
         if self._loss:
             self._report(k)
         if k % self.every == 0 or not self.generations:
@@ -146,8 +149,7 @@ class Copies:
         if not self.generations or self.generations[-1].iteration < k:
             self.generations = [*self.generations[-1:], Generation(manifest)]
         self.generations[-1].parts.append((self.agents.first, rows))
-        if self.agents.comm is not None:
-            self._coming = self.buddies.first, self.buddies.begin(rows)
+        self._coming = self.buddies.begin(rows)
 
     def _report(self, k: int) -> None:
         """Tell how the run has gone on after a loss, from iteration k."""

@@ -1,6 +1,6 @@
 """A run that goes on without ranks that have died: `run.survive`.
 
-Every few iterations a rank leaves a snapshot of its agents with its buddy. When a rank dies, the
+Every few iterations a rank leaves a snapshot of its agents with another one. When a rank dies, the
 others make a communicator of those that are left and start the run again on it, from the newest
 snapshot of which they have the rows of all agents; so a recovery is a restart from a checkpoint
 that is in memory. docs/reliability.md has what that does not cover.
@@ -26,7 +26,7 @@ from ..parallel import (
     note_derived,
     raise_on_all_ranks,
     revoke,
-    survivors,
+    shrunk,
     why_none_survives,
 )
 from ..storage import files, release_lock_of
@@ -73,7 +73,7 @@ def survived(attempt: Attempt[T], config: Config, comm: "Comm | None", resume: R
             with suppress(OSError), (folder / files.SURVIVED).open("a") as log:
                 log.write(f"{message}\n")
 
-    copies = Copies(config.run.survive, tell)
+    copies = Copies(config.run.survive, config.run.buddies, tell)
     note_derived()
     while True:
         end_with(comm)
@@ -106,9 +106,9 @@ def survived(attempt: Attempt[T], config: Config, comm: "Comm | None", resume: R
 
 
 def _left(comm: "Comm", error: BaseException | None) -> tuple["Comm", list[int]]:
-    """`survivors`; Stopped, or the error that MPI raised, where the others cannot go on."""
+    """`shrunk`; Stopped, or the error that MPI raised, where the others cannot go on."""
     try:
-        left, dead = survivors(comm)
+        left, dead = shrunk(comm)
     except Exception as problem:
         raise Stopped(
             f"run.survive: MPI fails for the ranks that are left ({problem}); the same command "
@@ -147,6 +147,7 @@ def refuse(config: Config, comm: "Comm") -> None:
     elif run.trace or run.log:
         mistake = "not possible with run.trace or run.log yet; leave one of the two out"
     elif config.auto:
-        mistake = f'{" and ".join(config.auto)} = "auto" is not possible with it; give numbers'
+        keys = " and ".join(f"steps.{key}" for key in config.auto)
+        mistake = f'{keys} = "auto" is not possible with it; give numbers'
     if any(allgather_text(comm, mistake)):
         raise_on_all_ranks(UserError(f"run.survive: {mistake}"))

@@ -47,6 +47,11 @@ CASES = {
     "a new setup": (4, "1:iteration:16 3:setup:2", {}),
     "the dealing": (4, "2:iteration:30 0:dealing:2", {}),
     "the result": (3, "0:result:1", {}),
+    "two neighbours, with two buddies": (
+        4,
+        "1:iteration:20 2:iteration:20",
+        {"run.buddies": 2, "checkpoint.every": 0},
+    ),
     "failing links": (3, "1:iteration:22", {"topology": {"name": "ring", "drop": 0.3}}),
     "changing graphs": (
         3,

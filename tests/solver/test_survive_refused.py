@@ -40,7 +40,7 @@ def test_other_ways_to_run(mpi):
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ({"run.log": "csv"}, "not possible with run.trace or run.log"),
+        ({"run.log": "jsonl"}, "not possible with run.trace or run.log"),
         ({"steps.alpha": "auto"}, 'steps.alpha = "auto" is not possible'),
     ],
 )

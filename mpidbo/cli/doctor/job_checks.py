@@ -17,8 +17,8 @@ from ...parallel import (
     barrier,
     is_failure,
     revoke,
+    shrunk,
     split,
-    survivors,
     why_none_survives,
 )
 from .findings import ABSENT, OK, WARNING, WRONG, Finding
@@ -122,7 +122,7 @@ def check_survivors(comm: "MPI.Comm | None") -> Iterator[Finding]:
         fails = False
     except Exception as error:
         fails = is_failure(error)
-    left, dead = survivors(trial)
+    left, dead = shrunk(trial)
     barrier(left)
     if not fails or dead or left.size != comm.size:
         yield Finding(WRONG, "survive", "MPI does not revoke a communicator; leave run.survive out")
