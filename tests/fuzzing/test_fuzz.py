@@ -36,7 +36,7 @@ def run(*args: str, timeout: float) -> str:
 
 
 def test_some_configurations():
-    shared_out(run("--cases", "60", timeout=110), 60)
+    shared_out(run("--cases", "30", timeout=110), 30)
 
 
 @pytest.mark.slow

@@ -45,6 +45,7 @@ def untimed(file):
     )
 
 
+@pytest.mark.slow
 def test_the_cases_differ(alone):
     """They move, are finite and differ from one another, with noise also from those of another
     seed; one stops early."""

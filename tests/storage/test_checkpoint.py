@@ -85,7 +85,7 @@ REFUSED = {
 
 
 def cases():
-    """All; every day each strategy for one method, and two of them, in turn, for the others."""
+    """All; every day each strategy for one method, and one of them, in turn, for the others."""
     for turn, (name, (rule, fixed)) in enumerate(METHODS.items()):
         orders = (
             ["jacobi", "gauss-seidel"]
@@ -94,11 +94,9 @@ def cases():
         )
         strategies = [*STRATEGIES] if config.strategy_keys(name) else [None]
         strategies = [strategy for strategy in strategies if (name, strategy) not in REFUSED]
-        first, second = turn, turn + len(strategies) // 2
         everyday = {
             *((strategy, orders[0]) for strategy in strategies if name == "sparkle"),
-            (strategies[first % len(strategies)], orders[0]),
-            (strategies[second % len(strategies)], orders[-1]),
+            (strategies[turn % len(strategies)], orders[-1]),
         }
         for case in product(strategies, orders):
             marks = [] if case in everyday else [pytest.mark.slow]
