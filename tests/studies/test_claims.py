@@ -9,7 +9,7 @@ from mpidbo import cli
 from mpidbo.studies import claims, claims_listing
 from mpidbo.studies.claims.archive import Archived, read_archive, write_archive
 from mpidbo.studies.claims.base import Claim
-from mpidbo.studies.claims.comparison import better, mean_std
+from mpidbo.studies.claims.comparison import better, cheaper, mean_std
 from mpidbo.studies.claims.finding import FAILS, HOLDS, findings
 from mpidbo.studies.claims.outcome import Outcome
 
@@ -172,6 +172,15 @@ def test_every_claim_says_what_and_how():
                 seeds = tables["study"]["seeds"]
                 # starts take the place of seeds
                 assert seeds >= (5 if size == "quick" or size == "full" else 10) or "from" in key
+
+
+def test_a_cost_that_nobody_reaches_is_equal():
+    ours, theirs = np.array([10.0, np.inf, 20.0]), np.array([100.0, np.inf, np.inf])
+    found = cheaper("floats", {"b": theirs}, {"a": ours})
+    assert found.values.tolist() == [1.0, 0.0, np.inf]
+    assert found.numbers == "a 20 in the median, 1 of 3 seeds never, b " + (
+        "inf in the median, 2 of 3 seeds never"
+    )
 
 
 @pytest.fixture

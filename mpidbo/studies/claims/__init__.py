@@ -21,6 +21,7 @@ CLAIMS = {
     "sparse-upper-graph": "sparse_upper_graph:SparseUpperGraph",
     "speed-up": "speed_up:SpeedUp",
     "sun-dsbo-heterogeneity": "sun_dsbo_heterogeneity:SunDsboHeterogeneity",
+    "sun-dsbo-messages": "sun_dsbo_messages:SunDsboMessages",
     "sun-dsbo-nonconvex": "sun_dsbo_nonconvex:SunDsboNonconvex",
     "sun-dsbo-speed-up": "sun_dsbo_speed_up:SunDsboSpeedUp",
     "sun-dsbo-variants": "sun_dsbo_variants:SunDsboVariants",

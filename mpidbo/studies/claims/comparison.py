@@ -1,5 +1,6 @@
 """A comparison that a claim rests on: values over seeds, and bounds of their mean."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
 from typing import Any
@@ -81,6 +82,32 @@ def as_good(what: str, numbers: str, theirs: Any, ours: Any, times: float = AS_G
     """Whether `ours` is at most so many times `theirs` on geometric average."""
     values = log_ratio(theirs, ours)
     return Comparison(what, numbers, values, -float(np.log10(times)), ratio=True)
+
+
+def cheaper(what: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> Comparison:
+    """Whether a cost is less, on geometric average.
+
+    Parameters
+    ----------
+    what : str
+        As of Comparison.
+    theirs, ours : Mapping
+        Name of a method -> its costs, an array of shape (seeds,), inf where the target is never
+        reached. Two infinite costs are equal.
+    """
+    (name, large), (own, small) = *theirs.items(), *ours.items()
+    words = f"{own} {mean_cost(small)}, {name} {mean_cost(large)}"
+    never = np.isinf(large) & np.isinf(small)
+    values = np.where(never, 0.0, log_ratio(large, small))
+    return Comparison(what, words, values, effect=EFFECT, ratio=True)
+
+
+def mean_cost(costs: Any) -> str:
+    """Mean and standard deviation, or the median where some seeds never reached the target."""
+    never = int(np.isinf(costs).sum())
+    if not never:
+        return mean_std(costs)
+    return f"{np.median(costs):.3g} in the median, {never} of {len(costs)} seeds never"
 
 
 def log_ratio(larger: Any, smaller: Any) -> Float[Array, " seeds"]:

@@ -9,7 +9,7 @@ import numpy as np
 from ..._types import Array, Float
 from ..study import Tables
 from .base import Claim, Size, grid, study_tables
-from .comparison import EFFECT, Comparison, mean_std
+from .comparison import Comparison, cheaper
 from .outcome import Outcome, cost_to_reach
 from .panels import panels
 
@@ -97,13 +97,7 @@ class LogisticTuning(Claim):
                 }
                 ours = spent.pop(OURS)
                 for name, theirs in spent.items():
-                    yield Comparison(
-                        f"{level}, {cost}, {name}",
-                        f"{OURS} {_median(ours)}, {name} {_median(theirs)}",
-                        _log_ratio(theirs, ours),
-                        effect=EFFECT,
-                        ratio=True,
-                    )
+                    yield cheaper(f"{level}, {cost}, {name}", {name: theirs}, {OURS: ours})
 
     def draw(self, found: Mapping[str, Any], out: Path) -> list[Path]:
         paths = []
@@ -126,19 +120,3 @@ def costs(outcome: Outcome, method: str, cost: str) -> Float[Array, "seeds evalu
     if cost == "oracle calls":
         columns = [f"calls_{oracle}" for oracle in ("f_x", "f_y", "g_x", "g_y", "g_yy", "g_xy")]
     return np.sum([outcome.column(method, "ring", name) for name in columns], axis=0)
-
-
-def _median(costs: Float[Array, " seeds"]) -> str:
-    """Mean and standard deviation, or the median where some seeds never reached the target."""
-    never = int(np.isinf(costs).sum())
-    if not never:
-        return mean_std(costs)
-    return f"{np.median(costs):.3g} in the median, {never} of {len(costs)} seeds never"
-
-
-def _log_ratio(
-    theirs: Float[Array, " seeds"], ours: Float[Array, " seeds"]
-) -> Float[Array, " seeds"]:
-    """log10(theirs/ours) for each seed; two infinite costs count as equal."""
-    with np.errstate(all="ignore"):
-        return np.where(np.isinf(theirs) & np.isinf(ours), 0.0, np.log10(theirs) - np.log10(ours))
