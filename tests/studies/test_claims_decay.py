@@ -65,14 +65,33 @@ def test_a_transient_counts_once_the_steps_fall(power, counts, monkeypatch):
         "transients",
         lambda outcome, *_: np.full(5, offset(4) + (1 - outcome) ** -power),
     )
-    found = {f"rho 4 {rho:g}": rho for rho in rhos}
+    found = {f"{kind}rho 4 {rho:g}": rho for rho in rhos for kind in ("", "single ")}
     sizes, values = transient_claim.Transient().measured(found, "rho", "d-soba")
     assert sizes.tolist() == [
         1 / (1 - rho) for rho, counted in zip(rhos, counts, strict=True) if counted
     ]
     assert values.shape == (5, sum(counts))
-    comparison = list(transient_claim.Transient().judge({**found, "n 4 0.9": 0.9}))[-1]
+    found |= {"n 4 0.9": 0.9, "single n 4 0.9": 0.9}
+    *_, comparison, difference = transient_claim.Transient().judge(found)
+    assert comparison.what == "d-soba, 1/(1-rho)"
     assert np.isnan(comparison.values).all() == (sum(counts) < 3)
+    assert difference.what == "d-soba, 1/(1-rho), less that of sgd"
+    assert difference.values == pytest.approx(0 * comparison.values, nan_ok=True)
+
+
+def test_a_single_level_with_another_exponent_shows(monkeypatch):
+    """Planted horizons (1 - rho)^-3, of which those of the single level are (1 - rho)^-2."""
+    powers = {"d-soba": 3.0, "sgd": 2.0}
+    monkeypatch.setattr(
+        transient_claim,
+        "transients",
+        lambda outcome, method, *_: 1e3 * np.ones(5) * (1 - outcome) ** -powers.get(method, 2.5),
+    )
+    found = {f"{kind}rho 4 {rho:g}": rho for rho in (0.5, 0.8, 0.9) for kind in ("", "single ")}
+    found |= {"n 4 0.9": 0.9, "single n 4 0.9": 0.9}
+    *_, exponent, difference = transient_claim.Transient().judge(found)
+    assert exponent.values == pytest.approx([3.0] * 5)
+    assert difference.values == pytest.approx([1.0] * 5) and difference.p_fails < 1e-6
 
 
 def test_steps_are_those_of_theory_for_the_horizon():

@@ -1,14 +1,16 @@
-"""The quadratic problem without its lower level, for methods of a single level.
-
-A configuration takes it as `mpidbo.studies.claims.reduced:Reduced`.
-"""
+"""The quadratic problem without its lower level, for methods of a single level."""
 
 from typing import Any
 
 import numpy as np
 
+from mpidbo._linalg import batched_matvec
 from mpidbo._types import Array, Float
 from mpidbo.problems import Quadratic
+from mpidbo.problems.quadratic import StackedQuadratics
+
+SPEC = "mpidbo.studies.claims.reduced:Reduced"
+"""Its name in a configuration."""
 
 
 class Reduced(Quadratic):
@@ -31,17 +33,30 @@ class Reduced(Quadratic):
     def f(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> float:
         return super().f(x, self.M @ x + self.w, sample)
 
-    def f_y(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> Float[Array, " q"]:
-        return np.zeros_like(y)
-
-    def f_x(self, x: Float[Array, " p"], y: Float[Array, " q"], sample: Any) -> Float[Array, " p"]:
-        solution = self.M @ x + self.w
-        indirect = self.M.T @ super().f_y(x, solution, sample)
-        return super().f_x(x, solution, sample) + indirect
-
     def metrics(self, x: Float[Array, " p"], y: Float[Array, " q"]) -> dict[str, float]:
         return {"error": float(np.linalg.norm(x - self.best))}
 
     @classmethod
-    def stacked(cls, agents: list[Any]) -> Any:
-        return None
+    def stack(cls, agents: "list[Quadratic]") -> StackedQuadratics:
+        return StackedReduced(agents)
+
+
+class StackedReduced(StackedQuadratics):
+    """The derivatives of several agents, row by row; those of y are zero."""
+
+    def __init__(self, agents: list[Any]) -> None:
+        super().__init__(agents)
+        one = agents[0]  # M and w are those of all agents
+        self.M, self.MT, self.w = one.M[None], np.ascontiguousarray(one.M.T)[None], one.w
+
+    def f_x(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: list[Any]
+    ) -> Float[Array, "m p"]:
+        solution = batched_matvec(self.M, x) + self.w
+        indirect = batched_matvec(self.MT, super().f_y(x, solution, samples))
+        return super().f_x(x, solution, samples) + indirect
+
+    def f_y(
+        self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: list[Any]
+    ) -> Float[Array, "m q"]:
+        return np.zeros_like(y)

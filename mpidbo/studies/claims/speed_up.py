@@ -13,6 +13,7 @@ from .comparison import Comparison, log_ratio, mean_std
 from .decay import exponents, growth, mixing, squared, steps, transients
 from .outcome import Outcome
 from .panels import panels
+from .reduced import SPEC as REDUCED
 
 SINGLE_LEVEL = {"d-soba": "sgd", "sparkle-ed": "ed", "sparkle-gt": "gt"}
 """Method -> the strategy of its single-level counterpart."""
@@ -24,7 +25,6 @@ SIZES = {
 }
 """Numbers of agents, T, seeds; of the transients n and T."""
 TOLERANCE, MAX_RATIO = 0.25, 4.0
-REDUCED = "mpidbo.studies.claims.reduced:Reduced"
 
 
 class SpeedUp(Claim):

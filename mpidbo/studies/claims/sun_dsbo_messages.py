@@ -33,7 +33,6 @@ class SunDsboMessages(Claim):
     with two rounds for each of x, y and z; MA-DSBO-GT takes 5 steps of y and of z. Floats are drawn
     too, and not judged: a message of SUN-DSBO-GT is longer. The full size takes about 20 minutes of
     CPU.
-
     """
 
     statement = (

@@ -1,6 +1,6 @@
-"""Transient iterations over n and rho."""
+"""Transient iterations over n and rho, bilevel and of a single level."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,10 @@ from .base import Claim, Size, study_tables
 from .comparison import Comparison, mean_std
 from .decay import exponents, growth, mixing, offset, steps, transients
 from .outcome import Outcome
+from .reduced import SPEC as REDUCED
 
-METHODS = ("sparkle-ed", "sparkle-extra", "sparkle-gt", "d-soba")
+METHODS = {"sparkle-ed": "ed", "sparkle-extra": "extra", "sparkle-gt": "gt", "d-soba": "sgd"}
+"""Method -> the strategy of its single-level counterpart."""
 EXPONENTS = {
     "sparkle-ed": {"n": (3.0, 3.0), "rho": (2.0, 2.0)},
     "sparkle-extra": {"n": (3.0, 3.0), "rho": (2.0, 2.0)},
@@ -27,6 +29,8 @@ heterogeneity prevails.
 """
 TOLERANCE = 0.5
 REFERENCE = "centralized"
+SINGLE = "single "
+"""Begins the name of a study of single-level methods."""
 X_AXES = {"n": "n", "rho": "1/(1-rho)"}
 SEEDS = {"quick": 5, "standard": 10, "full": 10}
 POINTS = {
@@ -50,6 +54,22 @@ POINTS = {
     },
 }
 """(n, rho, iterations); the iterations are some four times the claimed transient."""
+SINGLE_POINTS = {
+    "full": {
+        "n": [(6, 0.8, 4000), (10, 0.8, 25000), (16, 0.8, 120000)],
+        "rho": [(4, 0.9, 4000), (4, 0.95, 15000), (4, 0.975, 60000)],
+    },
+    "standard": {
+        "n": [(5, 0.8, 1500), (6, 0.8, 3000), (8, 0.8, 8000), (10, 0.8, 20000), (13, 0.8, 45000)],
+        "rho": [(4, 0.88, 2000), (4, 0.92, 4000), (4, 0.95, 12000), (4, 0.97, 30000)],
+    },
+    "quick": {
+        "n": [(5, 0.8, 1500), (6, 0.8, 3000), (8, 0.8, 8000)],
+        "rho": [(4, 0.88, 2000), (4, 0.92, 4000), (4, 0.94, 8000)],
+    },
+}
+"""Likewise of the single level, whose transients are some five times as long: z and y have noise of
+their own, which the average over all agents has too."""
 
 
 MIN_POINTS = 3
@@ -73,6 +93,10 @@ class Transient(Claim):
     measures all horizons, and the horizon k + k0 is the measure. W = rho I + (1 - rho) J. The full
     size takes about 2 CPU hours.
 
+    The single level is min Phi itself, with the noise of f_x and f_y, by Exact Diffusion, EXTRA,
+    gradient tracking and D-SGD, against the average over all agents. Its transients are longer, so
+    that it has fewer agents, and its exponents are compared.
+
     A point counts where the median transient is at least 2 k0: before, the step sizes have hardly
     begun to fall, and the horizon is k0. Fewer than three points decide nothing.
 
@@ -84,7 +108,8 @@ class Transient(Claim):
 
     statement = (
         "transient iterations grow as n^3/(1-rho)^2 (SPARKLE-ED and EXTRA), max{n^3/(1-rho)^2, "
-        "n/(1-rho)^(8/3)} (SPARKLE-GT), and up to n^3/(1-rho)^4 (D-SOBA, heterogeneous)"
+        "n/(1-rho)^(8/3)} (SPARKLE-GT), and up to n^3/(1-rho)^4 (D-SOBA, heterogeneous), as those "
+        "of the corresponding single-level methods"
     )
     source = (
         "D-SOBA (Kong et al., JMLR 26(240) 2025), SPARKLE (Zhu et al., NeurIPS 2024), tables of "
@@ -93,63 +118,110 @@ class Transient(Claim):
     rule = (
         "slopes of log(transient) against log n at a fixed rho and against log 1/(1-rho) at a "
         "fixed n, of the points at which step sizes have begun to fall: within 0.5 of 3 and of 2, "
-        "of 1 to 3 and 2 to 8/3 for GT, D-SOBA's second of 2 to 4"
+        "of 1 to 3 and 2 to 8/3 for GT, D-SOBA's second of 2 to 4; each is within 0.5 of that of "
+        "the single-level counterpart with the same seed"
     )
 
     def studies(self, size: Size) -> Mapping[str, Tables]:
-        sparkle = [{"name": name, "schedule": "jacobi"} for name in METHODS[:3]]
-        reference = {"name": "soba", "label": REFERENCE}
+        sparkle = [{"name": name, "schedule": "jacobi"} for name in list(METHODS)[:3]]
+        bilevel = [*sparkle, "d-soba", {"name": "soba", "label": REFERENCE}]
+        single = [
+            {"name": "single-level", "strategy": strategy, "label": strategy}
+            for strategy in (*METHODS.values(), REFERENCE)
+        ]
         problem = {"name": "quadratic", "p": 40, "q": 40, "noise": 1.0, "heterogeneity": 0.1}
-        return {
-            f"{axis} {n} {rho:g}": study_tables(
-                [*sparkle, "d-soba", reference],
+        found = {}
+        for axis, n, rho, T in points(POINTS[size]):
+            found[f"{axis} {n} {rho:g}"] = study_tables(
+                bilevel,
                 [mixing(n, rho)[1]],
                 SEEDS[size],
                 problem=problem,
                 steps=steps(n),
                 run={"agents": n, "iterations": T, "evaluate_every": T // 250},
             )
-            for axis, points in POINTS[size].items()
-            for n, rho, T in points
-        }
+        for axis, n, rho, T in points(SINGLE_POINTS[size]):
+            found[f"{SINGLE}{axis} {n} {rho:g}"] = study_tables(
+                single,
+                [mixing(n, rho)[1]],
+                SEEDS[size],
+                "error",
+                problem={**problem, "name": REDUCED},
+                steps={"alpha": steps(n)["alpha"]},
+                run={"agents": n, "iterations": T, "evaluate_every": T // 250},
+            )
+        return found
 
     def measured(self, found: Mapping[str, Outcome], axis: str, method: str) -> tuple[Array, Array]:
-        """n or 1/(1 - rho) (points,), and the transients (seeds, points), of points that count."""
+        """n or 1/(1 - rho) (points,), and the transients (seeds, points), of points that count.
+
+        `method` is a bilevel one, or the strategy of a single-level one.
+        """
+        single = method not in METHODS
         sizes, columns = [], []
         for key, outcome in found.items():
-            along, n, rho = key.split()
-            if along != axis:
+            along, n, rho = key.removeprefix(SINGLE).split()
+            if along != axis or key.startswith(SINGLE) != single:
                 continue
             sizes.append(float(n) if axis == "n" else 1 / (1 - float(rho)))
             label, _ = mixing(int(n), float(rho))
-            columns.append(counted(transients(outcome, method, REFERENCE, label, int(n)), int(n)))
+            metric = "error" if single else "distance"
+            horizons = transients(outcome, method, REFERENCE, label, int(n), metric)
+            columns.append(counted(horizons, int(n)))
         values = np.array(columns).T
         known = ~np.isnan(values).all(axis=0)
         return np.array(sizes)[known], values[:, known]
 
     def judge(self, found: Mapping[str, Any]) -> Iterable[Comparison]:
-        for method in METHODS:
+        for method, strategy in METHODS.items():
             for axis, (smallest, largest) in EXPONENTS[method].items():
-                sizes, values = self.measured(found, axis, method)
-                enough = len(sizes) >= MIN_POINTS
-                slopes = exponents(sizes, values) if enough else np.full(len(values), np.nan)
-                medians = zip(sizes, np.median(values, axis=0), strict=True)
-                words = ", ".join(f"{at:.3g}: {value:.0f}" for at, value in medians)
+                what = f"{method}, {X_AXES[axis]}"
+                bilevel = self.measured(found, axis, method)
+                single = self.measured(found, axis, strategy)
+                slopes = fitted(*bilevel)
                 yield Comparison(
-                    f"{method}, {X_AXES[axis]}",
-                    f"exponent {mean_std(slopes)}; medians at {words}",
+                    what,
+                    f"exponent {mean_std(slopes)}; medians at {medians(*bilevel)}",
                     slopes,
                     smallest - TOLERANCE,
                     largest + TOLERANCE,
                 )
+                alone = fitted(*single)
+                yield Comparison(
+                    f"{what}, less that of {strategy}",
+                    f"single level {mean_std(alone)}; medians at {medians(*single)}",
+                    slopes - alone,
+                    -TOLERANCE,
+                    TOLERANCE,
+                )
 
     def draw(self, found: Mapping[str, Any], out: Path) -> list[Path]:
-        shown = {}
-        for axis, title in X_AXES.items():
-            measured = {method: self.measured(found, axis, method) for method in METHODS}
-            shown[title] = {method: curve for method, curve in measured.items() if len(curve[0])}
-        shown = {title: curves for title, curves in shown.items() if curves}
-        if not shown:
-            return []
-        slopes = {"n": 3, "1/(1-rho)": 2}
-        return [growth(out / "figure.png", shown, slopes, "transient iterations")]
+        paths = []
+        for name, methods in (("figure", METHODS.keys()), ("single-level", METHODS.values())):
+            shown = {}
+            for axis, title in X_AXES.items():
+                measured = {method: self.measured(found, axis, method) for method in methods}
+                shown[title] = {label: curve for label, curve in measured.items() if len(curve[0])}
+            shown = {title: curves for title, curves in shown.items() if curves}
+            if shown:
+                slopes = {"n": 3, "1/(1-rho)": 2}
+                paths.append(growth(out / f"{name}.png", shown, slopes, "transient iterations"))
+        return paths
+
+
+def points(
+    axes: Mapping[str, Sequence[tuple[int, float, int]]],
+) -> Iterator[tuple[str, int, float, int]]:
+    """Axis, n, rho and iterations of each point."""
+    return ((axis, *point) for axis, of_axis in axes.items() for point in of_axis)
+
+
+def fitted(sizes: Array, values: Array) -> Float[Array, " seeds"]:
+    """The exponents; NaN where there are fewer than MIN_POINTS points."""
+    return exponents(sizes, values) if len(sizes) >= MIN_POINTS else np.full(len(values), np.nan)
+
+
+def medians(sizes: Array, values: Array) -> str:
+    """The medians over the seeds, in words."""
+    pairs = zip(sizes, np.median(values, axis=0), strict=True)
+    return ", ".join(f"{at:.3g}: {value:.0f}" for at, value in pairs)
