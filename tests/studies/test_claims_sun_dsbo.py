@@ -5,6 +5,7 @@ import pytest
 
 from mpidbo.studies.claims import sun_dsbo_nonconvex
 from mpidbo.studies.claims.finding import FAILS, HOLDS, findings
+from mpidbo.studies.claims.sun_dsbo_messages import SunDsboMessages
 from mpidbo.studies.claims.sun_dsbo_speed_up import SunDsboSpeedUp, late_error, squared_error
 from mpidbo.studies.claims.sun_dsbo_variants import floats_until
 
@@ -70,7 +71,7 @@ def test_floats_until_each_seeds_own_target():
     assert floats_until(outcome, "", np.array([3, 4, 1])).tolist() == [30, np.inf, 0]
 
 
-def test_the_share_of_the_steps_that_arrive():
+def test_the_share_of_the_steps_that_arrive(tmp_path):
     """From the second start only alpha = 0.3 arrives, from the first one all do."""
 
     class Start:
@@ -83,3 +84,27 @@ def test_the_share_of_the_steps_that_arrive():
 
     found = {"residual": None, "from -6": Start(True), "from 2": Start(False)}
     assert sun_dsbo_nonconvex.shares(found, "any").tolist() == [1.0, 0.25]
+    of_starts = sun_dsbo_nonconvex.arrivals(found, "any").mean(axis=0).reshape(4, 4)
+    assert (of_starts == np.array([0.5, 0.5, 1.0, 0.5])[:, None]).all()
+    assert sun_dsbo_nonconvex.draw_steps(tmp_path, found).is_file()
+
+
+def test_messages_until_each_accuracy():
+    """SUN-DSBO-GT needs a tenth of SPARKLE-GT's, and MA-DSBO-GT never comes to 0.1."""
+
+    class Sent:
+        def __init__(self, until):
+            self.until = until
+
+        def reached(self, method, topology, target, cost):
+            assert cost == "messages"
+            return np.linspace(0.9, 1.1, SEEDS) * self.until[target]
+
+    found = {
+        "sun-dsbo-gt": Sent({0.3: 10, 0.1: 20}),
+        "sparkle-gt": Sent({0.3: 100, 0.1: 200}),
+        "ma-dsbo-gt": Sent({0.3: 9, 0.1: np.inf}),
+    }
+    judged = findings(SunDsboMessages().judge(found))
+    assert [f.verdict for f in judged[:3]] == [HOLDS, FAILS, HOLDS]
+    assert judged[3].middle == np.inf and judged[3].comparison.what == "ma-dsbo-gt, until 0.1"

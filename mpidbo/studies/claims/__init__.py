@@ -10,6 +10,7 @@ from .outcome import Outcome
 
 CLAIMS = {
     "corrected-strategies": "corrected_strategies:CorrectedStrategies",
+    "d-soba-cleaning": "d_soba_cleaning:DSobaCleaning",
     "d-soba-variants": "d_soba_variants:DSobaVariants",
     "failing-link": "failing_link:FailingLink",
     "gossip-graphs": "gossip_graphs:GossipGraphs",

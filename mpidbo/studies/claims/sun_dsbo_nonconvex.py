@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..._types import Array, Float
+from ..._types import Array, Bool, Float
+from ...reports import new_figure, save
 from ..study import Tables
 from .base import Claim, Size, grid, study_tables
 from .comparison import Comparison, better, mean_std
@@ -27,6 +28,8 @@ FARTHEST = 10.0
 """Starts are drawn from -FARTHEST to FARTHEST."""
 MAX_DISTANCE = 0.1
 """A run that ends nearer to x* has arrived."""
+LIGHT = 60
+"""Percent above which a number is white on dark."""
 MIN_SHARE = 0.05
 """A difference of shares that matters."""
 
@@ -112,7 +115,7 @@ class SunDsboNonconvex(Claim):
             for method in (SUN, *SPARKLE)
         }
         shown = {"share of the choices of step sizes that arrive": arrived}
-        return [panels(out / "curves.png", shown, "start x", "share")]
+        return [panels(out / "curves.png", shown, "start x", "share"), draw_steps(out, found)]
 
 
 def label(method: str, steps: Sequence[float]) -> str:
@@ -127,8 +130,34 @@ def is_start(key: str) -> bool:
 
 def shares(found: Mapping[str, Any], method: str) -> Float[Array, " starts"]:
     """For each start the share of the choices of step sizes that end at x*."""
+    return arrivals(found, method).mean(axis=1)
+
+
+def arrivals(found: Mapping[str, Any], method: str) -> Bool[Array, "starts choices"]:
+    """Whether the run from a start with a choice of step sizes ends at x*."""
     labels = [label(method, values) for values in product(*STEPS.values())]
     ends = [
         [found[key].end(name, TOPOLOGY)[0] for name in labels] for key in found if is_start(key)
     ]
-    return (np.array(ends) < MAX_DISTANCE).mean(axis=1)
+    return np.array(ends) < MAX_DISTANCE
+
+
+def draw_steps(out: Path, found: Mapping[str, Any]) -> Path:
+    """Draw the share of the starts that arrive, for each choice of step sizes."""
+    alphas, others = STEPS["alpha"], [*product(STEPS["beta"], STEPS["gamma"])]
+    methods = (SUN, *SPARKLE)
+    figure = new_figure(9.0, 3.2)
+    axes = figure.subplots(1, len(methods), sharey=True)
+    for ax, method in zip(axes, methods, strict=True):
+        share = 100 * arrivals(found, method).mean(axis=0).reshape(len(alphas), len(others))
+        ax.imshow(share, cmap="Blues", vmin=0, vmax=100, aspect="auto")
+        for (row, column), value in np.ndenumerate(share):
+            color = "white" if value > LIGHT else "black"
+            ax.text(column, row, f"{value:.0f}", ha="center", va="center", color=color)
+        ax.set(title=method, xlabel="beta, gamma")
+        ax.set_xticks(range(len(others)), [f"{beta:g}, {gamma:g}" for beta, gamma in others])
+        ax.set_yticks(range(len(alphas)), [f"{alpha:g}" for alpha in alphas])
+    axes[0].set_ylabel("alpha")
+    figure.suptitle("% of the starts that arrive", fontsize="medium")
+    save(figure, out / "steps.png")
+    return out / "steps.png"
