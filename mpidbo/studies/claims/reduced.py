@@ -7,7 +7,6 @@ import numpy as np
 from mpidbo._linalg import batched_matvec
 from mpidbo._types import Array, Float
 from mpidbo.problems import Quadratic
-from mpidbo.problems.quadratic import StackedQuadratics
 
 SPEC = "mpidbo.studies.claims.reduced:Reduced"
 """Its name in a configuration."""
@@ -37,24 +36,27 @@ class Reduced(Quadratic):
         return {"error": float(np.linalg.norm(x - self.best))}
 
     @classmethod
-    def stack(cls, agents: "list[Quadratic]") -> StackedQuadratics:
+    def stack(cls, agents: list[Any]) -> Any:
         return StackedReduced(agents)
 
 
-class StackedReduced(StackedQuadratics):
+class StackedReduced:
     """The derivatives of several agents, row by row; those of y are zero."""
 
     def __init__(self, agents: list[Any]) -> None:
-        super().__init__(agents)
+        self.bilevel = Quadratic.stack(agents)
         one = agents[0]  # M and w are those of all agents
         self.M, self.MT, self.w = one.M[None], np.ascontiguousarray(one.M.T)[None], one.w
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.bilevel, name)
 
     def f_x(
         self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: list[Any]
     ) -> Float[Array, "m p"]:
         solution = batched_matvec(self.M, x) + self.w
-        indirect = batched_matvec(self.MT, super().f_y(x, solution, samples))
-        return super().f_x(x, solution, samples) + indirect
+        indirect = batched_matvec(self.MT, self.bilevel.f_y(x, solution, samples))
+        return self.bilevel.f_x(x, solution, samples) + indirect
 
     def f_y(
         self, x: Float[Array, "m p"], y: Float[Array, "m q"], samples: list[Any]
