@@ -180,7 +180,7 @@ def timed(d: int, least: float) -> int:
         start = {"x": setup.x0, "y": setup.y0}
         evaluation = Evaluation(loop, setup.agents, setup.problems, every=10**9, start=start)
         copies = Copies(EVERY, 1, print)
-        copies.observe(evaluation, None)
+        copies.observe(setup, evaluation, None)
         state, k = setup.method.start(*map(rows, setup.rows())), 0
         taken: dict[bool, list[float]] = {False: [], True: []}
         for i in range(2 * ROUNDS + 2):

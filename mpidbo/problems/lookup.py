@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module, invalidate_caches, util
 from inspect import Parameter, signature
@@ -230,7 +230,7 @@ RESERVED = ("agent", "n_agents", "xp", "seed", "dtype")
 def make_problems(
     cls: type[Any],
     table: Mapping[str, Any],
-    which: range,
+    which: Sequence[int],
     n: int,
     *,
     seed: int,
@@ -245,7 +245,7 @@ def make_problems(
         The problem.
     table : dict
         `[problem]`: the options, and the name.
-    which : range
+    which : sequence of int
         Numbers of the agents.
     n : int
         Number of agents in the network.

@@ -17,6 +17,7 @@ from .recorder import snapshot_of
 if TYPE_CHECKING:
     from .best import Keeper
     from .evaluation import Evaluation
+    from .setup import Setup
 
 Part = tuple[int, dict[str, Array]]
 
@@ -89,6 +90,8 @@ class Copies:
     ----------
     generations : list of Generation
         The oldest first.
+    setup : Setup or None
+        That of the newest run; None before the first.
     began : float
         When the run began, by `monotonic`.
     """
@@ -100,6 +103,7 @@ class Copies:
         self.agents = Agents(1)
         self._coming: list[Part] = []
         self._loss: Loss | None = None
+        self.setup: Setup | None = None
         self._evaluation: Evaluation | None = None
 
     def lose(self, dead: Sequence[str], since: float, wreck: BaseException | None) -> None:
@@ -112,10 +116,10 @@ class Copies:
             reached = max(reached, before.reached)
             self._loss = Loss([*before.dead, *dead], before.since, reached, wreck)
 
-    def observe(self, evaluation: "Evaluation", keeper: "Keeper | None") -> None:
-        """Observe a run from now on, whose evaluation and best iterate belong to it; collective."""
-        self._evaluation, self._keeper = evaluation, keeper
-        self.agents = evaluation.agents
+    def observe(self, setup: "Setup", evaluation: "Evaluation", keeper: "Keeper | None") -> None:
+        """Observe a run from now on, with its evaluation and best iterate; collective."""
+        self.setup, self._evaluation, self._keeper = setup, evaluation, keeper
+        self.agents = setup.agents
         self.buddies = Buddies(self.agents, self.count)
         self._coming = []
 

@@ -120,9 +120,10 @@ def begun(
         yield None
         return
     interrupt()
+    earlier = copies.setup if copies else None
     with ExitStack() as stack:
         stack.callback(return_freed)
-        setup = stack.enter_context(set_up(config, comm, start))
+        setup = stack.enter_context(set_up(config, comm, start, earlier))
         stopping = None
         if setup.config.auto:
             # Here, so that only a run that finds its step sizes imports this.

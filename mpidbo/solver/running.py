@@ -98,7 +98,7 @@ class Running:
         )
         self.copies = copies
         if copies:
-            copies.observe(self.evaluation, self.keeper)
+            copies.observe(setup, self.evaluation, self.keeper)
         state, k = self._first_state()
         since = copies.began if copies else None
         self.stopping = stopping or Stopping(setup.agents, run.max_seconds, since)

@@ -101,7 +101,12 @@ class Setup:
         return _repeated(self.x0, self.y0, self.agents)
 
 
-def set_up(config: Config, comm: "Comm | None" = None, start: Given | None = None) -> Setup:
+def set_up(
+    config: Config,
+    comm: "Comm | None" = None,
+    start: Given | None = None,
+    earlier: Setup | None = None,
+) -> Setup:
     """Build all that a run of a checked configuration needs; collective, and no file is written.
 
     Parameters
@@ -113,6 +118,8 @@ def set_up(config: Config, comm: "Comm | None" = None, start: Given | None = Non
         MPI.
     start : Given, optional
         What a caller gives for x and y in place of the configuration's start.
+    earlier : Setup, optional
+        The same run on other ranks, whose topologies, problems and constants are taken over.
 
     Returns
     -------
@@ -124,6 +131,8 @@ def set_up(config: Config, comm: "Comm | None" = None, start: Given | None = Non
         The same on every rank, where the problem, the method, the topology and the configuration do
         not fit each other.
     """
+    if earlier:
+        config = earlier.config  # with all that the first setup filled in
     backend = choose_backend(config.run.device, comm, config.run.buffers)
     # The others sleep in the meantime, since rank 0 also makes the topologies.
     with agreed(comm, patient=True):
@@ -133,24 +142,32 @@ def set_up(config: Config, comm: "Comm | None" = None, start: Given | None = Non
                 "run.trace: a timeline is written into the run's folder, and this run has none; "
                 'give run.out, such as out = "runs/mine"'
             )
-        cls = problem_class(config.problem["name"])
+        # Not executed again: all problems are of one class.
+        cls = type(earlier.problems[0]) if earlier else problem_class(config.problem["name"])
         resolved = resolve(config, cls, ranks=1 if comm is None else comm.size)
         agents = Agents(resolved.n, comm)
         topologies: dict[str, Topology] = {}
         loggers: list[tuple[str, type[Any]]] = []
         if agents.rank == 0:
             loggers = loggers_of(config.run.log, has_folder=config.run.out is not None)
-            topologies = make_topologies(resolved.tables, resolved.method, resolved.n)
-        if agents.n > 1:
+            topologies = (earlier.levels if earlier else {}) or make_topologies(
+                resolved.tables, resolved.method, resolved.n
+            )
+        if agents.n > 1 and not earlier:
             warn_about_rounding(resolved.method, config.run.dtype)
             warn_about_link_failures(resolved.method, topologies)
             warn_about_sparse_messages(resolved.method)
-        problems = _problems(resolved, agents, backend)
+        problems = _problems(resolved, agents, backend, earlier)
         dims = dimensions(problems)
         backend = with_kernels(backend, config.run, resolved.method, dims, agents)
     oracle = _oracle(resolved, problems, dims, agents, backend)
-    x0, y0, losses = _start(resolved, problems, dims, oracle, start)
-    method = _method(resolved, oracle, x0, y0, losses)
+    if earlier:
+        x0, y0, method = earlier.x0, earlier.y0, earlier.method
+        with agreed(agents.comm):
+            _divide(resolved, oracle, x0, y0)
+    else:
+        x0, y0, losses = _start(resolved, problems, dims, oracle, start)
+        method = _method(resolved, oracle, x0, y0, losses)
     if method.lower_ridge is not None:
         oracle.add_ridge(method.lower_ridge)
     return Setup(
@@ -169,18 +186,26 @@ def set_up(config: Config, comm: "Comm | None" = None, start: Given | None = Non
     )
 
 
-def _problems(resolved: Resolved, agents: Agents, backend: Host) -> list[Any]:
-    """The problems of this rank's agents."""
-    run = resolved.config.run
-    return make_problems(
-        resolved.problem,
-        resolved.config.problem,
-        range(agents.first, agents.last),
-        agents.n,
-        seed=run.seed,
-        dtype=np.dtype(run.dtype),
-        xp=backend.xp,
-    )
+def _problems(
+    resolved: Resolved, agents: Agents, backend: Host, earlier: Setup | None
+) -> list[Any]:
+    """The problems of this rank's agents; those that it had before are not made again."""
+    run, made = resolved.config.run, dict[int, Any]()
+    if earlier:
+        made = dict(enumerate(earlier.problems, earlier.agents.first))
+    missing = [agent for agent in range(agents.first, agents.last) if agent not in made]
+    if missing:
+        new = make_problems(
+            resolved.problem,
+            resolved.config.problem,
+            missing,
+            agents.n,
+            seed=run.seed,
+            dtype=np.dtype(run.dtype),
+            xp=backend.xp,
+        )
+        made |= dict(zip(missing, new, strict=True))
+    return [made[agent] for agent in range(agents.first, agents.last)]
 
 
 def _oracle(
@@ -212,9 +237,7 @@ def _start(
         x0, y0 = start_point(problems, dims, run, given)
         with fitting(type(problems[0]), resolved.config.problem, agents.n):
             losses = probe(oracle, method.needs, x0, y0)
-        with Threads(run.threads).limited():
-            divide_agents(run, oracle, method.needs, x0, y0)
-        oracle.enable_batching(run.batched, x0, y0)
+        _divide(resolved, oracle, x0, y0)
         # Copies, since the start must stay as it is whatever a method does with it.
         method.accept(oracle, rows(x0.copy()), rows(y0.copy()))
         if agents.n > 1:
@@ -223,6 +246,16 @@ def _start(
         digest = sha256(x0.tobytes() + y0.tobytes()).hexdigest()
         _assure_equal(agents, f"{_name(problems)}.start()", digest)
     return x0, y0, losses
+
+
+def _divide(
+    resolved: Resolved, oracle: Oracle, x0: Float[Array, " p"], y0: Float[Array, " q"]
+) -> None:
+    """Divide this rank's agents among threads, and stack those whose bits that does not change."""
+    run = resolved.config.run
+    with Threads(run.threads).limited():
+        divide_agents(run, oracle, resolved.method.needs, x0, y0)
+    oracle.enable_batching(run.batched, x0, y0)
 
 
 def _method(

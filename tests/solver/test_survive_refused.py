@@ -41,11 +41,13 @@ def test_other_ways_to_run(mpi):
     ("more", "words"),
     [
         ({"run.log": "jsonl"}, "not possible with run.trace or run.log"),
+        ({"run.agents": None}, "set run.agents"),
         ({"steps.alpha": "auto"}, 'steps.alpha = "auto" is not possible'),
     ],
 )
 def test_what_does_not_go_together(more, words, mpi, tmp_path):
-    path = runs.toml(tmp_path, {**TABLES, **more})
+    tables = {key: value for key, value in (TABLES | more).items() if value is not None}
+    path = runs.toml(tmp_path, tables)
     given = ["-m", "mpidbo", "run", path, "--out", tmp_path / "out"]
     done = mpi(2, given, options=("--with-ft", "ulfm"))
     assert done.returncode == 2 and words in done.stderr, done.stderr
