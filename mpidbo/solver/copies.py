@@ -133,7 +133,7 @@ class Copies:
             self._coming = []
         if self._loss:
             self._report(k)
-        if k % self.every == 0 or not self.generations:
+        if not last and (k % self.every == 0 or not self.generations):
             self._begin(k, state)
         return None
 
