@@ -67,7 +67,7 @@ def deaths(dice: random.Random, kind: str, ranks: int) -> str:
     a = dice.randrange(ranks)
     apart = [rank for rank in range(ranks) if (rank - a) % ranks not in (0, 1, ranks - 1)]
     b = dice.choice(apart) if apart else a
-    k, e = dice.randint(7, 58), dice.randint(2, 4)
+    k, e = dice.randint(7, 58), dice.randint(3, 4)
     other = dice.randint(7, 58)
     return KINDS[kind].format(a=a, b=b, k=k, l=other, c=dice.randint(400, 1500), e=e)
 
