@@ -31,6 +31,17 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="the x axis; default: iterations",
     )
     parser.add_argument(
+        "--target",
+        type=float,
+        metavar="VALUE",
+        help="a dashed line at this value of the first metric",
+    )
+    parser.add_argument(
+        "--column",
+        action="store_true",
+        help="as wide as one column of a page, 3.4 inches, with small text",
+    )
+    parser.add_argument(
         "--out",
         type=Path,
         metavar="FILE",
@@ -45,6 +56,9 @@ def plot(args: Namespace, comm: None) -> int:
     runs = [read_run(path) for path in args.runs]
     out = args.out or folder_of([run.path for run in runs]) / files.CURVES
     figure_format(out)
-    save(draw_curves(runs, args.metric, args.against), out)
+    save(
+        draw_curves(runs, args.metric, args.against, target=args.target, column=args.column),
+        out,
+    )
     print(out)
     return 0

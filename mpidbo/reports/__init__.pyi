@@ -12,6 +12,8 @@ from .run_text import table as table
 from .style import COLORS as COLORS
 from .style import FORMATS as FORMATS
 from .style import draw_band as draw_band
+from .style import draw_divergence as draw_divergence
+from .style import draw_target as draw_target
 from .style import figure_format as figure_format
 from .style import is_logarithmic as is_logarithmic
 from .style import legend_below as legend_below

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle
+from textwrap import fill
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,8 +13,11 @@ from ..storage import COSTS, PROBLEM_LABELS, Saved, column, metrics_of
 from .run_labels import color_numbers, labels, title
 from .style import (
     COLORS,
+    COLUMN_WIDTH,
     MARKER_SIZE,
     Figure,
+    draw_divergence,
+    draw_target,
     is_logarithmic,
     legend_below,
     line,
@@ -21,12 +25,17 @@ from .style import (
     markers,
     new_figure,
     style_axes,
+    text_of,
 )
 
 AGAINST = ("iterations", "floats", "bytes", "seconds")
 """Costs that the x axis may be."""
 MAX_PANELS = 6
 """Metrics of a figure that was asked for none."""
+MAX_COLUMN_TEXT = 62
+"""Characters of a line of a legend that is one column wide."""
+DIVERGED_ABOVE = 10
+"""How many times the largest value of other runs a curve that diverges is drawn up to."""
 LINE_STYLES = {"x": "-", "y": "--", "z": ":", "t": ":"}
 """Of the columns of a family of metrics, by variable."""
 
@@ -41,7 +50,12 @@ class Pen(NamedTuple):
 
 
 def draw_curves(
-    runs: Sequence[Saved], metrics: Sequence[str] = (), against: str = "iterations"
+    runs: Sequence[Saved],
+    metrics: Sequence[str] = (),
+    against: str = "iterations",
+    *,
+    target: float | None = None,
+    column: bool = False,
 ) -> Figure:
     """Draw axes for each metric, and in them a line for each run.
 
@@ -54,12 +68,17 @@ def draw_curves(
         have them.
     against : str, default "iterations"
         The x axis, one of `AGAINST`.
+    target : float, optional
+        A value of the first metric, at which its panel has a dashed line.
+    column : bool, default False
+        Whether the figure is as wide as one column of a page, 3.4 inches, with panels below each
+        other and small text.
 
     Returns
     -------
     matplotlib.figure.Figure
         A y axis is logarithmic where the values are not negative and span more than two orders of
-        magnitude.
+        magnitude. The curve of a run that diverged ends in a cross.
 
     Raises
     ------
@@ -77,20 +96,33 @@ def draw_curves(
                 "folder, or take --against floats"
             )
     names = _chosen(runs, metrics)
-    columns = _columns(len(names))
+    with text_of(column):
+        return _figure(runs, names, against, target, column)
+
+
+def _figure(
+    runs: Sequence[Saved], names: Sequence[str], against: str, target: float | None, column: bool
+) -> Figure:
+    """The figure of these metrics."""
+    columns = 1 if column else _columns(len(names))
     rows = -(-len(names) // columns)
     pens = _pens(runs)
-    figure = new_figure(1 + 4 * columns, 0.7 + 2.9 * rows)
+    if column:
+        figure = new_figure(COLUMN_WIDTH, 0.5 + 1.9 * rows)
+    else:
+        figure = new_figure(1 + 4 * columns, 0.7 + 2.9 * rows)
     axes = figure.subplots(rows, columns, squeeze=False)
     for i, (ax, name) in enumerate(zip(axes.flat, names, strict=False)):
         _panel(ax, runs, pens, name, against)
+        if i == 0 and target is not None:
+            draw_target(ax, target)
         if i + columns >= len(names):
             ax.set_xlabel(COSTS[against].label)
     unused = list(axes.flat[len(names) :])
     for ax in unused:
         ax.set_axis_off()
     if len(runs) > 1:
-        _legend(figure, unused[-1] if unused else None, pens, columns)
+        _legend(figure, unused[-1] if unused else None, pens, columns, column)
     else:
         figure.suptitle(title(runs[0]), fontsize="medium")
     return figure
@@ -108,12 +140,16 @@ def _columns(panels: int) -> int:
     return 2 if panels <= 4 else 3
 
 
-def _legend(figure: Figure, unused: Any, pens: Sequence[Pen], columns: int) -> None:
+def _legend(figure: Figure, unused: Any, pens: Sequence[Pen], columns: int, column: bool) -> None:
     """The labels of the runs: in unused axes, or else below all."""
     lines = [line(color=pen.color, linewidth=pen.width, **markers(1, pen.number)) for pen in pens]
     names = [pen.label for pen in pens]
     if unused is not None:
         unused.legend(lines, names, loc="center", frameon=False)
+        return
+    if column:
+        names = [fill(name, MAX_COLUMN_TEXT) for name in names]
+        legend_below(figure, lines, names, 1, fontsize="small", handlelength=1.5)
         return
     fitting = 50 * columns // (max(map(len, names)) + 8)
     legend_below(figure, lines, names, max(1, min(len(names), fitting)))
@@ -165,6 +201,7 @@ def _panel(ax: Any, runs: Sequence[Saved], pens: Sequence[Pen], name: str, again
     """Draw one metric of all runs."""
     several = len(runs) > 1
     styles: dict[str, Any] = {}
+    bound = _bound(runs, name)
     for run, pen in zip(runs, pens, strict=True):
         found = _variables(run, name, several)
         for shade, (variable, key) in zip(cycle(COLORS), found.items(), strict=False):
@@ -175,7 +212,12 @@ def _panel(ax: Any, runs: Sequence[Saved], pens: Sequence[Pen], name: str, again
             }
             label = pen.label if several else variable
             number = pen.number if several else None
-            _curve(ax, COSTS[against].of(run.columns), run.columns[key], label, look, number)
+            costs, values = COSTS[against].of(run.columns), np.asarray(run.columns[key], float)
+            if run.diverged:
+                values = np.where(np.abs(values) <= bound, values, np.nan)
+            _curve(ax, costs, values, label, look, number)
+            if run.diverged:
+                draw_divergence(ax, costs, values, look["color"])
             if several:
                 look |= {"color": "0.2", "linewidth": 1.4}
             styles[variable] = line(**look)
@@ -185,6 +227,21 @@ def _panel(ax: Any, runs: Sequence[Saved], pens: Sequence[Pen], name: str, again
     style_axes(ax, ticks=6, abbreviate=against != "seconds")
     if _is_family(name):
         _legend_of_variables(ax, styles)
+
+
+def _bound(runs: Sequence[Saved], name: str) -> float:
+    """Up to where curves that diverge are drawn, so that those of other runs are seen beside them.
+
+    Infinity if every run diverged.
+    """
+    sizes = [
+        np.abs(np.asarray(run.columns[key], float))
+        for run in runs
+        if not run.diverged
+        for key in _variables(run, name, several=True).values()
+    ]
+    largest = [float(size[np.isfinite(size)].max()) for size in sizes if np.isfinite(size).any()]
+    return DIVERGED_ABOVE * max(largest, default=np.inf)
 
 
 def _curve(

@@ -1,6 +1,7 @@
 """The style of all figures: colors, lines, axes, bands over seeds, and their files."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
@@ -23,6 +24,9 @@ SPACED_MARKERS = 8
 """Markers of a curve that is too long for one at each point."""
 FORMATS = ("png", "pdf", "svg")
 DPI = 150
+COLUMN_WIDTH = 3.4
+"""Inches of a column of a two-column page."""
+COLUMN_FONT_SIZE = 8
 MARKER_SIZE = 3
 MAX_MARKED_POINTS = 25
 """Points of a curve up to which each has a marker."""
@@ -52,6 +56,26 @@ def matplotlib(module: str) -> Any:
 def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure of a size in inches, which makes room for labels and legends."""
     return matplotlib("figure").Figure(figsize=(width, height), layout="constrained")
+
+
+def text_of(column: bool) -> AbstractContextManager[Any]:
+    """Return a context in which text has the size for one column of a page, or the usual one."""
+    settings = {"font.size": COLUMN_FONT_SIZE} if column else {}
+    context: AbstractContextManager[Any] = import_module("matplotlib").rc_context(settings)
+    return context
+
+
+def draw_target(ax: Any, value: float) -> None:
+    """Draw a line at a value that curves are to reach."""
+    ax.axhline(value, color="0.3", linewidth=0.9, linestyle=(0, (4, 3)), zorder=1.5)
+
+
+def draw_divergence(ax: Any, x: Any, y: Any, color: str) -> None:
+    """Draw a cross at the last finite value of a run that diverged."""
+    finite = np.flatnonzero(np.isfinite(y))
+    if finite.size:
+        last = finite[-1]
+        ax.plot(x[last], y[last], color=color, marker="x", markersize=7, markeredgewidth=2)
 
 
 def line(**properties: Any) -> Any:
@@ -174,9 +198,11 @@ def draw_band(
     ax.plot(x, shown, color=color, linewidth=width, marker=marker, markersize=MARKER_SIZE)
 
 
-def legend_below(figure: Figure, lines: Sequence[Any], names: Sequence[str], columns: int) -> None:
+def legend_below(
+    figure: Figure, lines: Sequence[Any], names: Sequence[str], columns: int, **look: Any
+) -> None:
     """Add a legend below all axes of a figure."""
-    figure.legend(lines, names, loc="outside lower center", ncols=columns, frameon=False)
+    figure.legend(lines, names, loc="outside lower center", ncols=columns, frameon=False, **look)
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -12,6 +12,8 @@ from ..reports import (
     COLORS,
     axis_label,
     draw_band,
+    draw_divergence,
+    draw_target,
     is_logarithmic,
     legend_below,
     line,
@@ -59,6 +61,8 @@ def draw(study: Study, found: Sequence[Curves], path: Path) -> None:
         here = [part for part in found if part.group.topology == topology and part.values.size]
         for ax, cost in zip(row, COSTS, strict=True):
             _panel(ax, here, cost, study.higher, colors)
+            if study.target is not None:
+                draw_target(ax, study.target)
         ylabel = axis_label(study.metric)
         row[0].set_ylabel(f"{ylabel}\n{topology}" if len(topologies) > 1 else ylabel)
     for ax, cost in zip(axes[-1], COSTS, strict=True):
@@ -69,6 +73,8 @@ def draw(study: Study, found: Sequence[Curves], path: Path) -> None:
     title = f"{study.name}: median and range over {plural(len(study.seeds), 'seed')}"
     if any(part.diverged for part in found):
         title += "; a cross where a seed diverged"
+    if study.target is not None:
+        title += f"; dashed: the target, {study.target:g}"
     figure.suptitle(title, fontsize="medium")
     save(figure, path)
 
@@ -108,10 +114,7 @@ def _curve(ax: Any, part: Curves, cost: str, higher: bool, color: str, width: fl
         ax.plot(x, values.T, color=color, linewidth=0.6, alpha=0.5)
     diverged = values[len(part.ends) :]  # after the rows of the runs that finished
     for row in diverged:
-        finite = np.flatnonzero(np.isfinite(row))
-        if finite.size:
-            last = finite[-1]
-            ax.plot(x[last], row[last], color=color, marker="x", markersize=7, markeredgewidth=2)
+        draw_divergence(ax, x, row, color)
 
 
 def _limits(found: Sequence[Any]) -> tuple[float, float]:

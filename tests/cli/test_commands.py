@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import termios
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -121,6 +122,36 @@ def test_one_run_in_a_figure(runs):
     assert x.tolist() == list(range(0, 61, 10))
     assert np.array_equal(y, read_run(runs / "a").columns["distance"])
     assert "sparkle-ed-gt on quadratic: ring of 4 agents" == figure.get_suptitle()
+
+
+def test_a_figure_for_one_column_of_a_page(runs, tmp_path):
+    """Panels below each other, and a line at the target of the first metric."""
+    found = [read_run(runs / name) for name in "ab"]
+    metrics = ["distance", "upper_loss"]
+    figure = reports.draw_curves(found, metrics, target=0.25, column=True)
+    assert figure.get_figwidth() == 3.4
+    above, below = figure.axes
+    assert above.get_position().y0 > below.get_position().y0
+    assert above.yaxis.label.get_size() == 8
+    assert above.lines[-1].get_ydata() == [0.25, 0.25] and len(below.lines) == 2
+    words = ["--metric", *metrics, "--target", 0.25, "--column", "--out", tmp_path / "a.pdf"]
+    assert cli.main(["plot", *map(str, [runs / "a", runs / "b", *words])]) == 0
+    reports.save(figure, tmp_path / "b.pdf")
+    assert (tmp_path / "a.pdf").read_bytes() == (tmp_path / "b.pdf").read_bytes()
+
+
+def test_a_run_that_diverged_in_a_figure(runs):
+    """It ends in a cross, and leaves the axis to the others."""
+    found = [read_run(runs / name) for name in "ab"]
+    largest = found[0].columns["distance"].max()
+    values = largest * np.array([1, 2, 8, 11, 1e150, np.nan, np.nan])
+    wild = replace(found[1], diverged="it did", columns={**found[1].columns, "distance": values})
+    (ax,) = reports.draw_curves([found[0], wild], ["distance"]).axes
+    _, curve, cross = ax.lines
+    assert cross.get_marker() == "x" and cross.get_data()[1] == 8 * largest
+    assert np.nanmax(curve.get_ydata()) == 8 * largest
+    (ax,) = reports.draw_curves([wild], ["distance"]).axes
+    assert ax.lines[-1].get_ydata() == 1e150 * largest
 
 
 def test_several_runs_in_a_figure(runs):
