@@ -217,7 +217,7 @@ def _panel(ax: Any, runs: Sequence[Saved], pens: Sequence[Pen], name: str, again
                 values = np.where(np.abs(values) <= bound, values, np.nan)
             _curve(ax, costs, values, label, look, number)
             if run.diverged:
-                draw_divergence(ax, costs, values, look["color"])
+                draw_divergence(ax, costs, values, pen.color if several else shade)
             if several:
                 look |= {"color": "0.2", "linewidth": 1.4}
             styles[variable] = line(**look)

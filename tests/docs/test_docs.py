@@ -24,7 +24,7 @@ from support.pages import FENCED, alike, blocks, call, commands, run_line, sent
 
 PAGES = sorted(
     page
-    for where in ("", "docs/", "examples/", "data/", "jobscripts/", "packaging/")
+    for where in ("", "docs/", "examples/", "examples/*/", "data/", "jobscripts/", "packaging/")
     for page in ROOT.glob(f"{where}*.md")
 )
 RUN = ["README.md", "docs/adding.md", "docs/solve.md", "docs/studies.md"]
