@@ -29,6 +29,8 @@ from .outcome import Outcome
 if TYPE_CHECKING:
     from mpi4py.MPI import Comm
 
+SMALL = 2048
+"""Bytes of an array up to which compression, which has an index of that size, is no gain."""
 UNPUBLISHED = ("hosts", "job")
 """What is known of a run and of no interest to others."""
 
@@ -166,4 +168,5 @@ def _unpack(group: h5py.Group) -> Any:
 
 def _store(group: h5py.Group, name: str, values: Any) -> None:
     array = np.asarray(values)
-    group.create_dataset(name, data=array, compression="gzip", shuffle=True, fletcher32=True)
+    packed = {"compression": "gzip", "shuffle": True, "fletcher32": True}
+    group.create_dataset(name, data=array, **(packed if array.nbytes > SMALL else {}))

@@ -109,12 +109,13 @@ class DSobaCleaning(Claim):
     def draw(self, found: Mapping[str, Outcome], out: Path) -> list[Path]:
         shown: dict[str, dict[str, Curve]] = {}
         for corruption in CORRUPTIONS:
-            panel = shown[f"corruption {corruption}"] = {}
-            for name, (calls, _) in METHODS.items():
-                outcome = found[f"{name}, {corruption}"]
-                for method in outcome.methods:
-                    k, accuracy = outcome.curve(method, TOPOLOGY)
-                    panel[method] = (calls * k, 100 * accuracy)
+            for kind in (PRINTED, CLEANING):
+                panel = shown[f"corruption {corruption}, {kind}"] = {}
+                for name, (calls, _) in METHODS.items():
+                    outcome = found[f"{name}, {corruption}"]
+                    for which in ("", OFF) if name == OURS else ("",):
+                        k, accuracy = outcome.curve(label(name, kind) + which, TOPOLOGY)
+                        panel[name + which] = (calls * k, 100 * accuracy)
         path = out / "curves.png"
         return [panels(path, shown, "oracle calls of an agent", "test accuracy, %")]
 
