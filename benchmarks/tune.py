@@ -274,15 +274,22 @@ def found(tables: dict[str, Any], target: float) -> dict[str, Any]:
         pilots.metric({}, 20)
         cost = pilots.cost()
         per = (cost.calls - cost.judging) / setup.agents.n / 20
+    beta = setup.config.steps["beta"]
     return {
         "auto": True,
         "steps": record["found"],
+        "factor": _first(beta) / record["pilot"][0]["beta"],
         "pilots": len(record["pilot"]),
         "iterations": record["iterations"],
         "ended": record.get("ended_before", ""),
         "share": record["calls"] / per / ITERATIONS,
         "phi": phi,
     }
+
+
+def _first(step: Any) -> float:
+    """The first value of a step size that may be a table."""
+    return step["start"] if isinstance(step, dict) else step
 
 
 def read(path: Path) -> dict[str, list[dict[str, Any]]]:
@@ -298,7 +305,7 @@ def read(path: Path) -> dict[str, list[dict[str, Any]]]:
 def table(path: Path) -> None:
     """Print a row for each problem."""
     for name, rows in read(path).items():
-        grid = [row for row in rows if "factor" in row]
+        grid = [row for row in rows if "alpha" in row]
         autos = [row for row in rows if "auto" in row]
         start = grid[0]["phi"][0]
         least = min(v for row in grid for v in row["phi"] if np.isfinite(v))
@@ -310,9 +317,11 @@ def table(path: Path) -> None:
             auto = autos[-1]
             its = reached(auto["phi"], target)
             alpha = auto["steps"]["alpha"]
-            alpha = alpha if isinstance(alpha, float) else alpha["start"]
-            line += f" {its:.0f} | {alpha:.3g} | {its / fewest:.2f} |"
-            line += f" {auto['pilots']} | {auto['iterations']} | {100 * auto['share']:.0f} % |"
+            falling = "" if isinstance(alpha, float) else ", falling"
+            line += f" {its:.0f} | {_first(alpha):.3g}{falling} | {auto['factor']:.2g} |"
+            line += f" {its / fewest:.2f} | {auto['pilots']} | {auto['iterations']} |"
+            ended = "".join(filter(str.isdigit, auto["ended"]))
+            line += f" {100 * auto['share']:.0f} % | {ended} |"
         print(line, "" if any("end" in row for row in rows) else "(unfinished)")
 
 

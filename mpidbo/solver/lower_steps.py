@@ -50,7 +50,7 @@ class LowerSteps:
         """Return a share of the largest stable ones for another curvature of g."""
         return replace(self, L=SAFETY_FACTOR * (curvature + _ridge(self.method)), share=share)
 
-    def reduced(self, factor: float) -> Self:
+    def times(self, factor: float) -> Self:
         """Return all of them times a factor."""
         return replace(self, share=factor * self.share)
 

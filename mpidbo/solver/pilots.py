@@ -21,16 +21,20 @@ MAX_GROWTH = 1e6
 """Of the distance from the start to which x may move in a pilot, relative to 1 + |x0|."""
 
 MAX_DISTANCE = 10.0
-"""Of y from y*(x), relative to the distances at the start."""
+"""Of y from y*(x), relative to 1, its size, the distance at the start, and how far it has moved."""
 MAX_RISE = 0.25
 """Of the metric at the end of a pilot, relative to what it had fallen before."""
+MAX_CALLS, ALWAYS_ALLOWED = 4, 100
+"""Calls of an agent's oracles after which a judgement is given up: relative to the most that one
+of a pilot took that did not diverge, and at least.
+"""
 POWER_ITERATIONS = 10
 """For the curvature of g where a pilot ended: growth by much less than the margin that step sizes
 have does not matter.
 """
 FEW = (0.1, 0.2, 0.4, 1.0)
 """As `MANY` where each judgement is expensive."""
-PARTS = (0.125, 0.25, 0.5, 1.0)
+PARTS = (0.25, 0.5, 1.0)
 """Of a pilot's iterations, after which the metric judges it."""
 MANY = (0.1, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 """The same of a pilot that is to show whether it oscillates; at first where one of 0.4 times its
@@ -50,8 +54,9 @@ class Cost(NamedTuple):
     judging: int
     """Of these calls those that the judgement took."""
     of_judgement: float
-    """Calls that the next judgement is expected to take: as many as the last ones on average, and
-    as the last one, which grows by the same factor again where it took more than that before.
+    """Calls that the next judgement is expected to take, by those of pilots that did not diverge:
+    as many as the last ones on average, and as the last one, which grows by the same factor again
+    where it took more than that before.
     """
 
     def expected(self, iterations: int, judgements: int) -> float:
@@ -96,6 +101,7 @@ class Pilots:
         self._threads = Threads(setup.config.run.threads)
         self.iterations, self.judging = 0, 0
         self._of_judgements = list[int]()
+        self._most_calls = 0
         # Of large problems a state takes much memory: only those of two pilots are kept.
         self._last = self._best = _Reached(None, 0, None)
         self._best_score = inf
@@ -121,9 +127,9 @@ class Pilots:
     ) -> float:
         """Return the judgement of a pilot; infinite where it diverged.
 
-        It is the mean of the metric after an eighth, a quarter, a half and all of the iterations:
-        of two which end at the same value that is better which was there earlier. One whose metric
-        rises again by much of what it had fallen counts as diverged.
+        It is the mean of the metric after a quarter, a half and all of the iterations: of two which
+        end at the same value that is better which was there earlier. One whose metric rises again
+        by much of what it had fallen counts as diverged.
 
         Parameters
         ----------
@@ -133,7 +139,7 @@ class Pilots:
         parts : sequence of float, optional
             Where the metric is taken, as parts of the iterations; `PARTS` or `MANY`.
         """
-        values = list[float]()
+        values, known = list[float](), len(self._of_judgements)
         for part in parts:
             values.append(self.metric(steps, ceil(part * iterations)))
             if not isfinite(values[-1]):
@@ -142,6 +148,10 @@ class Pilots:
         risen = max(values[values.index(least) :]) - least
         has_risen = not risen <= MAX_RISE * max(0.0, self.at_start - least)
         score = inf if has_risen else added(values) / len(values)
+        if has_risen:  # a high price, which no other pilot pays
+            del self._of_judgements[known:]
+        else:
+            self._most_calls = max([self._most_calls, *self._of_judgements[known:]])
         if self._best.key == self._last.key or score <= self._best_score:
             self._best, self._best_score = self._last, score
         return score
@@ -228,7 +238,11 @@ class Pilots:
 
     def _metric(self, k: int, state: Any) -> float:
         # The start is what the run itself reports of it.
-        point = self.measures.point(k, state, ROUGH if k else EXACT)
+        accuracy = ROUGH if k else EXACT
+        if self._most_calls:
+            limit = max(ALWAYS_ALLOWED, MAX_CALLS * self._most_calls / self.setup.agents.n)
+            accuracy = accuracy._replace(calls=min(limit, accuracy.calls))
+        point = self.measures.point(k, state, accuracy)
         moved = point.moved("x")
         if not moved <= MAX_GROWTH * (1 + float(np.linalg.norm(self.setup.x0))):
             return inf
@@ -245,8 +259,8 @@ class Pilots:
         if self._first is None:
             self._first = solution, float(np.linalg.norm(y - solution))
         before, distance = self._first
-        scale = distance + np.linalg.norm(solution - before) + np.linalg.norm(solution)
-        return not np.linalg.norm(y - solution) > MAX_DISTANCE * scale > 0
+        scale = 1 + distance + np.linalg.norm(solution - before) + np.linalg.norm(solution)
+        return not np.linalg.norm(y - solution) > MAX_DISTANCE * scale
 
     def _is_finite(self, state: Any) -> bool:
         """Whether the variables of all agents, and their squares, are finite; collective."""

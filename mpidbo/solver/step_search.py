@@ -25,7 +25,7 @@ MIN_ITERATIONS, MAX_ITERATIONS = 800, 2000
 """Shorter and longer runs count as such ones."""
 MAX_EXTENSIONS, MAX_DIVERGED = 12, 6
 """Values beyond three of a round; and as long as all of them diverge."""
-DIVISORS = (1, 2, 16)
+DIVISORS = (1, 4, 16, 64)
 """Of the winner, in the last pilots, as long as they diverge."""
 
 
@@ -69,7 +69,7 @@ def search(
 
     Three rounds, each of longer pilots and closer values than the one before: beginning with alpha,
     the neighbours of the best are tried, alpha * ratio and alpha / ratio, until none is better. The
-    winner is then run for longer; where it diverges a half of it takes its place, then a sixteenth.
+    winner is then run for longer; where it diverges a quarter of it takes its place, then less.
 
     Parameters
     ----------

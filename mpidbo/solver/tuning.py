@@ -21,6 +21,12 @@ DIGITS = 3
 """Significant digits of the numbers that are found."""
 BUDGET = 0.3
 """Of the oracle calls of the run, that the search may take."""
+MAX_CURVATURE = 8.0
+"""Of g where a pilot ends, relative to the start: beyond, x is mostly far off."""
+MAX_USED = 1.25
+"""Growth of the curvature in the last pilot beyond which beta and gamma get their margin back."""
+INCREASE = 1.5
+"""Factor of beta and gamma that is tried once, where alpha is about known."""
 REDUCTION, MAX_REDUCTIONS = 0.25, 6
 """Factor of beta and gamma where every pilot diverges, and how often it is applied at most: not
 again once the pilots have taken as many iterations as the run.
@@ -131,7 +137,7 @@ def tune(setup: Setup, stopping: Stopping, watch: Watch) -> Tuning:
     pilots = Pilots(setup, stopping)
     start = lower = stable_lower_steps(setup, [key for key in auto if key != "alpha"])
     tried, growth = list[Tried](), 0.0
-    shortest, *_, last = lengths(iterations)
+    shortest, second, *_, last = lengths(iterations)
 
     def steps_with(alpha: float | None) -> dict[str, float]:
         steps = {key: rounded(value) for key, value in lower.steps.items()}
@@ -140,32 +146,45 @@ def tune(setup: Setup, stopping: Stopping, watch: Watch) -> Tuning:
     def judge(alpha: float | None, length: int, parts: Sequence[float] = PARTS) -> float:
         steps = steps_with(alpha)
         value = pilots.score(steps, length, parts)
+        if lower.limits and length < last and isfinite(value):
+            curvature = pilots.curvature(steps, length)
+            value = value if curvature <= MAX_CURVATURE * start.L else inf
         tried.append(Tried(steps, length, value))
         watch(tried[-1])
         return value
 
     def settle(alpha: float | None, length: int) -> None:
-        """Reduce beta and gamma where the curvature along the winner's pilot outgrows them."""
+        """Reduce beta and gamma where the curvature along the winner's pilot outgrows them.
+
+        Where it never did, larger ones are tried after the second round.
+        """
         nonlocal lower
         curvature = pilots.curvature(steps_with(alpha), length) if lower.limits else 0.0
         if lower.is_stable(curvature):
+            if length == second and lower == start and lower.limits and affordable(length):
+                increase(alpha, length)
             return
         # Where it falls already, they need no margin.
         grows = pilots.curvature(steps_with(alpha), ceil(length / 2)) < curvature
         lower = lower.at(curvature, SHARE if grows else 1.0)
 
+    def increase(alpha: float | None, length: int) -> None:
+        nonlocal lower
+        before, value = lower, pilots.score(steps_with(alpha), length)
+        lower = lower.times(INCREASE)
+        if not judge(alpha, length) < value:
+            lower = before
+
     def affordable(length: int) -> bool:
         """Whether the budget allows a pilot and the last one.
 
-        That may begin from the start, with a smaller beta; where beta has been reduced before it
-        may also diverge, and another one follow.
+        That may begin from the start, with a smaller beta.
         """
         cost = pilots.cost()
-        if lower == start and length > shortest:
+        if lower.L == start.L and length > shortest:
             more = cost.expected(last, len(PARTS) + len(FEW) - 1)
         else:
-            more = cost.expected(length, len(PARTS))
-            more += (1 + (lower != start)) * cost.expected(last, len(FEW))
+            more = cost.expected(length, len(PARTS)) + cost.expected(last, len(FEW))
         return within_budget(more)
 
     def within_budget(more: float) -> bool:
@@ -175,7 +194,7 @@ def tune(setup: Setup, stopping: Stopping, watch: Watch) -> Tuning:
 
     def confirm(alpha: float | None, length: int) -> float:
         """Judge the last pilot, more closely where what it took so far allows it."""
-        nonlocal growth
+        nonlocal growth, lower
         steps = steps_with(alpha)
         for part in FEW[:-1]:
             pilots.metric(steps, ceil(part * length))
@@ -185,7 +204,11 @@ def tune(setup: Setup, stopping: Stopping, watch: Watch) -> Tuning:
         value = judge(alpha, length, parts)
         growth = 0.0
         if before > 0 and isfinite(value):
-            growth = outgrown(before, pilots.curvature(steps, length))
+            after = pilots.curvature(steps, length)
+            growth = outgrown(before, after)
+            used = lower.at(after, lower.share)
+            if not growth and lower.is_stable(after) and MAX_USED * lower.L < used.L < inf:
+                lower = used
         return value
 
     def outgrown(before: float, after: float) -> float:
@@ -207,7 +230,7 @@ def tune(setup: Setup, stopping: Stopping, watch: Watch) -> Tuning:
             return Tuning(steps_with(alpha), start, lower, tried, pilots, ended, growth)
         if not lower.steps or pilots.iterations > counted(iterations):
             break
-        lower = lower.reduced(REDUCTION)
+        lower = lower.times(REDUCTION)
     error = UserError(
         'steps: "auto" finds no step size with which '
         f"a run of {last} iterations does not diverge; "
