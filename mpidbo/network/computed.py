@@ -3,7 +3,7 @@
 from time import perf_counter
 from typing import Any, Protocol
 
-from ..parallel import Fused
+from ..parallel import Fused, Overlapping
 from .exchange import Arrays, Route
 
 
@@ -30,7 +30,7 @@ class Computed(Route):
         super().__init__(route.widths, route.dtype)
         self.route, self.backend, self.operator = route, backend, operator
         self.bytes = route.bytes
-        if backend.overlaps:
+        if isinstance(backend, Overlapping):
             route.beside = self._catch_up
 
     def mix(self, arrays: Arrays) -> Any:

@@ -3,6 +3,7 @@
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module, util
 from sys import modules
 from typing import TYPE_CHECKING, Any
@@ -40,7 +41,11 @@ class Host:
     xp: Any = np
     name = "cpu"
     overlaps = False
-    """Whether oracles are called while a message is under way."""
+    """Whether calls of oracles are put off until a message is under way."""
+
+    def iterations(self) -> AbstractContextManager[None]:
+        """Return a context of iterations; no call is put off before it or left after it."""
+        return nullcontext()
 
     def catch_up(self) -> None:
         """Make the calls that were put off, in their order."""

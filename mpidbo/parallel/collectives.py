@@ -7,7 +7,8 @@ call, which tests/parallel/test_collectives.py checks.
 import sys
 from collections import deque
 from collections.abc import Callable
-from threading import Event, Thread
+from contextlib import suppress
+from threading import Event, Lock, Thread
 from time import perf_counter_ns, sleep
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 POLL_INTERVAL_S = 0.005
 """Seconds between two looks of a patient barrier."""
 PROGRESS_INTERVAL_S = 0.002
-"""Seconds between two looks at a message under way; what arrives meanwhile waits in sockets."""
+"""Seconds between two calls of MPI beside work; what arrives meanwhile waits in sockets."""
 
 
 class Mark:
@@ -133,30 +134,47 @@ def patient_barrier(comm: "Comm") -> None:
         MARK.left = MARK.entered
 
 
-def _beside(request: Any, work: Callable[[], None]) -> None:
-    """Do work while a message is under way.
+class Progress:
+    """A thread that calls MPI while the main thread does other work.
 
-    MPI libraries move long messages only within calls: a thread looks at the request now and then,
-    asleep in between. The main thread calls MPI only once it has ended.
+    MPI libraries move long messages only within calls. The thread makes one now and then, and is
+    asleep in between. The main thread calls MPI only outside of `beside`.
     """
-    MPI: Any = sys.modules["mpi4py.MPI"]
-    over = Event()
 
-    def progress() -> None:
-        while not over.wait(PROGRESS_INTERVAL_S):
-            if request.Test():
-                return
+    def __init__(self) -> None:
+        self.thread = Thread()
+        self.wanted, self.calling = Event(), Lock()
+        self.graph: Any = None
 
-    if MPI.Query_thread() < MPI.THREAD_SERIALIZED:
-        work()
-        return
-    thread = Thread(target=progress, name="progress", daemon=True)
-    thread.start()
-    try:
-        work()
-    finally:
-        over.set()
-        thread.join()
+    def beside(self, graph: Any, work: Callable[[], None]) -> None:
+        """Do work while messages are under way, one of them over a communicator `graph`."""
+        MPI: Any = sys.modules["mpi4py.MPI"]
+        if MPI.Query_thread() < MPI.THREAD_SERIALIZED:
+            work()
+            return
+        if not self.thread.is_alive():  # one for all messages: a start may take milliseconds
+            self.thread = Thread(target=self._run, name="progress", daemon=True)
+            self.thread.start()
+        self.graph = graph
+        self.wanted.set()
+        try:
+            work()
+        finally:
+            self.wanted.clear()
+            with self.calling:
+                self.graph = None
+
+    def _run(self) -> None:
+        MPI: Any = sys.modules["mpi4py.MPI"]
+        while self.wanted.wait():
+            # An error, as of a rank that died, is also that of the main thread's next call.
+            with self.calling, suppress(MPI.Exception):
+                if self.graph is not None:
+                    self.graph.Iprobe()
+            sleep(PROGRESS_INTERVAL_S)
+
+
+PROGRESS = Progress()
 
 
 def neighbor_alltoallv_beside(
@@ -164,7 +182,7 @@ def neighbor_alltoallv_beside(
 ) -> None:
     """Exchange as `neighbor_alltoallv`, and do work while the message is under way."""
     request = graph.Ineighbor_alltoallv(send, receive)
-    _beside(request, work)
+    PROGRESS.beside(graph, work)
     wait(request)
 
 
@@ -192,7 +210,7 @@ class Exchange:
             neighbor_alltoallv_beside(self.graph, self.send, self.receive, work)
             return
         self.request.Start()
-        _beside(self.request, work)
+        PROGRESS.beside(self.graph, work)
         wait(self.request)
 
     def __call__(self) -> None:

@@ -1,12 +1,13 @@
 """Arrays of numpy whose updates are computed by compiled kernels, one pass over memory for each."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import util
 from typing import Any
 
 from .._types import Array
 from .backend import Host
-from .fusion import compute, make_calls
+from .fusion import CALLS, compute, make_calls
 from .lazy import Rows, real
 
 
@@ -41,7 +42,15 @@ class Overlapping(Fused):
     order, so that the bits are those of `Host`.
     """
 
-    overlaps = True
+    @contextmanager
+    def iterations(self) -> Iterator[None]:
+        self.overlaps = True
+        try:
+            yield
+            make_calls()
+        finally:
+            self.overlaps = False
+            CALLS.clear()  # of iterations that an error has ended
 
     def catch_up(self) -> None:
         make_calls()

@@ -58,6 +58,19 @@ class Expression:
             if isinstance(part, Expression)
         )
 
+    def depth(self) -> int:
+        """Return how many operations on top of each other are left, and note that."""
+        depths: dict[int, int] = {}
+
+        def left(part: Any) -> int:
+            if not isinstance(part, Expression) or part.known:
+                return 0
+            if id(part) not in depths:
+                part._depth = depths[id(part)] = 1 + max(map(left, part._operands), default=0)
+            return depths[id(part)]
+
+        return left(self)
+
     def set_array(self, array: Array) -> None:
         """Replace the operation by its result."""
         self._array, self._operands, self._recipe = array, (), None
@@ -67,7 +80,7 @@ class Expression:
 CALL = "call"
 """The operation of an expression that a call in CALLS will give its array."""
 CALLS: deque[tuple[Expression, Callable[[], Array]]] = deque()
-"""Calls that are put off, with the expressions that are their answers."""
+"""Calls that are put off, with the expressions that are their answers; empty between iterations."""
 
 
 class Kernels:
@@ -212,13 +225,9 @@ def _compute(wanted: list[Expression], shape: tuple[int, ...], dtype: Any) -> No
 
 def make_calls() -> None:
     """Make the calls that were put off, in their order."""
-    try:
-        while CALLS:
-            answer, call = CALLS.popleft()
-            answer.set_array(call())
-    except BaseException:
-        CALLS.clear()  # of a run that ends here
-        raise
+    while CALLS:
+        answer, call = CALLS.popleft()
+        answer.set_array(call())
 
 
 def _needs_call(wanted: Sequence[Expression]) -> bool:

@@ -171,7 +171,8 @@ def noted(op: str, *operands: Any) -> Any:
     if any(part.shape != shape for part in rows):
         shape = np.broadcast_shapes(*(part.shape for part in rows))
     made = Rows.of_operation(op, tuple(parts), shape, first.dtype)
-    if made._depth > MAX_DEPTH:
+    # What was noted of the operands is of a time at which fewer of them were known.
+    if made._depth > MAX_DEPTH and made.depth() > MAX_DEPTH:
         compute([made])
     return made
 

@@ -169,13 +169,13 @@ class Loop:
         ]
         began = perf_counter()
         elsewhere = oracle.seconds + W.seconds
-        for self.k in range(first, until):  # an attribute, which the stall watch reads
-            at(self.k)
-            state = step(self.k, oracle, W, state)
-            for variable, level in projected:
-                rows = oracle.project(level, getattr(state, variable))
-                state = state._replace(**{variable: rows})
-        oracle.backend.catch_up()
+        with oracle.backend.iterations():
+            for self.k in range(first, until):  # an attribute, which the stall watch reads
+                at(self.k)
+                state = step(self.k, oracle, W, state)
+                for variable, level in projected:
+                    rows = oracle.project(level, getattr(state, variable))
+                    state = state._replace(**{variable: rows})
         taken = perf_counter() - began
         self.seconds += taken
         # The parts are timed one by one: rounding must not make their rest negative.

@@ -123,9 +123,11 @@ class Running:
         UserError, Diverged
             The same on every rank.
         """
-        while not self._unseen and not self.reason:
+        if not self._unseen and not self.reason:
+            # Once for all looks until then: its exit waits for the ranks' requests to stop.
             with self._iterating():
-                self.reason = next(self._looks)
+                while not self._unseen and not self.reason:
+                    self.reason = next(self._looks)
                 if self.reason:
                     self.stopped = self.reason == self.stopping.reason
                     self._write(has_result=not self.stopped)

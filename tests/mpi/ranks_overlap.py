@@ -1,15 +1,22 @@
 """Runs that test_overlap.py starts on several ranks, with and without `run.overlap`.
 
-ranks_overlap.py            # the same bits and counts
-ranks_overlap.py failing    # one rank raises while a message is under way
+ranks_overlap.py                       # the same bits and counts
+ranks_overlap.py failing               # one rank raises while a message is under way
+ranks_overlap.py interrupted FOLDER    # one rank gets a signal then, and the run is resumed
+ranks_overlap.py silent                # one rank does not come back from an oracle
+ranks_overlap.py traced FOLDER         # a timeline
 """
 
+import os
+import signal
 import sys
+import time
 from typing import Any
 
 import numpy as np
 
 import mpidbo
+from mpidbo.parallel.fusion import CALLS
 
 WIDE = 20_000
 RING: dict[str, Any] = {"name": "ring"}
@@ -29,10 +36,11 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
 class Noisy(mpidbo.Problem):
     """f = |x - a|^2 / 2 + |y|^2 / 2 and g = |y|^2 / 2 - <x, y>, with noise."""
 
-    failing = False
+    what = ""
+    """What happens in the fourth call of agent 0's f_x."""
 
     def __init__(self, agent, n_agents, *, xp, seed, d=7):
-        self.agent, self.dims = agent, (d, d)
+        self.agent, self.dims, self.calls = agent, (d, d), 0
         self.a = np.random.default_rng(agent).standard_normal(d)
 
     def draw(self, rng):
@@ -45,8 +53,14 @@ class Noisy(mpidbo.Problem):
         return float(0.5 * y @ y - x @ y)
 
     def f_x(self, x, y, sample):
-        if self.failing and self.agent == 0:
-            raise RuntimeError("the oracle of agent 0")
+        self.calls += 1
+        if self.agent == 0 and self.calls == 4:
+            if self.what == "failing":
+                raise RuntimeError("the oracle of agent 0")
+            if self.what == "silent":
+                time.sleep(1000)
+            if self.what == "interrupted":
+                os.kill(os.getpid(), signal.SIGINT)
         return x - self.a + (sample or 0)
 
     def f_y(self, x, y, sample):
@@ -92,18 +106,27 @@ def main() -> None:
 
     comm = MPI.COMM_WORLD
     if sys.argv[1:]:
-        Noisy.failing = True
-        mpidbo.solve(
-            Noisy,
-            "sparkle-extra",
-            RING,
-            4,
-            iterations=6,
-            comm=comm,
-            overlap=True,
-            checks="never",
-            evaluate_every=6,
-        )
+        Noisy.what, *out = sys.argv[1:]
+        options: dict[str, Any] = {
+            "method": {"name": "sparkle-extra", "schedule": "jacobi"},
+            "topology": RING,
+            "agents": 4,
+            "iterations": 40,
+            "comm": comm,
+            "overlap": True,
+            "checks": "never",
+            "evaluate_every": 40,
+            "stall_timeout": 3,
+        }
+        if Noisy.what == "interrupted":
+            ended = mpidbo.solve(Noisy, **options, out=out[0])
+            resumed = mpidbo.solve(Noisy, **options, out=out[0])
+            whole = mpidbo.solve(Noisy, **options)
+            same = resumed.x.tobytes() == whole.x.tobytes()
+            if comm.rank == 0:
+                print(f"{ended.reason}, {0 < ended.iteration < 40}, {len(CALLS)} left, {same}")
+            return
+        mpidbo.solve(Noisy, **options, trace=bool(out), out=out[0] if out else None)
         return
     for name in CASES:
         for shared_memory in (True, False) if name == "long rows" else (True,):

@@ -1,13 +1,14 @@
 """`run.overlap`: oracles are called while a message is under way."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mpi import ranks_overlap
-from mpidbo.parallel import Rows
-from mpidbo.parallel.fusion import CALLS, make_calls
+from mpidbo.parallel import Overlapping, Rows
+from mpidbo.parallel.fusion import CALLS
 
 pytest.importorskip("numba")
 SCRIPT = Path(ranks_overlap.__file__)
@@ -28,15 +29,20 @@ def test_calls_are_put_off_until_they_are_needed():
     assert u.known and not CALLS
 
 
-def test_calls_after_one_that_fails_are_not_made():
-    def call():
-        raise RuntimeError("no")
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_no_call_is_left_after_iterations_that_an_error_ends(error):
+    backend = Overlapping()
+    with pytest.raises(error), backend.iterations():
+        assert backend.overlaps
+        Rows.of_call(lambda: np.ones((1, 1)), (1, 1), np.float64)
+        raise error
+    assert not CALLS and not backend.overlaps
 
-    Rows.of_call(call, (1, 1), np.float64)
-    Rows.of_call(call, (1, 1), np.float64)
-    with pytest.raises(RuntimeError):
-        make_calls()
-    assert not CALLS
+
+def test_calls_are_made_by_the_end_of_the_iterations():
+    with Overlapping().iterations():
+        answer = Rows.of_call(lambda: np.ones((1, 1)), (1, 1), np.float64)
+    assert answer.known and not CALLS
 
 
 @pytest.mark.long
@@ -55,3 +61,34 @@ def test_a_rank_that_raises_while_a_message_is_under_way_ends_the_job(mpi):
     done = mpi(2, [SCRIPT, "failing"], timeout=60)
     assert done.returncode != 0
     assert "the oracle of agent 0" in done.stderr
+
+
+@pytest.mark.long
+def test_an_interrupted_run_is_resumed_with_the_same_bits(mpi, tmp_path):
+    done = mpi(2, [SCRIPT, "interrupted", tmp_path / "out"], timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "interrupted on rank 0, True, 0 left, True" in done.stdout
+
+
+@pytest.mark.long
+def test_a_rank_that_does_not_come_back_from_an_oracle_is_named(mpi):
+    done = mpi(2, [SCRIPT, "silent"], timeout=60)
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "busy for 3 s at ranks_overlap.py" in done.stderr, done.stderr
+    assert "rank 1 waits for rank 0" in done.stderr, done.stderr
+
+
+@pytest.mark.long
+def test_the_timeline_has_oracles_within_exchanges(mpi, tmp_path):
+    done = mpi(2, [SCRIPT, "traced", tmp_path / "out"], timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    trace = json.loads((tmp_path / "out" / "trace.json").read_text())
+    spans = [span for span in trace["traceEvents"] if span["ph"] == "X" and span["pid"] == 0]
+    calls = [span for span in spans if span["name"] == "f_x"]
+    exchanges = [span for span in spans if span["cat"] == "exchange"]
+    assert len(calls) == len(exchanges) == 40
+    assert all(
+        exchange["ts"] <= call["ts"]
+        and call["ts"] + call["dur"] <= exchange["ts"] + exchange["dur"]
+        for call, exchange in zip(calls, exchanges, strict=True)
+    )

@@ -45,6 +45,15 @@ def test_kernels_have_the_bits_of_numpy(name, dtype):
         assert np.array_equal(np.signbit(one[one == 0]), np.signbit(other[other == 0]))
 
 
+def test_operands_that_have_become_known_do_not_make_an_expression_deep():
+    a = Rows(np.ones((2, 3)))
+    newest = a
+    for _ in range(40):
+        before, newest = newest, 0.5 * newest + a
+        assert before.array is not None
+        assert not newest.known
+
+
 def solved(fused, method, dtype="float64", **given):
     given = {"agents": 4, "iterations": 12, "evaluate_every": 6, "checks": "never"} | given
     return mpidbo.solve("quadratic", method, fused=fused, dtype=dtype, progress=False, **given)

@@ -11,6 +11,7 @@ import uuid
 
 import pytest
 
+import mpidbo
 from mpidbo import cli
 from mpidbo.solver.stopping import Stopping
 from mpidbo.storage import files
@@ -250,3 +251,12 @@ def test_one_rank_whose_clock_has_run_out(mpi, whole, tmp_path):
     assert len(kept(out)) == 1
     run(path, out)
     assert same(whole, out)
+
+
+def test_requests_to_stop_are_read_at_the_next_look(monkeypatch):
+    """The end of the context waits for them, so that it is only where the caller's code runs."""
+    ends = []
+    end = Stopping.__exit__
+    monkeypatch.setattr(Stopping, "__exit__", lambda *it: (ends.append(1), end(*it))[1])
+    result = mpidbo.solve("quadratic", agents=2, iterations=40, evaluate_every=20)
+    assert len(ends) == len(result.history["iteration"])
