@@ -85,17 +85,15 @@ class Sparkle(Method):
         alpha, beta, gamma, theta = self.alpha(k), self.beta(k), self.gamma(k), self.theta(k)
         x, y, z, r, m = state
 
+        # v, p and u are not named, so that long vectors are freed before the next message.
         o = oracle.draw(k, phase=0)
-        v = o.g_y(x, y)
-        y, my = W.y @ self.lower(y, beta * v, m.y)
+        y, my = W.y @ self.lower(y, beta * o.g_y(x, y), m.y)
 
         o = oracle.draw(k, phase=1)
-        p = o.g_yy(x, y, z) - o.f_y(x, y)
-        z, mz = W.z @ self.lower(z, gamma * p, m.z)
+        z, mz = W.z @ self.lower(z, gamma * (o.g_yy(x, y, z) - o.f_y(x, y)), m.z)
 
         o = oracle.draw(k, phase=2)
-        u = o.f_x(x, y) - o.g_xy(x, y, z)
-        r = (1 - theta) * r + theta * u
+        r = (1 - theta) * r + theta * (o.f_x(x, y) - o.g_xy(x, y, z))
         x, mx = W.x @ self.upper(x, alpha * r, m.x)
         return State(x, y, z, r, Memories(mx, my, mz))
 
