@@ -72,7 +72,10 @@ def _lines(thread: int) -> list[Line]:
     lines = []
     for frame, number in walk_stack(sys._current_frames()[thread]):
         module, file = str(frame.f_globals.get("__name__", "")), frame.f_code.co_filename
-        text = getline(file, number, frame.f_globals).strip()
+        try:
+            text = getline(file, number, frame.f_globals).strip()
+        except (KeyError, TypeError):  # another thread is changing the cache of lines
+            text = ""
         lines.append(Line(file, number, text, module))
     return lines
 

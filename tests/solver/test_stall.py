@@ -4,11 +4,13 @@ command resumes."""
 import json
 import os
 import re
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from mpidbo.solver import position
 from support import SLOW
 from support.runs import QUADRATIC, kept, run, same, toml
 
@@ -254,3 +256,11 @@ def test_a_start_that_takes_its_time_is_none_the_worse(mpi, repo):
     assert (
         done.returncode == 0 and done.stdout.split() == ["3", "3"] and "mpidbo" not in done.stderr
     ), done.stdout + done.stderr
+
+
+def test_a_cache_of_lines_that_another_thread_changes_does_not_end_the_watch(monkeypatch):
+    def getline(*_):
+        raise TypeError("'<=' not supported between instances of 'int' and 'NoneType'")
+
+    monkeypatch.setattr(position, "getline", getline)
+    assert "line" in position.position(threading.get_ident())
