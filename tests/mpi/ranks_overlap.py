@@ -120,7 +120,8 @@ def main() -> None:
         }
         if Noisy.what == "interrupted":
             ended = mpidbo.solve(Noisy, **options, out=out[0])
-            resumed = mpidbo.solve(Noisy, **options, out=out[0])
+            Noisy.what = ""
+            resumed = mpidbo.solve(Noisy, **options, out=out[0], resume="must")
             whole = mpidbo.solve(Noisy, **options)
             same = resumed.x.tobytes() == whole.x.tobytes()
             if comm.rank == 0:
