@@ -61,7 +61,7 @@ class Loss(NamedTuple):
         When this was noticed, by `perf_counter`.
     reached : int
         The iteration that was running.
-    wreck : exception, optional
+    error : exception, optional
         What the run failed with. Its frames have the buffers of messages that were under way, which
         must not be freed before all ranks have left them.
     """
@@ -69,7 +69,7 @@ class Loss(NamedTuple):
     dead: Sequence[str]
     since: float
     reached: int
-    wreck: BaseException | None
+    error: BaseException | None
 
 
 class Copies:
@@ -83,7 +83,7 @@ class Copies:
         Iterations between two snapshots.
     count : int
         How many other ranks have the rows of a rank.
-    tell : callable
+    report : callable
         Called with a message on every rank once the run has gone on after a loss.
 
     Attributes
@@ -96,8 +96,8 @@ class Copies:
         When the run began, by `monotonic`.
     """
 
-    def __init__(self, every: int, count: int, tell: Callable[[str], None]) -> None:
-        self.every, self.count, self.tell = every, count, tell
+    def __init__(self, every: int, count: int, report: Callable[[str], None]) -> None:
+        self.every, self.count, self.report = every, count, report
         self.generations: list[Generation] = []
         self.began = monotonic()
         self.agents = Agents(1)
@@ -106,15 +106,15 @@ class Copies:
         self.setup: Setup | None = None
         self._evaluation: Evaluation | None = None
 
-    def lose(self, dead: Sequence[str], since: float, wreck: BaseException | None) -> None:
+    def lose(self, dead: Sequence[str], since: float, error: BaseException | None) -> None:
         """Note that ranks have died; `Loss` has the parameters."""
         reached = self._evaluation.loop.k if self._evaluation else 0
         before = self._loss
         if before is None:
-            self._loss = Loss(dead, since, reached, wreck)
+            self._loss = Loss(dead, since, reached, error)
         else:  # others have died before the run went on
             reached = max(reached, before.reached)
-            self._loss = Loss([*before.dead, *dead], before.since, reached, wreck)
+            self._loss = Loss([*before.dead, *dead], before.since, reached, error)
 
     def observe(self, setup: "Setup", evaluation: "Evaluation", keeper: "Keeper | None") -> None:
         """Observe a run from now on, with its evaluation and best iterate; collective."""
@@ -132,7 +132,7 @@ class Copies:
             self.generations[-1].parts += self._coming
             self._coming = []
         if self._loss:
-            self._report(k)
+            self._report_loss(k)
         if not last and (k % self.every == 0 or not self.generations):
             self._begin(k, state)
         return None
@@ -155,13 +155,13 @@ class Copies:
         self.generations[-1].parts.append((self.agents.first, rows))
         self._coming = self.buddies.begin(rows)
 
-    def _report(self, k: int) -> None:
-        """Tell how the run has gone on after a loss, from iteration k."""
+    def _report_loss(self, k: int) -> None:
+        """Report how the run has gone on after a loss, from iteration k."""
         assert self._loss is not None
         dead, since, reached, _ = self._loss
         left = self.agents.size
         redone = f" of {reached}" if reached > k else ""
-        self.tell(
+        self.report(
             f"{strftime('%F %T')}: {' and '.join(dead)} died; {left} of "
             f"{plural(left + len(dead), 'rank')} go on from iteration {k}{redone}, "
             f"after {perf_counter() - since:.3f} s"

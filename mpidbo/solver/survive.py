@@ -65,15 +65,15 @@ def survived(attempt: Attempt[T], config: Config, comm: "Comm | None", resume: R
         return attempt(comm, resume, None)
     refuse(config, comm)
     folder = Path(str(config.run.out))
-    crew = _crew(comm)
+    processes = _processes(comm)
 
-    def tell(message: str) -> None:
+    def report(message: str) -> None:
         if is_root(comm):
             print(message, flush=True)
             with suppress(OSError), (folder / files.SURVIVED).open("a") as log:
                 log.write(f"{message}\n")
 
-    copies = Copies(config.run.survive, config.run.buddies, tell)
+    copies = Copies(config.run.survive, config.run.buddies, report)
     note_derived()
     while True:
         end_with(comm)
@@ -100,9 +100,9 @@ def survived(attempt: Attempt[T], config: Config, comm: "Comm | None", resume: R
             resume = "auto"  # by now the folder is this run's
         if is_root(comm):
             for rank in dead:
-                release_lock_of(folder, crew[rank].host, crew[rank].pid)
-        copies.lose([str(crew[rank]) for rank in dead], noticed, error)
-        crew = [process for rank, process in enumerate(crew) if rank not in dead]
+                release_lock_of(folder, processes[rank].host, processes[rank].pid)
+        copies.lose([str(processes[rank]) for rank in dead], noticed, error)
+        processes = [process for rank, process in enumerate(processes) if rank not in dead]
 
 
 def _left(comm: "Comm", error: BaseException | None) -> tuple["Comm", list[int]]:
@@ -130,7 +130,7 @@ class Process(NamedTuple):
         return f"rank {self.rank} (process {self.pid} on {self.host})"
 
 
-def _crew(comm: "Comm") -> list[Process]:
+def _processes(comm: "Comm") -> list[Process]:
     """The process of each rank; collective."""
     texts = allgather_text(comm, f"{os.getpid()} {gethostname()}")
     return [Process(rank, int(pid), host) for rank, (pid, host) in enumerate(map(str.split, texts))]

@@ -114,7 +114,7 @@ def _modules(job: Job) -> Iterator[str]:
 
 
 def _shape(job: Job) -> Iterator[str]:
-    """Ranks and cores, of which Flux and Grid Engine tell a script only the product."""
+    """Ranks and cores, of which a script under Flux or Grid Engine knows only the product."""
     if job.system == "sge":
         yield f"SLOTS_PER_RANK={job.cpus}"
         return
