@@ -6,10 +6,9 @@ has died, also those that have functions of these names.
 
 import os
 import sys
+from array import array
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from .collectives import Derived, agree, iagree, shrink, wait
 from .launcher import library_name
@@ -45,7 +44,7 @@ def is_failure(error: BaseException | None) -> bool:
 
 def all_well(comm: "Comm", well: bool) -> bool:
     """Whether all ranks that are left are well; the same on each of them, also when one dies."""
-    flag = np.array([well], np.int32)
+    flag = array("i", [well])
     with suppress(sys.modules["mpi4py.MPI"].Exception):  # the flag is there for all the same
         wait(iagree(comm, flag))
     return bool(flag[0])

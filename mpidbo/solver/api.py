@@ -137,6 +137,9 @@ def solve(*arguments: Any, **named: Any) -> Result:
         Threads among which the agents of a rank are divided, with the same bits whatever the
         number; "auto": the cores that nobody else uses, where the problem is `thread_safe` and
         its oracles take long enough, and 1 on several ranks.
+    survive, buddies : int, default 0 and 1
+        Keys of a configuration file with which `mpidbo run` goes on when a rank dies. A `survive`
+        above 0 is refused here, since `comm`, which belongs to the caller, is lost with the rank.
     stall_timeout : float, default 300
         Seconds of waiting for another rank after which the job ends with exit code 4; 0: never.
 

@@ -18,8 +18,6 @@ from .ranks import Tables
 from .start import Given, given_start
 
 MODES = get_args(Resume)
-OF_COMMANDS = ("survive", "buddies")
-"""Keys of [run] that only `mpidbo run` has."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ class Arguments:
     def tables(self) -> dict[str, Any]:
         """Return the tables of a configuration, not yet checked."""
         given = self.given
-        run = {key: given[key] for key in RUN_FIELDS if key not in ("start", *OF_COMMANDS)}
+        run = {key: given[key] for key in RUN_FIELDS if key != "start"}
         if given["agents"] is None:
             run["agents"] = size_of(given["topology"])
         return {
@@ -73,6 +71,8 @@ class Arguments:
             raise UserError(
                 f"callback: {shown(callback)} is not a function; give one that takes a progress"
             )
+        if self.given["survive"]:
+            raise UserError("survive: only mpidbo run can go on when a rank dies; leave it out")
         self._check_files()
         topology = tabled(tables["topology"], kept=self.given["out"] is not None)
         file, start = self.start

@@ -114,7 +114,7 @@ def begun(
     """
     out = config.run.out
     if config.run.survive and copies is None and comm is not None:
-        raise_on_all_ranks(UserError("run.survive: of mpidbo run alone; leave it out here"))
+        raise_on_all_ranks(UserError("run.survive: only mpidbo run has it; leave it out here"))
     # First, since nothing of the run has to be built for it.
     if out is not None and resume != "never" and start is None and is_finished(config, comm):
         yield None

@@ -124,6 +124,8 @@ class Solver(Iterator[Progress]):
         checks: Literal["start", "never"] = Run.checks,
         threads: int = Run.threads,
         workers: int | Literal["auto"] = Run.workers,
+        survive: int = Run.survive,
+        buddies: int = Run.buddies,
         stall_timeout: float = Run.stall_timeout,
     ) -> None:
         given = {name: value for name, value in locals().items() if name != "self"}
