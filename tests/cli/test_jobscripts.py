@@ -861,6 +861,18 @@ def test_where(words, folder, tmp_path, monkeypatch, capsys):
     assert cli.main(["run", str(path), *words]) == 0 and (tmp_path / folder / "done").exists()
 
 
+@pytest.mark.parametrize(("words", "folder"), [((), "runs/study"), (("--out", "x"), "x")])
+def test_where_of_a_study(words, folder, tmp_path, monkeypatch, capsys):
+    """The folder that `mpidbo compare` makes."""
+    monkeypatch.chdir(tmp_path)
+    study = {"study.methods": ["sparkle-ed"], "run.iterations": 2}
+    path = toml(tmp_path, {**QUADRATIC, **study}).rename(tmp_path / "study.toml")
+    assert cli.main(["where", str(path), *words]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / folder}\n"
+    assert cli.main(["compare", str(path), *words]) == 0
+    assert (tmp_path / folder / "table.csv").exists()
+
+
 # the real program
 
 
