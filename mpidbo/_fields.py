@@ -273,15 +273,18 @@ def _scalar(value: Any, kind: Any, ranges: list[Range], where: str, remedy: str)
     if not _is_a(kind, value, infinite):
         noun = "a number" if kind is float and infinite else NOUNS[kind][0]
         raise UserError(f"{where}: {shown(value)} is not {noun}; {remedy}")
+    if kind not in (int, float):
+        return value
+    # A number of numpy warns where its type cannot hold the bound that it is compared with.
+    number = int(value) if is_whole(value) else float(value)
     for bounds in ranges:
-        if value not in bounds:
+        if number not in bounds:
             raise UserError(f"{where}: {shown(value)} is out of range; give {bounds}")
-    if isinstance(value, Integral) and abs(int(value)) > LARGEST_INTEGER:
-        raise UserError(
-            f"{where}: {shown(value)} is out of range; give a whole number of at most 64 bits"
-            + (", or one with a point, such as 1e20" if kind is float else "")
-        )
-    return kind(value) if kind in (int, float) else value
+    if isinstance(number, int) and abs(number) > LARGEST_INTEGER:
+        other = ", or one with a point, such as 1e20" if kind is float else ""
+        limit = f"give a whole number of at most 64 bits{other}"
+        raise UserError(f"{where}: {shown(value)} is out of range; {limit}")
+    return kind(number)
 
 
 def _is_a(kind: Any, value: Any, infinite: bool) -> bool:
@@ -320,9 +323,8 @@ def _items(value: Any, kind: Any, where: str, default: Any) -> Any:
         raise UserError(
             f"{where}: {shown(value)} is not a list; give one, such as {_example(default, '[]')}"
         )
-    hint, origin = typing.get_args(kind)[0], typing.get_origin(kind)
-    made = [convert(item, hint, where) for item in value]
-    return made if origin is list else tuple(made)
+    hint, make = typing.get_args(kind)[0], typing.get_origin(kind) or list
+    return make(convert(item, hint, where) for item in value)
 
 
 def _example(default: Any, other: str) -> str:

@@ -53,6 +53,8 @@ RIGHT = [
     (2**63 - 1, int, 2**63 - 1),
     (3, float, 3.0),
     (np.float32(0.5), float, 0.5),
+    (np.float16(0.5), Annotated[float, Range(0, 10**9)], 0.5),
+    (np.int8(5), Annotated[int, Range(1, 10**6)], 5),
     (math.inf, Unbounded, math.inf),
     (True, bool, True),
     ("a", str, "a"),
