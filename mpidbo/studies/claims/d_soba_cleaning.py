@@ -30,10 +30,9 @@ class DSobaCleaning(Claim):
 
     g is a mean over the training samples, so that the weight of one changes the loss by 1/n_train:
     at alpha = 0.1 it hardly moves. The paper may scale x otherwise. Both methods are also run with
-    a larger alpha, and D-SOBA without cleaning, alpha = 0 and the same beta, which was that of the
-    larger alpha for both at first. Gossip-DSBO, which the paper compares
-    too, sends q^2 numbers for the q weights of a perceptron, which cannot be meant. The full size
-    takes some 15 CPU hours.
+    a larger alpha, and D-SOBA with alpha = 0, without cleaning, at the beta of each. Gossip-DSBO,
+    which the paper compares too, sends q^2 numbers for the q weights of a perceptron, which cannot
+    be meant. The full size takes some 15 CPU hours.
     """
 
     statement = (
