@@ -19,10 +19,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _no_shared_memory_is_left():
-    """What killed ranks leave in /dev/shm is removed, whichever test started them."""
+def _nothing_is_left():
+    """What killed ranks leave in /dev/shm and /tmp is removed, whichever test started them."""
     with launch.SEGMENTS:
         yield
+    launch.remove_sessions()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -69,6 +69,7 @@ class Slurm:
                 **OPENMPI,
                 **MPICH,
                 "SLURM_CONF": str(self.folder / "slurm.conf"),
+                "PRTE_MCA_prte_tmpdir_base": str(self.folder),  # as launch.session
                 "PATH": f"{BIN}:{os.environ['PATH']}",
             }
         ) | more.pop("env", {})

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -73,8 +74,27 @@ def command(
     if launcher is None:
         pytest.skip("no mpiexec beside this Python or on PATH: pip install mpich")
     # Ranks outnumber cores, and tests run side by side: no rank may be bound to a core.
-    shared = ["--oversubscribe", "--bind-to", "none"] if is_openmpi() else []
+    shared = ["--oversubscribe", "--bind-to", "none", *session()] if is_openmpi() else []
     return [launcher, *options, *shared, "-n", str(n), *python]
+
+
+_SESSIONS: list[str] = []
+
+
+def session() -> list[str]:
+    """The options that give Open MPI's mpiexec a folder of its own for the files of its session.
+
+    By default it is /tmp/ompi.PID: where a killed mpiexec left one, no later process with the same
+    id can be mpiexec ("The PMIx server's listener thread failed to start").
+    """
+    _SESSIONS.append(tempfile.mkdtemp(prefix="mpidbo-"))
+    return ["--prtemca", "prte_tmpdir_base", _SESSIONS[-1]]
+
+
+def remove_sessions() -> None:
+    """Remove the folders of all sessions that this process has started."""
+    while _SESSIONS:
+        shutil.rmtree(_SESSIONS.pop(), ignore_errors=True)
 
 
 def mpirun(

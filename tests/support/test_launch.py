@@ -144,6 +144,16 @@ def test_how_a_user_removes_what_is_left(repo, tmp_path):
     )
 
 
+def test_what_a_killed_mpiexec_left_is_in_nobodys_way(mpi):
+    """Each mpiexec of Open MPI has a folder of its own, and not /tmp/ompi.PID."""
+    if not launch.is_openmpi():
+        pytest.skip("Open MPI's mpiexec only")
+    code = "import os; print(os.environ['PMIX_SERVER_TMPDIR'])"
+    folders = [mpi(1, ["-c", code], env=ROOT).stdout.strip() for _ in range(2)]
+    assert len({str(Path(folder).parent) for folder in folders}) == 2
+    assert all(Path(folder).parent.name.startswith("mpidbo-") for folder in folders)
+
+
 def test_without_mpiexec(tmp_path):
     code = "import os; print(os.getcwd(), os.environ['WORD'], os.environ['OMP_NUM_THREADS'])"
     done = launch.mpirun(None, ["-c", code], cwd=tmp_path, env={"WORD": "here"})
