@@ -3,16 +3,19 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from time import monotonic, perf_counter, strftime
+from pathlib import Path
+from time import monotonic, perf_counter, perf_counter_ns, strftime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from .._text import plural
 from .._types import Array
-from ..parallel import Agents, Buddies
+from ..parallel import Agents, Buddies, is_failure
 from ..storage import Snapshot
+from .logs import Logs
 from .recorder import snapshot_of
+from .timeline import RECOVERY, Timeline
 
 if TYPE_CHECKING:
     from .best import Keeper
@@ -94,6 +97,8 @@ class Copies:
         That of the newest run; None before the first.
     began : float
         When the run began, by `monotonic`.
+    timeline : Timeline or None
+        That of this rank, where the run is traced.
     """
 
     def __init__(self, every: int, count: int, report: Callable[[str], None]) -> None:
@@ -104,6 +109,8 @@ class Copies:
         self._coming: list[Part] = []
         self._loss: Loss | None = None
         self.setup: Setup | None = None
+        self.timeline: Timeline | None = None
+        self._logs: Logs | None = None
         self._evaluation: Evaluation | None = None
 
     def lose(self, dead: Sequence[str], since: float, error: BaseException | None) -> None:
@@ -122,6 +129,12 @@ class Copies:
         self.agents = setup.agents
         self.buddies = Buddies(self.agents, self.count)
         self._coming = []
+
+    def logging(self, setup: "Setup", folder: Path | None) -> Logs:
+        """Return what passes rows on to the loggers; where they have been started, it goes on."""
+        if self._logs is None or not self._logs.started:
+            self._logs = Logs(setup, folder, goes_on=is_failure)
+        return self._logs
 
     def next(self, k: int) -> int:
         return k + 1 if self._coming else k - k % self.every + self.every
@@ -159,6 +172,9 @@ class Copies:
         """Report how the run has gone on after a loss, from iteration k."""
         assert self._loss is not None
         dead, since, reached, _ = self._loss
+        if self.timeline:
+            span = (RECOVERY, RECOVERY, round(1e9 * since), perf_counter_ns())
+            self.timeline.spans.append(span)
         left = self.agents.size
         redone = f" of {reached}" if reached > k else ""
         self.report(

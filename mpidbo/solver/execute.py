@@ -134,8 +134,12 @@ def begun(
             interrupt()
             if is_root(comm):
                 notify(f"searching for {', '.join(setup.config.auto)} by short runs")
-            stopping = Stopping(setup.agents, config.run.max_seconds)
+            stopping = Stopping(
+                setup.agents, config.run.max_seconds, copies.began if copies else None
+            )
             setup = tuned(setup, stopping)
+            if copies:
+                copies.setup = setup  # with step sizes that need not be found again
             if is_root(comm):
                 notify(tuning_summary(setup.config))
         folder = None

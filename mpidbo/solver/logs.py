@@ -1,7 +1,7 @@
 """The loggers of a run: each has a thread of its own on rank 0, so that none can stop the run."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 from queue import SimpleQueue
@@ -24,7 +24,7 @@ class Logs:
     """A watcher that passes each row of the history on to the loggers of `run.log`.
 
     Where a logger fails, there is one warning, and the run continues. At the end of its context the
-    loggers are closed.
+    loggers are closed, unless `goes_on`; in its next context they get the rows that they lack.
 
     Parameters
     ----------
@@ -32,6 +32,8 @@ class Logs:
         The run, with its loggers on rank 0.
     folder : Path or None
         The run's folder.
+    goes_on : callable, optional
+        Whether the run goes on after an error, with these loggers.
 
     Attributes
     ----------
@@ -39,9 +41,15 @@ class Logs:
         How the run has ended, unless an error leaves the context.
     """
 
-    def __init__(self, setup: Setup, folder: Path | None) -> None:
-        self.setup, self.folder = setup, folder
+    def __init__(
+        self,
+        setup: Setup,
+        folder: Path | None,
+        goes_on: Callable[[BaseException | None], bool] = lambda error: False,
+    ) -> None:
+        self.setup, self.folder, self.goes_on = setup, folder, goes_on
         self.outcome: tuple[Status, str] = ("stopped", "not finished")
+        self._last = -1
         self._columns: dict[str, None] = {}
         self._feeds: list[_Feed] = []
 
@@ -49,6 +57,8 @@ class Logs:
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if self.goes_on(error):
+            return
         for feed in self._feeds:
             feed.put("close", *(self.outcome if error is None else _outcome(error)))
         # Shorter than other ranks wait for this one.
@@ -58,9 +68,14 @@ class Logs:
             feed.join(max(0.0, deadline - monotonic()))
             feed.warn()
 
+    @property
+    def started(self) -> bool:
+        """Whether there are loggers, on this rank, that have been started."""
+        return bool(self._feeds)
+
     def begin(self, history: Mapping[str, Sequence[float]]) -> None:
-        """Start the loggers, with the rows of the history so far."""
-        if not self.setup.loggers:
+        """Start the loggers, with the rows of the history so far, unless they have been started."""
+        if self._feeds or not self.setup.loggers:
             return
         tables = self.setup.config.tables()
         name = f"{tables['problem']['name']} {tables['method']['name']}"
@@ -76,7 +91,8 @@ class Logs:
         self._feeds = [_Feed(name, cls, about) for name, cls in self.setup.loggers]
 
     def __call__(self, evaluated: Evaluated) -> None:
-        if self._feeds:
+        if self._feeds and evaluated.iteration > self._last:
+            self._last = evaluated.iteration
             row = self._row(evaluated.row)
             for feed in self._feeds:
                 feed.put("log", row)

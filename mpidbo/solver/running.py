@@ -313,8 +313,9 @@ def under_way(
     """
     loop, timeout = Loop(setup.method, setup.oracle, setup.W), setup.config.run.stall_timeout
     path = folder.path if folder else None
+    logging = Logs(setup, path) if copies is None else copies.logging(setup, path)
     watching = StallWatch(setup.agents.comm, timeout, loop=loop, folder=path)
-    with watching as watch, Logs(setup, path) as logs:
+    with watching as watch, logging as logs:
         try:
             watchers = [logs, *watchers]
             running = Running(
@@ -323,15 +324,15 @@ def under_way(
         except MemoryError as error:
             raise out_of_memory(error) from error
         logs.begin(running.evaluation.history)
-        with _traced(running, loop) if setup.config.run.trace else nullcontext():
+        with _traced(running, loop, copies) if setup.config.run.trace else nullcontext():
             watch.pause()
             yield running
         if running.reason:
             logs.outcome = ("stopped" if running.stopped else "finished", running.reason)
 
 
-def _traced(running: Running, loop: Loop) -> AbstractContextManager[None]:
+def _traced(running: Running, loop: Loop, copies: Copies | None) -> AbstractContextManager[None]:
     # Here, so that only a run that is traced imports this.
     from .tracing import traced
 
-    return traced(running.recorder, loop)
+    return traced(running.recorder, loop, copies)

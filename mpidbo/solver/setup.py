@@ -12,7 +12,7 @@ from ..algorithms import Method, with_estimated_constants
 from ..config import Config
 from ..errors import UserError
 from ..network import Levels
-from ..parallel import Agents, Host, Threads, agreed, announce, choose_backend
+from ..parallel import Agents, Cuda, Host, Threads, agreed, announce, choose_backend
 from ..problems import (
     Oracle,
     check_start,
@@ -133,7 +133,7 @@ def set_up(
     """
     if earlier:
         config = earlier.config  # with all that the first setup filled in
-    backend = choose_backend(config.run.device, comm, config.run.buffers)
+    backend = _backend(config, comm, earlier)
     # The others sleep in the meantime, since rank 0 also makes the topologies.
     with agreed(comm, patient=True):
         announce(config.run.threads)  # before a user's file, which may compute with JAX, is run
@@ -184,6 +184,13 @@ def set_up(
         W=make_gossip(resolved.tables, topologies, agents, config.run, backend),
         loggers=loggers,
     )
+
+
+def _backend(config: Config, comm: "Comm | None", earlier: Setup | None) -> Host:
+    """Where arrays are. A rank keeps its GPU, on which its problems have their data."""
+    if earlier is None:
+        return choose_backend(config.run.device, comm, config.run.buffers)
+    return earlier.backend if isinstance(earlier.backend, Cuda) else Host()
 
 
 def _problems(

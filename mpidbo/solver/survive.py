@@ -142,14 +142,7 @@ def refuse(config: Config, comm: "Comm") -> None:
     mistake = why_none_survives()
     if mistake:
         mistake = f"{mistake}, or leave run.survive out"
-    elif run.device != "cpu":
-        mistake = 'on GPUs it is not possible yet; set run.device = "cpu"'
-    elif run.trace or run.log:
-        mistake = "not possible with run.trace or run.log yet; leave one of the two out"
     elif run.agents is None:
         mistake = "set run.agents, since there are fewer ranks once one has died"
-    elif config.auto:
-        keys = " and ".join(f"steps.{key}" for key in config.auto)
-        mistake = f'{keys} = "auto" is not possible with it; give numbers'
     if any(allgather_text(comm, mistake)):
         raise_on_all_ranks(UserError(f"run.survive: {mistake}"))

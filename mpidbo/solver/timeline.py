@@ -6,6 +6,7 @@
         waiting                    in the MPI library
       update                       what remains of the iteration
     evaluation, checkpoint         between the iterations, with `waiting` in them
+    recovery                       of a run that goes on after ranks have died
     writing                        of checkpoints, in a thread of its own
 
 The newest spans are kept, and become events of the Trace Event Format, which Perfetto and
@@ -18,6 +19,7 @@ from time import perf_counter_ns
 from typing import Any, NamedTuple
 
 ITERATION, UPDATE, CHECKPOINT, WRITING = "iteration", "update", "checkpoint", "writing"
+RECOVERY = "recovery"
 THREADS = ("iterations", "checkpoint writer")
 """The threads of a rank."""
 LOOK_NS = 50_000
@@ -40,9 +42,12 @@ class Timeline:
     ----------
     capacity : int
         How many spans are kept.
+    zero : int, optional
+        The beginning of the trace, by the clock of this rank.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, zero: int = 0) -> None:
+        self.zero = zero
         self.spans: deque[tuple[str, str | int, int, int]] = deque(maxlen=capacity)
 
     def around(self, category: str, name: str, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -17,8 +17,9 @@ from typing import Any
 from .._text import first_nonempty
 from .._warning import warn
 from ..errors import UserError
-from ..parallel import MARK, Agents
+from ..parallel import MARK, Agents, is_failure
 from ..storage import atomic_write, files
+from .copies import Copies
 from .loop import Loop
 from .recorder import Recorder
 from .timeline import CHECKPOINT, UPDATE, WRITING, Timeline, events
@@ -33,7 +34,7 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @contextmanager
-def traced(recorder: Recorder | None, loop: Loop) -> Iterator[None]:
+def traced(recorder: Recorder | None, loop: Loop, copies: Copies | None = None) -> Iterator[None]:
     """Context of a run whose timeline is written into its folder at the end; collective.
 
     Parameters
@@ -42,15 +43,21 @@ def traced(recorder: Recorder | None, loop: Loop) -> Iterator[None]:
         Writes the files of the run; None for a run without files, which is not traced.
     loop : Loop
         Its iterations.
+    copies : Copies, optional
+        They keep the timeline of a run that goes on when ranks die.
     """
     if recorder is None:
         yield
         return
     folder, agents = recorder.folder.path, recorder.agents
-    timeline = Timeline(min(MAX_SPANS_OF_RANK, MAX_SPANS // agents.size))
+    zero = _zero(agents)
+    timeline = copies.timeline if copies else None
+    if timeline is None:
+        timeline = Timeline(min(MAX_SPANS_OF_RANK, MAX_SPANS // agents.size), zero)
+    if copies:
+        copies.timeline = timeline
     if agents.rank == 0:
         rmtree(folder / files.TRACES, ignore_errors=True)  # of a start that was killed
-    zero = _zero(agents)
     with Replaced() as replaced:
         watch_iterations(loop, timeline, replaced)
         replaced.spanned(recorder.evaluation, "look", timeline, "evaluation", "evaluation")
@@ -59,11 +66,13 @@ def traced(recorder: Recorder | None, loop: Loop) -> Iterator[None]:
         try:
             yield
         except BaseException as error:
+            if copies and is_failure(error):  # the ranks that are left go on
+                raise
             # Merging is collective: only where every rank has the error.
             together = agents.comm is None or getattr(error, "agreed", False)
-            _write(timeline, folder, agents, zero, together)
+            _write(timeline, folder, agents, together)
             raise
-        _write(timeline, folder, agents, zero, together=True)
+        _write(timeline, folder, agents, together=True)
 
 
 class Replaced(ExitStack):
@@ -122,14 +131,14 @@ def _machine() -> str:
     return gethostname()
 
 
-def _write(timeline: Timeline, folder: Path, agents: Agents, zero: int, together: bool) -> None:
+def _write(timeline: Timeline, folder: Path, agents: Agents, together: bool) -> None:
     """Write the file of this rank and, if all ranks do so together, merge them on rank 0."""
     parts = [folder / files.TRACES / f"rank-{rank}.json" for rank in range(agents.size)]
     label = f"rank {agents.rank} on {gethostname()}, agents {agents.first} to {agents.last - 1}"
     mistake = ""
     try:
         parts[0].parent.mkdir(exist_ok=True)
-        found = events(timeline.complete(), agents.rank, agents.size, label, zero)
+        found = events(timeline.complete(), agents.rank, agents.size, label, timeline.zero)
         lines = map(json.dumps, found)
         parts[agents.rank].write_text(f"{HEAD}{SEPARATOR.join(lines)}{TAIL}")
     except OSError as error:

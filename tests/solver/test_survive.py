@@ -1,5 +1,6 @@
 """`run.survive`: a run goes on when ranks die, with the bits of a run in which none does."""
 
+import json
 import re
 import sys
 
@@ -8,7 +9,7 @@ import pytest
 from mpi.ranks_solve import DIGRAPHS
 from mpidbo import cli
 from mpidbo.storage import files
-from support import MPI, SUPPORT, launch, runs
+from support import MPI, SUPPORT, launch, runs, standin
 
 pytestmark = [pytest.mark.survive, pytest.mark.timeout(240)]
 FAULT_TOLERANT = ("--with-ft", "ulfm")
@@ -31,6 +32,7 @@ WIDE = {
     "problem.name": f"{MPI / 'ranks_overlap.py'}:Noisy",
     "problem.d": 20_000,
 }
+AUTO = {f"steps.{key}": "auto" for key in ("alpha", "beta", "gamma")}
 CASES = {
     "an iteration": (2, "1:iteration:13", {}),
     "a call": (2, "1:call:300", {}),
@@ -79,6 +81,9 @@ CASES = {
     "the best": (3, "0:iteration:27", {"run.best": {"metric": "upper_loss", "mode": "min"}}),
     "long rows": (3, "1:iteration:13", WIDE),
     "overlapping": (3, "2:iteration:9", {**WIDE, "run.overlap": True}),
+    "found step sizes": (3, "0:iteration:170", AUTO),
+    "the search for step sizes": (3, "1:iteration:100", AUTO),
+    "a GPU": (3, "1:iteration:17", {"run.device": "cuda"}),
 }
 
 
@@ -94,7 +99,8 @@ def mortal(mpi, tmp_path):
         env = {
             "MPIDBO_TEST_DEATHS": deaths,
             "MPIDBO_TEST_LIMIT": "100",
-            "PYTHONPATH": ":".join(sys.path),
+            "PYTHONPATH": ":".join([str(standin.folder(tmp_path / "cupy")), *sys.path]),
+            "PYTHONWARNINGS": "ignore",
             "OMPI_MCA_mpi_yield_when_idle": "1",
         }
         done = mpi(ranks, words, env=env, timeout=120, options=FAULT_TOLERANT)
@@ -108,14 +114,15 @@ def mortal(mpi, tmp_path):
 def test_the_same_bits(case, mortal, tmp_path):
     ranks, deaths, more = CASES[case]
     tables = more if more.get("problem.d") else {**BASE, **more}
-    runs.run(runs.toml(tmp_path, tables), tmp_path / "whole")
+    runs.run(runs.toml(tmp_path, tables), tmp_path / "whole", run__device="cpu")
     out, done = mortal(ranks, deaths, tables)
     assert runs.same(tmp_path / "whole", out)
     notes = NOTE.findall((out / files.SURVIVED).read_text())
     gone = {f"rank {death.split(':')[0]}" for death in deaths.split()}
     assert {*re.findall(r"rank \d+", " ".join(note[0] for note in notes))} == gone
     assert int(notes[-1][1]) == ranks - len(gone)
-    assert all(int(note[3]) > 0 for note in notes)  # not the start, since there were copies
+    if case != "the search for step sizes":
+        assert all(int(note[3]) > 0 for note in notes)  # not the start, since there were copies
     assert len(NOTE.findall(done.stdout)) == len(notes)
     assert not (out / ".lock").exists()
 
@@ -143,3 +150,39 @@ def test_an_error_of_all_ranks_is_printed_once_after_rank_0_has_died(mortal, tmp
 def test_the_doctor_tries(mpi):
     done = mpi(2, ["-m", "mpidbo", "doctor"], options=FAULT_TOLERANT)
     assert "ok       survive" in done.stdout or "ok  survive" in done.stdout, done.stdout
+
+
+LOGGER = """
+class Calls:
+    def __init__(self, about):
+        self.path = about.folder / "calls"
+        self.note("start", *(row["iteration"] for row in about.rows))
+
+    def note(self, *words):
+        with self.path.open("a") as file:
+            print(*words, file=file)
+
+    def log(self, row):
+        self.note(row["iteration"])
+
+    def close(self, status, reason):
+        self.note(status)
+"""
+
+
+@pytest.mark.parametrize("dead", [0, 1])
+def test_one_history_for_loggers_and_one_timeline(dead, mortal, tmp_path):
+    (tmp_path / "mine.py").write_text(LOGGER)
+    more = {"run.log": ["jsonl", "mine:Calls"], "run.trace": True, "run.evaluate_every": 5}
+    out, _ = mortal(3, f"{dead}:iteration:23", {**BASE, **more})
+    rows = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
+    assert [row["iteration"] for row in rows] == [*range(0, 41, 5)]
+    starts = (out / "calls").read_text().replace("\n", " ").split("start")[1:]
+    assert starts[-1].split() == [*map(str, range(0, 41, 5)), "finished"]
+    assert len(starts) == (2 if dead == 0 else 1)  # rank 0 goes on with the loggers that it has
+    events = json.loads((out / "trace.json").read_text())["traceEvents"]
+    for rank in (0, 1):
+        spans = [event for event in events if event["ph"] == "X" and event["pid"] == rank]
+        assert [event["cat"] for event in spans].count("recovery") == 1
+        done = [event["args"]["k"] for event in spans if event["name"] == "iteration"]
+        assert done.count(21) == 2 and done.count(5) == 1  # those since the copy are repeated

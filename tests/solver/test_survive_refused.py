@@ -40,9 +40,7 @@ def test_other_ways_to_run(mpi):
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ({"run.log": "jsonl"}, "not possible with run.trace or run.log"),
         ({"run.agents": None}, "set run.agents"),
-        ({"steps.alpha": "auto"}, 'steps.alpha = "auto" is not possible'),
     ],
 )
 def test_what_does_not_go_together(more, words, mpi, tmp_path):
