@@ -10,7 +10,7 @@ code  exception            meaning
 2     `UserError`          a mistake of the user
 3     `Diverged`           an iterate is no longer finite
 4     `Stalled`            the ranks waited for one of them for longer than `run.stall_timeout`
-85    `Stopped`            stopped by a signal or a time limit; the same command resumes the run
+85    `Stopped`            stopped by a signal, a time limit or dead ranks; the same command resumes
 130   `KeyboardInterrupt`  interrupted by Ctrl-C
 ====  ===================  ======================================================================
 """
@@ -117,9 +117,9 @@ class Diverged(MpidboError):
 
 
 class Stopped(MpidboError):
-    """A signal asked the program to stop before there was anything to save; the exit code is 85.
+    """The program has to stop where there is nothing to save; the exit code is 85.
 
-    The message names the signal.
+    The message names the signal that asked for it, or what was lost with ranks that died.
     """
 
     exit_code: ClassVar[int] = STOPPED

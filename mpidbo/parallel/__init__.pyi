@@ -65,6 +65,7 @@ from .survivors import is_failure as is_failure
 from .survivors import note_derived as note_derived
 from .survivors import rank_now as rank_now
 from .survivors import revoke as revoke
+from .survivors import settle as settle
 from .survivors import shrunk as shrunk
 from .survivors import why_none_survives as why_none_survives
 from .threads import Threads as Threads

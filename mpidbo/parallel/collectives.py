@@ -73,20 +73,30 @@ class Derived:
     ----------
     noted : list or None
         None where no run survives the death of a rank.
+    settled : bool
+        Whether all ranks are known to have made the newest.
     """
 
     noted: list[Any] | None = None
+    settled: bool = True
 
     @classmethod
     def note(cls, made: Any, owner: Any) -> None:
-        """Note a communicator once all ranks of `owner` have made it; collective.
+        """Note a communicator that was made from another; collective."""
+        if cls.noted is not None:
+            # Some ranks may be in none; freed ones are null from then on.
+            cls.noted[:] = filter(None, [*cls.noted, made])
+            cls.settle(owner)
+
+    @classmethod
+    def settle(cls, comm: Any) -> None:
+        """Wait until all ranks have made `comm`, or what was made from it; collective.
 
         Open MPI crashes where a communicator is revoked that another rank is still making.
         """
-        if cls.noted is not None:
-            barrier(owner)
-            # Some ranks may be in none; freed ones are null from then on.
-            cls.noted[:] = filter(None, [*cls.noted, made])
+        cls.settled = False
+        barrier(comm)
+        cls.settled = True
 
 
 def _making(name: str) -> Callable[..., Any]:

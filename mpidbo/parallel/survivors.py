@@ -8,6 +8,7 @@ import os
 import sys
 from array import array
 from contextlib import suppress
+from time import sleep
 from typing import TYPE_CHECKING, Any
 
 from .collectives import Derived, agree, iagree, shrink, wait
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 ENABLED = "OMPI_MCA_mpi_ft_enable"
 """What `mpiexec --with-ft ulfm` sets to 1."""
 STARTED_WITH = "mpiexec --with-ft ulfm"
+MAKING_S = 0.5
+"""Seconds that the ranks that are left have to make a communicator which others know to be broken.
+"""
 _left: list["Comm"] = []
 """The communicator of the ranks that are left, in a process that must not wait for dead ones."""
 
@@ -51,10 +55,10 @@ def all_well(comm: "Comm", well: bool) -> bool:
 
 
 def revoke(comm: "Comm") -> None:
-    """Let every call on a communicator, and on those made from it, fail on all its ranks.
-
-    Only once all ranks have made it: see `Derived`.
-    """
+    """Let every call on a communicator, and on those made from it, fail on all its ranks."""
+    if not Derived.settled:  # a rank has died just then
+        sleep(MAKING_S)
+        Derived.settled = True
     for one in (comm, *(Derived.noted or ())):
         if one:  # not freed
             one.Revoke()
@@ -85,6 +89,11 @@ def shrunk(comm: "Comm") -> tuple["Comm", list[int]]:
 def note_derived() -> None:
     """Note from now on which communicators are made from others, so that `revoke` finds them."""
     Derived.noted = []
+
+
+def settle(comm: "Comm") -> None:
+    """Wait until all ranks have made a communicator; collective."""
+    Derived.settle(comm)
 
 
 def end_with(comm: "Comm") -> None:

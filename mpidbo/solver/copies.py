@@ -11,6 +11,7 @@ import numpy as np
 
 from .._text import plural
 from .._types import Array
+from ..errors import Stopped
 from ..parallel import Agents, Buddies, is_failure
 from ..storage import Snapshot
 from .logs import Logs
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from .best import Keeper
     from .evaluation import Evaluation
     from .setup import Setup
+
+MAX_FAILURES = 10
+"""Recoveries in a row that did not come to an iteration, after which copies are not trusted."""
+REMEDY = "the same command resumes from the newest checkpoint, or starts again"
 
 Part = tuple[int, dict[str, Array]]
 
@@ -60,6 +65,8 @@ class Loss(NamedTuple):
     ----------
     dead : sequence of str
         Who.
+    failures : int
+        How many recoveries there were since the run was last under way, with this one.
     since : float
         When this was noticed, by `perf_counter`.
     reached : int
@@ -70,6 +77,7 @@ class Loss(NamedTuple):
     """
 
     dead: Sequence[str]
+    failures: int
     since: float
     reached: int
     error: BaseException | None
@@ -107,6 +115,7 @@ class Copies:
         self.began = monotonic()
         self.agents = Agents(1)
         self._coming: list[Part] = []
+        self._lost = 0
         self._loss: Loss | None = None
         self.setup: Setup | None = None
         self.timeline: Timeline | None = None
@@ -118,10 +127,11 @@ class Copies:
         reached = self._evaluation.loop.k if self._evaluation else 0
         before = self._loss
         if before is None:
-            self._loss = Loss(dead, since, reached, error)
+            self._loss = Loss(dead, 1, since, reached, error)
         else:  # others have died before the run went on
             reached = max(reached, before.reached)
-            self._loss = Loss([*before.dead, *dead], before.since, reached, error)
+            failures = before.failures + 1
+            self._loss = Loss([*before.dead, *dead], failures, before.since, reached, error)
 
     def observe(self, setup: "Setup", evaluation: "Evaluation", keeper: "Keeper | None") -> None:
         """Observe a run from now on, with its evaluation and best iterate; collective."""
@@ -171,7 +181,7 @@ class Copies:
     def _report_loss(self, k: int) -> None:
         """Report how the run has gone on after a loss, from iteration k."""
         assert self._loss is not None
-        dead, since, reached, _ = self._loss
+        dead, _, since, reached, _ = self._loss
         if self.timeline:
             span = (RECOVERY, RECOVERY, round(1e9 * since), perf_counter_ns())
             self.timeline.spans.append(span)
@@ -191,21 +201,46 @@ class Copies:
         ----------
         like : NamedTuple
             A state of the form of the snapshot's.
+
+        Returns
+        -------
+        Snapshot or None
+            None before the first, where rows of some agents are lost, and after too many
+            recoveries in a row.
+
+        Raises
+        ------
+        Stopped
+            On all ranks: the recovery after those has not come to an iteration either.
         """
         agents = self.agents
         mine = {g.iteration: sorted(g.rows()) for g in self.generations}
+        failures = self._loss.failures if self._loss else 0
+        texts = agents.allgather_text(json.dumps([failures, mine]))
         holders: dict[int, dict[int, int]] = {}
-        for rank, text in enumerate(agents.allgather_text(json.dumps(mine))):
-            for k, found in json.loads(text).items():
+        for rank, text in enumerate(texts):
+            theirs, generations = json.loads(text)
+            failures = max(failures, theirs)
+            for k, found in generations.items():
                 for agent in found:
                     holders.setdefault(int(k), {}).setdefault(agent, rank)
+        if failures > MAX_FAILURES + 1:
+            raise Stopped(f"run.survive: {failures} recoveries in a row have failed; {REMEDY}")
         complete = [k for k, holder in holders.items() if len(holder) == agents.n]
-        if not complete:
-            self.generations = []
+        if not complete or failures > MAX_FAILURES:
+            self.generations, self._lost = [], max(holders, default=0)
             return None
         k = max(complete)
         self.generations = [g for g in self.generations if g.iteration <= k]
         return self._dealt(self.generations[-1], holders[k], like)
+
+    def stop_if_lost(self) -> None:
+        """Raise Stopped where `newest` had nothing of a run that was under way; collective."""
+        if self._lost and self._loss:
+            raise Stopped(
+                f"run.survive: {' and '.join(self._loss.dead)} died, and with them all copies of "
+                f"some agents' rows since iteration {self._lost}; there is no checkpoint; {REMEDY}"
+            )
 
     def _dealt(self, generation: Generation, holder: Mapping[int, int], like: Any) -> Snapshot:
         """The snapshot of a generation, with the rows of this rank's agents; collective."""

@@ -228,6 +228,8 @@ class Running:
         if snapshot is None and self.recorder:
             snapshot = self.recorder.resume(start)
         if snapshot is None:
+            if self.copies:
+                self.copies.stop_if_lost()
             return start, 0
         state = mapped(rows, snapshot.state)
         counts, history = (

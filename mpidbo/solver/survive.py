@@ -15,22 +15,23 @@ from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from ..config import Config
-from ..errors import Stopped, UserError
+from ..errors import STOPPED, UserError
 from ..parallel import (
+    abort,
     all_well,
     allgather_text,
-    barrier,
     end_with,
     is_failure,
     is_root,
     note_derived,
     raise_on_all_ranks,
     revoke,
+    settle,
     shrunk,
     why_none_survives,
 )
 from ..storage import files, release_lock_of
-from .copies import Copies
+from .copies import REMEDY, Copies
 from .folder import Resume
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def survived(attempt: Attempt[T], config: Config, comm: "Comm | None", resume: R
     UserError
         The MPI library, or its launcher, ends a job in which a rank has died.
     Stopped
-        MPI fails also for the ranks that are left.
+        The ranks that are left have neither the rows of all agents nor a checkpoint.
     """
     if not config.run.survive or comm is None:
         return attempt(comm, resume, None)
@@ -78,17 +79,15 @@ def survived(attempt: Attempt[T], config: Config, comm: "Comm | None", resume: R
     while True:
         end_with(comm)
         error: BaseException | None = None
-        settled = False
         try:
-            barrier(comm)
-            settled = True
+            settle(comm)
             result = attempt(comm, resume, copies)
         except BaseException as problem:
             if not (is_failure(problem) or getattr(problem, "agreed", False)):
                 raise
             error = problem
         noticed = perf_counter()
-        if is_failure(error) and settled:  # all ranks have made it: see `revoke`
+        if is_failure(error):
             revoke(comm)
         if all_well(comm, not is_failure(error)):
             if error is not None:
@@ -106,14 +105,18 @@ def survived(attempt: Attempt[T], config: Config, comm: "Comm | None", resume: R
 
 
 def _left(comm: "Comm", error: BaseException | None) -> tuple["Comm", list[int]]:
-    """`shrunk`; Stopped, or the error that MPI raised, where the others cannot go on."""
+    """`shrunk`; the error that MPI raised where none has died.
+
+    Where this fails the job ends, since others may go on to wait for this rank.
+    """
     try:
         left, dead = shrunk(comm)
     except Exception as problem:
-        raise Stopped(
-            f"run.survive: MPI fails for the ranks that are left ({problem}); the same command "
-            "resumes from the newest checkpoint"
-        ) from problem
+        message = (
+            f"mpidbo: run.survive: MPI fails for the ranks that are left ({problem}); {REMEDY}"
+        )
+        abort(comm, message, STOPPED)
+        raise
     if not dead:
         raise error or RuntimeError("MPI has failed on another rank")
     return left, dead

@@ -47,6 +47,9 @@ CASES = {
     "a copy under way": (3, "0:copied:4", {}),
     "a recovery": (4, "1:iteration:12 3:recovery:1", {}),
     "a new setup": (4, "1:iteration:16 3:setup:2", {}),
+    "a communicator being made": (4, "1:iteration:13 3:settling:3", {}),
+    "a communicator just made": (4, "1:iteration:13 3:settling:3+", {}),
+    "a graph being made": (4, "1:iteration:13 3:settling:4", {}),
     "the dealing": (4, "2:iteration:30 0:dealing:2", {}),
     "the result": (3, "0:result:1", {}),
     "two neighbours, with two buddies": (
@@ -93,12 +96,13 @@ def mortal(mpi, tmp_path):
     if not launch.is_openmpi():
         pytest.skip("MPICH ends a job in which a process has died")
 
-    def start(ranks, deaths, tables, code=0):
+    def start(ranks, deaths, tables, code=0, failures=10):
         out = tmp_path / "died"
         words = [SUPPORT / "dying.py", "run", runs.toml(tmp_path, tables), "--out", out]
         env = {
             "MPIDBO_TEST_DEATHS": deaths,
             "MPIDBO_TEST_LIMIT": "100",
+            "MPIDBO_TEST_FAILURES": str(failures),
             "PYTHONPATH": ":".join([str(standin.folder(tmp_path / "cupy")), *sys.path]),
             "PYTHONWARNINGS": "ignore",
             "OMPI_MCA_mpi_yield_when_idle": "1",
@@ -134,6 +138,42 @@ def test_without_copies_it_goes_on_from_the_newest_checkpoint(mortal, tmp_path):
     assert runs.same(tmp_path / "whole", out)
     (note,) = NOTE.findall((out / files.SURVIVED).read_text())
     assert int(note[3]) in (12, 18, 24)
+
+
+def test_without_copies_and_checkpoint_the_same_command_starts_again(mortal, tmp_path):
+    tables = {**BASE, "checkpoint.every": 0}
+    runs.run(runs.toml(tmp_path, tables), tmp_path / "whole")
+    out, done = mortal(4, "1:iteration:25 2:iteration:25", tables, code=85)
+    assert re.search(
+        r"mpidbo: run.survive: rank 1 \(.*\) and rank 2 \(.*\) died, and with them all copies of "
+        r"some agents' rows since iteration 2[04]; there is no checkpoint; the same command",
+        done.stderr,
+    )
+    runs.run(runs.toml(tmp_path, tables), out)
+    assert runs.same(tmp_path / "whole", out)
+
+
+def test_after_too_many_recoveries_it_goes_on_from_the_newest_checkpoint(mortal, tmp_path):
+    tables = {**BASE, "checkpoint.every": 10}
+    runs.run(runs.toml(tmp_path, tables), tmp_path / "whole")
+    out, _ = mortal(3, "1:iteration:15", tables, failures=0)
+    assert runs.same(tmp_path / "whole", out)
+    (note,) = NOTE.findall((out / files.SURVIVED).read_text())
+    assert int(note[3]) == 10
+
+
+def test_after_one_more_the_batch_system_is_to_start_it_again(mortal, tmp_path):
+    tables = {**BASE, "checkpoint.every": 10}
+    runs.run(runs.toml(tmp_path, tables), tmp_path / "whole")
+    out, done = mortal(4, "1:iteration:15 3:settling:4", tables, code=85, failures=0)
+    assert "mpidbo: run.survive: 2 recoveries in a row have failed; the same" in done.stderr
+    runs.run(runs.toml(tmp_path, tables), out)
+    assert runs.same(tmp_path / "whole", out)
+
+
+def test_where_mpi_fails_for_those_that_are_left_the_job_ends(mortal):
+    _, done = mortal(4, "1:iteration:15 3:shrinking:1!", BASE, code=85)
+    assert "mpidbo: run.survive: MPI fails for the ranks that are left (" in done.stderr
 
 
 def test_shown(mortal, tmp_path, capsys):

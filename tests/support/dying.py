@@ -2,7 +2,8 @@
 
 `MPIDBO_TEST_DEATHS` is a list of RANK:PLACE:COUNT, such as "1:call:150 3:evaluation:2": a process
 kills itself as it comes to that place of `PLACES` for that time, or makes that call among those
-that may wait for other ranks.
+that may wait for other ranks. With "+" after the number, as in "3:begin:2+", it dies right after
+it; with "!" it does not die, but the call fails.
 """
 
 import faulthandler
@@ -13,6 +14,7 @@ from importlib import import_module
 
 from mpidbo import cli
 from mpidbo.parallel.collectives import MARK, Mark
+from mpidbo.solver import copies
 
 RANK = int(os.environ.get("OMPI_COMM_WORLD_RANK", 0))
 LIMIT = "MPIDBO_TEST_LIMIT"
@@ -25,6 +27,8 @@ PLACES = {
     "copy": ("solver.copies", "Copies._begin"),
     "copied": ("parallel.buddies", "Buddies.complete"),
     "recovery": ("solver.survive", "_left"),
+    "shrinking": ("parallel.survivors", "shrink"),
+    "settling": ("parallel.collectives", "Derived.settle"),
     "setup": ("solver.execute", "set_up"),
     "dealing": ("solver.copies", "Copies.newest"),
     "result": ("solver.recorder", "Recorder.finish"),
@@ -53,8 +57,8 @@ class Mortal(Mark):
             die()
 
 
-def deadly(place, count):
-    """Let the process die when it comes to a place for the `count`th time."""
+def deadly(place, count, how):
+    """Let the process die when it comes to a place for the `count`th time, or right after it."""
     module, name = PLACES[place]
     *owners, attribute = name.split(".")
     owner = import_module(f"mpidbo.{module}")
@@ -64,9 +68,15 @@ def deadly(place, count):
 
     def function(*arguments, **options):
         left[0] -= 1
-        if not left[0]:
+        if not left[0] and how == "!":
+            raise sys.modules["mpi4py.MPI"].Exception(1)
+        if not left[0] and not how:
             die()
-        return usual(*arguments, **options)
+        try:
+            return usual(*arguments, **options)
+        finally:
+            if not left[0]:
+                die()
 
     setattr(owner, attribute, function)
 
@@ -76,7 +86,8 @@ for death in os.environ["MPIDBO_TEST_DEATHS"].split():
     if int(rank) == RANK and place == "call":
         Mortal.last, MARK.__class__ = int(count), Mortal
     elif int(rank) == RANK:
-        deadly(place, int(count))
+        deadly(place, int(count.rstrip("+!")), count.lstrip("0123456789"))
+copies.MAX_FAILURES = int(os.environ.get("MPIDBO_TEST_FAILURES", copies.MAX_FAILURES))
 if LIMIT in os.environ:
     faulthandler.dump_traceback_later(float(os.environ[LIMIT]), exit=True)
 sys.exit(cli.main())
