@@ -38,7 +38,7 @@ help:
 setup: $(MPICH)
 
 demo: $(MPICH)
-	.venv/bin/python examples/demo.py
+	.venv/bin/python examples/demo/demo.py
 
 lint: $(MPICH)
 	.venv/bin/ruff check

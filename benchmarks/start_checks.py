@@ -16,7 +16,7 @@ from mpidbo import config
 from mpidbo.problems import check_start, probe
 from mpidbo.solver import Loop, Plan
 
-DEMO = Path(__file__).resolve().parents[1] / "examples" / "demo.toml"
+DEMO = Path(__file__).resolve().parents[1] / "examples" / "demo" / "demo.toml"
 
 
 class Large(mpidbo.Problem):
@@ -79,7 +79,7 @@ def measure(name: str, tables: dict[str, Any], iterations: int, times: int) -> N
 
 
 if __name__ == "__main__":
-    measure("examples/demo.toml", {**tomllib.loads(DEMO.read_text()), "checkpoint": {}}, 50, 5)
+    measure("examples/demo/demo.toml", {**tomllib.loads(DEMO.read_text()), "checkpoint": {}}, 50, 5)
     for d in (10**5, 10**6):
         measure(
             f"one agent, p = q = {d:,}",

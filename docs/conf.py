@@ -21,16 +21,17 @@ from mpidbo import __version__
 
 project, author, version = "mpidbo", "The mpidbo developers", __version__
 project_copyright = author
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx_copybutton"]
 root_doc = "docs/index"
 include_patterns = [
     "*.md",
     "docs/**",
     "examples/README.md",
+    "examples/*/README.md",
+    "examples/notebooks/*.ipynb",
     "jobscripts/README.md",
     "data/README.md",
     "packaging/README.md",
-    "examples/language-model/README.md",
 ]
 exclude_patterns = [
     "docs/_build",
@@ -42,6 +43,7 @@ exclude_patterns = [
     "build",
     "*.egg-info",
 ]
+nb_execution_mode = "off"  # notebooks are committed with their output
 myst_heading_anchors = 4
 myst_enable_extensions, myst_fence_as_directive = ["dollarmath"], ["math"]
 myst_dmath_allow_space = myst_dmath_allow_digits = False  # as on GitHub
@@ -89,6 +91,17 @@ def fill_marks(app: Sphinx, page: str, source: list[str]) -> None:
     """Replace marks such as <!-- methods --> in pages of docs/api by what `reference` writes."""
     if page.startswith("docs/api/"):
         source[0] = MARK.sub(lambda mark: getattr(reference, mark[1])(), source[0])
+
+
+def append_files(app: Sphinx, page: str, source: list[str]) -> None:
+    """Append the configurations and scripts in the folder of an example to its page."""
+    if not re.fullmatch(r"examples/\w+/README", page):
+        return
+    folder = Path(app.srcdir, page).parent
+    for file in [*sorted(folder.glob("*.toml")), *sorted(folder.glob("*.py"))]:
+        language = "toml" if file.suffix == ".toml" else "python"
+        block = f"```{{literalinclude}} {file.name}\n:language: {language}\n```"
+        source[0] += f"\n## {file.name}\n\n{block}\n"
 
 
 def format_docstring(
@@ -144,5 +157,6 @@ def setup(app: Sphinx) -> None:
     app.add_html_math_renderer("mathml", (render_inline_math, None), (render_displayed_math, None))
     app.connect("build-finished", write_root_page)
     app.connect("source-read", fill_marks)
+    app.connect("source-read", append_files)
     app.connect("autodoc-process-docstring", format_docstring)
     app.connect("autodoc-process-signature", format_signature)

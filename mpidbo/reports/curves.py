@@ -32,8 +32,8 @@ AGAINST = ("iterations", "floats", "bytes", "seconds")
 """Costs that the x axis may be."""
 MAX_PANELS = 6
 """Metrics of a figure that was asked for none."""
-MAX_COLUMN_TEXT = 62
-"""Characters of a line of a legend that is one column wide."""
+MAX_COLUMN_TEXT, MAX_COLUMN_TITLE = 62, 44
+"""Characters of a line of a legend and of a title that are one column wide."""
 DIVERGED_ABOVE = 10
 """How many times the largest value of other runs a curve that diverges is drawn up to."""
 LINE_STYLES = {"x": "-", "y": "--", "z": ":", "t": ":"}
@@ -124,7 +124,8 @@ def _figure(
     if len(runs) > 1:
         _legend(figure, unused[-1] if unused else None, pens, columns, column)
     else:
-        figure.suptitle(title(runs[0]), fontsize="medium")
+        text = title(runs[0])
+        figure.suptitle(fill(text, MAX_COLUMN_TITLE) if column else text, fontsize="medium")
     return figure
 
 

@@ -65,13 +65,28 @@ def _topology(table: Mapping[str, Any]) -> str:
 
 def _description(run: Saved, own: Mapping[str, Any], tables: Sequence[Mapping[str, Any]]) -> str:
     """The keys in which the runs differ, as this one has them; for one run alone its method."""
-    parts = []
-    for key in dict.fromkeys(key for table in tables for key in table):
-        if key in own and _distinguishes(key, tables):
-            name = key.rpartition(".")[2]
-            parts.append(own[key] if key in NAMED else f"{name} = {_short(own[key])}")
+    keys = dict.fromkeys(key for table in tables for key in table)
+    found = {key: own[key] for key in keys if key in own and _distinguishes(key, tables)}
+    parts = [found.pop(key) for key in NAMED if key in found]
+    names = {key: _unlike(key, found) for key in found}
+    parts += dict.fromkeys(f"{names[key]} = {_short(value)}" for key, value in found.items())
     described = ", ".join(part for part in parts if part)
     return described or (run.method if len(tables) == 1 else "")
+
+
+def _unlike(key: str, found: Mapping[str, Any]) -> str:
+    """A key's name in a legend: its last part.
+
+    Of a table within a section, such as `method.mu.start`, after the table's name, unless both
+    levels have the same value.
+    """
+    _, *tables, name = key.split(".")
+    if not tables:
+        return name
+    if name == "name":
+        return tables[-1]
+    alike = [found[other] for other in found if other != key and other.rpartition(".")[2] == name]
+    return name if alike and alike == [found[key]] else f"{tables[-1]} {name}"
 
 
 def _distinguishes(key: str, tables: Sequence[Mapping[str, Any]]) -> bool:

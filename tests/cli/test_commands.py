@@ -196,6 +196,33 @@ def test_a_legend_names_everything_in_which_runs_differ(runs, tmp_path):
     ]
 
 
+def test_a_legend_names_the_level_of_a_key_unless_both_have_it(tmp_path):
+    beer = {"name": "beer", "compress": "top-k", "k": 0.1}
+    kinds = {
+        "a": {"strategy": beer},
+        "b": {"strategy": {**beer, "k": 0.3}},
+        "c": {"lower": beer, "upper": {**beer, "k": 0.2}},
+    }
+    for name, method in kinds.items():
+        mpidbo.solve(
+            "quadratic",
+            method={"name": "sparkle", **method},
+            topology={
+                "upper": {"name": "ring"},
+                "lower": {"name": "complete" if name == "c" else "ring"},
+            },
+            agents=4,
+            iterations=2,
+            out=tmp_path / name,
+        )
+    found = {name: read_run(tmp_path / name) for name in kinds}
+    assert reports.labels([found["a"], found["b"]]) == ["k = 0.1", "k = 0.3"]
+    assert reports.labels([found["a"], found["c"]]) == [
+        "upper k = 0.1, lower = ring",
+        "upper k = 0.2, lower = complete",
+    ]
+
+
 def test_a_run_has_its_color_in_any_order(runs):
     colors = {}
     for names in ("ab", "ba"):

@@ -10,7 +10,7 @@ from support import launch
 
 def run(mpi, repo, out, *args):
     """The demo starts mpiexec itself."""
-    done = mpi(0, [repo / "examples" / "demo.py", "--out", out, *args], timeout=400)
+    done = mpi(0, [repo / "examples" / "demo" / "demo.py", "--out", out, *args], timeout=400)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -34,7 +34,7 @@ def test_a_short_one(mpi, repo, tmp_path, ranks, iterations):
     said = run(mpi, repo, tmp_path / "demo", *words)
     assert "8 agents hold 500 labelled images" in said
     assert ("mpiexec" in said) == (ranks != "1") and said.count(
-        "mpidbo run examples/demo.toml"
+        "mpidbo run examples/demo/demo.toml"
     ) == 3
     assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == FOLDERS
     assert said.count(f"{iterations} iterations (all iterations done)") == 3
@@ -68,7 +68,7 @@ def test_cleaning_and_stopping_help(mpi, repo, tmp_path, seed):
 
 
 def test_without_mpiexec(repo, monkeypatch, capsys):
-    spec = util.spec_from_file_location("demo", repo / "examples" / "demo.py")
+    spec = util.spec_from_file_location("demo", repo / "examples" / "demo" / "demo.py")
     demo = util.module_from_spec(spec)
     spec.loader.exec_module(demo)
     monkeypatch.setattr("os.access", lambda path, mode: False)
@@ -80,7 +80,16 @@ def test_without_mpiexec(repo, monkeypatch, capsys):
 
 def test_a_failing_run_is_passed_on(repo, tmp_path):
     done = launch.mpirun(
-        0, [repo / "examples" / "demo.py", "--out", tmp_path, "--iterations", "-1", "--ranks", "1"]
+        0,
+        [
+            repo / "examples" / "demo" / "demo.py",
+            "--out",
+            tmp_path,
+            "--iterations",
+            "-1",
+            "--ranks",
+            "1",
+        ],
     )
     assert done.returncode == 2
     assert "run.iterations" in done.stderr and "exit code 2" in done.stderr

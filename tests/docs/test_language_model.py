@@ -1,4 +1,4 @@
-"""examples/language-model, with a small network and little text."""
+"""examples/language_model, with a small network and little text."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ problem = problem_of(width=8, layers=1, heads=2, context=16, batch=2, **lengths)
 @pytest.fixture
 def start(mpi, repo, tmp_path):
     """start(ranks, out, **settings): run the example's configuration, to iteration 6."""
-    folder = repo / "examples" / "language-model"
+    folder = repo / "examples" / "language_model"
     (tmp_path / "small.py").write_text(SMALL.format(folder=str(folder)))
 
     def start(ranks, out, **settings):

@@ -15,8 +15,15 @@ from support import ROOT
 from support.pages import blocks
 
 PAGES = ("README.md", "docs/tutorial.md", "docs/choosing.md", "docs/troubleshooting.md")
-EXAMPLES = ("my_problem", "sun_dsbo", "topology_per_level", "group_weights", "demo")
-SLOW = ("examples/demo.toml", "hyper-cleaning")
+EXAMPLES = (
+    "own_problem/my_problem",
+    "sun_dsbo/sun_dsbo",
+    "topology_per_level/topology_per_level",
+    "compressed_messages/compressed_messages",
+    "group_weights/group_weights",
+    "demo/demo",
+)
+SLOW = ("examples/demo/demo.toml", "hyper-cleaning")
 SHORT = {"iterations": 200, "evaluate_every": 10}
 
 
@@ -35,7 +42,7 @@ def on_pages():
 def configurations():
     for name in EXAMPLES:
         file = ROOT / "examples" / f"{name}.toml"
-        yield f"examples/{file.name}", {}, tomllib.loads(file.read_text(encoding="utf-8"))
+        yield f"examples/{name}.toml", {}, tomllib.loads(file.read_text(encoding="utf-8"))
     yield from on_pages()
 
 
@@ -48,7 +55,8 @@ def cases():
 
 @pytest.mark.parametrize(("files", "tables"), [*cases()])
 def test_no_false_alarm(files, tables, tmp_path, monkeypatch, capsys):
-    shutil.copytree(ROOT / "examples", tmp_path, dirs_exist_ok=True)
+    for example in (ROOT / "examples").glob("*/*.py"):
+        shutil.copy(example, tmp_path)
     monkeypatch.chdir(tmp_path)
     for name, text in files.items():
         (tmp_path / name).write_text(text, encoding="utf-8")

@@ -30,7 +30,9 @@ def said(cell):
 
 @pytest.fixture
 def notebook(repo):
-    return json.loads((repo / "examples" / "two_losses.ipynb").read_text(encoding="utf-8"))
+    return json.loads(
+        (repo / "examples" / "notebooks" / "two_losses.ipynb").read_text(encoding="utf-8")
+    )
 
 
 @pytest.mark.slow
@@ -62,7 +64,7 @@ def test_it_is_committed_as_it_ran(notebook, repo):
     links = re.findall(
         r"\]\((\.\.[^)#]*)", "".join("".join(cell["source"]) for cell in notebook["cells"])
     )
-    assert links and all((repo / "examples" / link).exists() for link in links)
+    assert links and all((repo / "examples" / "notebooks" / link).exists() for link in links)
     cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
     assert all(output["output_type"] != "error" for cell in cells for output in cell["outputs"])

@@ -20,7 +20,7 @@ from mpidbo.solver.plan import Plan
 from support import chromium, launch
 from support.pages import sent
 
-NEEDED = ("sphinx", "myst_parser", "furo", "sphinx_copybutton")
+NEEDED = ("sphinx", "myst_nb", "furo", "sphinx_copybutton")
 PAGES = {"methods": METHODS, "problems": problems.PROBLEMS}
 CHOICES = (*strategies.STRATEGIES, *graphs.TOPOLOGIES, *schedules.KINDS)
 
@@ -31,8 +31,9 @@ LOOKED_AT = {
     "choosing": "Choosing a method and its step sizes",
     "results": "Results",
     "cluster": "On a cluster",
+    "gallery": "Gallery",
 }
-"""Five pages and their first headings."""
+"""Pages and their first headings."""
 MISSING = "[...document.images].filter(image => !image.naturalWidth).map(image => image.src)"
 """The pictures of a page that were not loaded, once all of it is."""
 CUT = """[...document.querySelectorAll('.table-wrapper, .formula, pre')]

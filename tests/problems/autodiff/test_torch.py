@@ -716,7 +716,7 @@ def test_hyper_cleaning_with_a_convolutional_network(mpi, repo, tmp_path):
         "-m",
         "mpidbo",
         "run",
-        repo / "examples" / "hyper_cleaning_conv.toml",
+        repo / "examples" / "hyper_cleaning_conv" / "hyper_cleaning_conv.toml",
         "--set",
         "checkpoint.every=90",
         "--out",

@@ -1,4 +1,4 @@
-"""Draw demo.png from the two runs of the demo: python docs/figures/demo.py runs/demo"""
+"""Draw figure.png from the two runs of the demo: python examples/demo/figure.py runs/demo"""
 
 import sys
 from pathlib import Path

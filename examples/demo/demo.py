@@ -1,9 +1,9 @@
 """The first run: eight agents on a ring, four in ten of whose labels are wrong, find out which.
 
     make demo                                     or
-    python examples/demo.py [--iterations N] [--ranks N] [--seed N] [--out FOLDER]
+    python examples/demo/demo.py [--iterations N] [--ranks N] [--seed N] [--out FOLDER]
 
-It starts `mpiexec -n 4 mpidbo run examples/demo.toml`, as a user would, without cleaning and with
+It starts `mpiexec -n 4 mpidbo run examples/demo/demo.toml`, as a user would, without cleaning and with
 it, and then with cleaning and without stopping, and compares the three.
 """
 
@@ -27,8 +27,8 @@ from mpidbo.problems.hyper_cleaning import HyperCleaning
 from mpidbo.problems.samples import Batch
 from mpidbo.storage import Saved, read_run
 
-ROOT = Path(__file__).resolve().parent.parent
-CONFIG = ROOT / "examples" / "demo.toml"
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = ROOT / "examples" / "demo" / "demo.toml"
 TABLES = tomllib.loads(CONFIG.read_text())
 N = TABLES["run"]["agents"]
 RUNS = {
@@ -93,7 +93,7 @@ def main() -> int:
         print(
             f"\nNext steps:\n   {start[-1]} show {folders[1]}\n   {start[-1]} plot "
             f"{' '.join(folders)}"
-            "\n   examples/demo.toml is the whole experiment; examples/README.md lists the "
+            "\n   examples/demo/demo.toml is the whole experiment; examples/README.md lists the "
             "others"
         )
     except UserError as error:

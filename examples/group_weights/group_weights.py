@@ -7,8 +7,8 @@ n is the number of agents and N_g the number of all samples of group g, so that 
 has the mean loss of each group. y stays in the simplex by `project_y`, and methods that
 differentiate y*(x) are refused: gradient descent-ascent does not (docs/methods.md, gda).
 
-    mpidbo check examples/group_weights.py:GroupWeights
-    mpidbo run examples/group_weights.toml
+    mpidbo check examples/group_weights/group_weights.py:GroupWeights
+    mpidbo run examples/group_weights/group_weights.toml
 
 Sagawa et al., Distributionally robust neural networks for group shifts, ICLR 2020, without the
 smoothing, which makes y* unique.
