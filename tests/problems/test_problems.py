@@ -78,7 +78,11 @@ STOCHASTIC = [
     ("minimax", {"p": 3, "q": 2, "noise": 0.3}),
     ("compositional", {"p": 3, "q": 2, "noise": 0.3}),
     ("unbounded-dissimilarity", {"dim": 2, "noise": 0.3}),
-    ("meta-learning", {"dim": 4, "features": 2, "tasks": 3, "batch": 2}),
+    pytest.param(
+        "meta-learning",
+        {"dim": 4, "features": 2, "tasks": 3, "batch": 2},
+        marks=pytest.mark.slow,
+    ),
     *with_sklearn(
         ("domain-reweighting", {"batch": 15, "n_train": 100}), ("australian", {"batch": 15})
     ),

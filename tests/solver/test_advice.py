@@ -141,7 +141,7 @@ def test_distances_stand_in_for_losses():
     ("problem", "loss", "sign"),
     [
         (Quadratic, "lower_loss falls", "the sign of g"),
-        (Ridge, "lower_loss falls", "the sign of g"),
+        pytest.param(Ridge, "lower_loss falls", "the sign of g", marks=pytest.mark.slow),
         pytest.param(  # its f is a square
             Classifier, "upper_loss grows", "the signs of f and g", marks=pytest.mark.slow
         ),

@@ -378,6 +378,7 @@ def test_the_heartbeat_stops_a_run_that_writes_seldom(started, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_two_starts_at_once(tmp_path):
     """One of them runs, the other is refused, or finds it finished."""
     path = toml(tmp_path, {**TABLES, "run.iterations": 40})

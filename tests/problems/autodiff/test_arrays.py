@@ -406,9 +406,9 @@ class Endless(Failing):
         ((VALUES[:0], VALUES[:0, 0]), 0, "data of agent 1: no samples, (0, 2) and (0,)"),
         (Endless(), 0, "test_arrays.py, line "),
         (
-            VALUES.tolist() * 10**5,
+            VALUES.tolist() * 10**4,
             2,
-            "data of agent 1: float and float and float and float and 599,996 more holds no "
+            "data of agent 1: float and float and float and float and 59,996 more holds no "
             "samples to draw",
         ),
         ({"x" * 10**5: [VALUES, "text", scipy.sparse.eye(3)]}, 0, "is sparse"),
