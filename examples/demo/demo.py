@@ -3,8 +3,8 @@
     make demo                                     or
     python examples/demo/demo.py [--iterations N] [--ranks N] [--seed N] [--out FOLDER]
 
-It starts `mpiexec -n 4 mpidbo run examples/demo/demo.toml`, as a user would, without cleaning and with
-it, and then with cleaning and without stopping, and compares the three.
+It starts `mpiexec -n 4 mpidbo run examples/demo/demo.toml`, as a user would, without cleaning and
+with it, and then with cleaning and without stopping, and compares the three.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """A problem of your own: how strongly to penalize each coefficient of a ridge regression.
 
     mpiexec -n 3 mpidbo run examples/own_problem/my_problem.toml
-    mpidbo check examples/own_problem/my_problem.py:Ridge     compares the derivatives with finite differences
+    mpidbo check examples/own_problem/my_problem.py:Ridge     compares with finite differences
 
 y are the coefficients and exp(x_j) is the penalty of the j-th. Each agent trains on its own data,
 

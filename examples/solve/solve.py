@@ -1,6 +1,6 @@
 """One call in Python: the error that plain gossip leaves, and Exact Diffusion does not.
 
-    python examples/solve/solve.py [ITERATIONS]              all agents in this process, no MPI needed
+    python examples/solve/solve.py [ITERATIONS]              all agents in this process
     mpiexec -n 4 python -m mpi4py examples/solve/solve.py    the agents spread over 4 ranks
 
 The numbers are the same, to the bit.
