@@ -1,10 +1,10 @@
-"""The route of messages that are computed by one kernel before they travel."""
+"""Routes of messages that are computed by one kernel, before they travel or as they are mixed."""
 
 from time import perf_counter
 from typing import Any, Protocol
 
 from ..parallel import Fused, Overlapping
-from .exchange import Arrays, Route
+from .exchange import Arrays, Route, Wide
 
 
 class Timed(Protocol):
@@ -51,3 +51,41 @@ class Computed(Route):
 
     def close(self) -> None:
         self.route.close()
+
+
+class Blocked(Computed):
+    """A route of long rows between agents of one process, computed and mixed by one kernel.
+
+    Parameters
+    ----------
+    route : Wide
+        The route of arrays that are computed.
+    backend, operator
+        As of `Computed`. The time of the kernel counts as that of the message.
+    """
+
+    def __init__(self, route: Wide, backend: Fused, operator: Timed) -> None:
+        super().__init__(route, backend, operator)
+        self.matrices, self.pools = route.matrices, route.pools
+        places: dict[tuple[int, int], list[int]] = {}
+        for i, (width, matrix) in enumerate(zip(self.widths, route.matrices, strict=True)):
+            places.setdefault((width, id(matrix)), []).append(i)
+        self.groups = [*places.values()]
+        """The places in a message of arrays of one width that are mixed by one matrix."""
+
+    def mix(self, arrays: Arrays) -> Any:
+        rows = [self.backend.rows(array) for array in arrays]
+        if any([part.dtype != self.dtype for part in rows]):
+            return super().mix(arrays)
+        mixed = [self.pools[width].take() for width in self.widths]
+        for group in self.groups:
+            parts, targets = [rows[i] for i in group], [mixed[i] for i in group]
+            self.backend.mix(self.matrices[group[0]], parts, targets)
+        return tuple(map(self.backend.rows, mixed))
+
+
+def computed(route: Route, backend: Fused, operator: Timed) -> Route:
+    """Return the route of rows of which something is left to compute, for one of their arrays."""
+    if type(route) is Wide and route.links is None:
+        return Blocked(route, backend, operator)
+    return Computed(route, backend, operator)

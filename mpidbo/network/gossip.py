@@ -22,7 +22,7 @@ from ..parallel import HOST, Agents, Cuda, Fused, Host, create_graph, free, rais
 from . import gpu_exchange
 from .compressed import Compressed, Keys
 from .compressors import Compressor
-from .computed import Computed
+from .computed import computed
 from .exchange import MAX_NARROW_WIDTH, Narrow, Route, Wide
 from .neighbours import Links, links, spread
 from .sent import Sent
@@ -239,7 +239,7 @@ class RoutedOperator(MixingOperator):
         compressors = tuple(product.compressor for product in products)
         route = self._planned([shape[1] for shape in shapes], weights, compressors)
         if isinstance(self.backend, Fused):
-            route = Computed(route, self.backend, self)
+            route = computed(route, self.backend, self)
         route.takes_products = any(type(part) is Product for part in parts)
         return route
 

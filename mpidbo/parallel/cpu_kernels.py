@@ -1,5 +1,7 @@
 """Elementwise kernels for arrays of numpy; for long ones compiled by numba, for one thread."""
 
+from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from math import sqrt
 from typing import Any
@@ -11,6 +13,8 @@ from .recipes import Form
 
 MIN_COMPILED = 100_000
 """Entries of an array from which a compiled kernel is faster than numpy."""
+SCRATCH_BYTES = 1 << 18
+"""Size of the results that are computed at a time, to be mixed while they are in the cache."""
 
 
 def empty(shape: tuple[int, ...], dtype: Any) -> Array:
@@ -42,20 +46,83 @@ def compiled(form: Form) -> Any:
     return call
 
 
+def mixing(form: Form) -> Any:
+    """Return a function of arrays, numbers, arrays that it fills, and W of shape (m, m).
+
+    Of the arrays that it fills, all of shape (m, d), the last are for the mixed results. These are
+    computed for some columns at a time, and mixed while they are in the cache.
+    """
+    arrays, numbers, _ = form.arguments()
+    n_inputs, scalar = len(arrays) + len(numbers), form.dtype.type
+    kernels: list[Any] = []
+
+    def call(*operands: Any) -> None:
+        if not kernels:
+            kernels.append(_mixing_by_numba(form))
+        constants = [scalar(value) for value in operands[len(arrays) : n_inputs]]
+        *out, W = operands[n_inputs:]
+        shape = out[0].shape
+        given = [_whole(array, shape) for array in operands[: len(arrays)]]
+        columns = SCRATCH_BYTES // (len(form.mixed) * shape[0] * form.dtype.itemsize)
+        scratch = np.empty((len(form.mixed), shape[0], max(columns, 64)), form.dtype)
+        terms = [part.astype(np.int32, copy=False) for part in (W.indptr, W.indices)]
+        kernels[0](*given, *constants, *out, *scratch, *terms, W.data)
+
+    return call
+
+
 def _by_numba(form: Form) -> Any:
-    numba = import_module("numba")
     arrays, numbers, out = form.arguments()
-    number = getattr(numba.types, form.dtype.name)
+    number = getattr(import_module("numba").types, form.dtype.name)
     types = [number[::1]] * len(arrays) + [number] * len(numbers) + [number[::1]] * len(out)
+    return _jit(types, _python(form))
+
+
+def _mixing_by_numba(form: Form) -> Any:
+    """Return the function of arrays, numbers, arrays that it fills, scratch arrays, and W's."""
+    arrays, numbers, out = form.arguments()
+    types = import_module("numba").types
+    number, integers = getattr(types, form.dtype.name), types.int32[::1]
+    return _jit(
+        [number[:, ::1]] * len(arrays)
+        + [number] * len(numbers)
+        + [number[:, ::1]] * (len(out) + len(form.mixed))
+        + [integers, integers, number[::1]],
+        _mixing_python(form),
+    )
+
+
+def _jit(types: list[Any], function: Callable[..., None]) -> Any:
+    numba = import_module("numba")
     # Of a division by zero numba raises an error, as Python does, unless it is to do as numpy.
-    return numba.njit([numba.void(*types)], error_model="numpy")(_python(form))
+    return numba.njit([numba.void(*types)], error_model="numpy")(function)
+
+
+@cache
+def _sum_by_numba(dtype: Any) -> Any:
+    """Return the function that sums the weighted rows of which row i of a matrix is, in order."""
+    types = import_module("numba").types
+    number, integers = getattr(types, dtype.name), types.int32[::1]
+    matrix = [integers, integers, number[::1]]
+    return _jit([*matrix, types.int64, number[:, ::1], number[::1]], _sum)
+
+
+def _sum(indptr: Any, indices: Any, weights: Any, i: int, rows: Any, target: Any) -> None:
+    term = indptr[i]
+    row, weight = rows[indices[term]], weights[term]
+    for k in range(target.size):
+        target[k] = row[k] * weight
+    for term in range(indptr[i] + 1, indptr[i + 1]):
+        row, weight = rows[indices[term]], weights[term]
+        for k in range(target.size):
+            target[k] += row[k] * weight
 
 
 def _by_numpy(form: Form) -> Any:
     """Return the function of whole arrays."""
     arrays, numbers, out = form.arguments()
     lines = [f"{result} = {value}" for result, value in form.assignments()]
-    lines += [f"{target}[...] = t{place}" for target, place in zip(out, form.places, strict=True)]
+    lines += [f"{target}[...] = {result}" for target, result in form.results(out)]
     scope: dict[str, Any] = {"sqrt": np.sqrt}
     exec(f"def kernel({', '.join([*arrays, *numbers, *out])}):\n    " + "\n    ".join(lines), scope)
     return scope["kernel"]
@@ -66,7 +133,7 @@ def _python(form: Form) -> Any:
     arrays, numbers, out = form.arguments()
     lines = [f"{name} = all_{name}[i]" for name in arrays]
     lines += [f"{result} = {value}" for result, value in form.assignments()]
-    lines += [f"{target}[i] = t{place}" for target, place in zip(out, form.places, strict=True)]
+    lines += [f"{target}[i] = {result}" for target, result in form.results(out)]
     parameters = ", ".join([*[f"all_{name}" for name in arrays], *numbers, *out])
     body = "\n        ".join(lines)
     scope: dict[str, Any] = {"sqrt": sqrt}
@@ -74,7 +141,38 @@ def _python(form: Form) -> Any:
     return scope["kernel"]
 
 
+def _mixing_python(form: Form) -> Any:
+    """Return the function that is compiled, of arrays of shape (m, d)."""
+    arrays, numbers, out = form.arguments()
+    mixed = out[len(form.places) :]
+    scratch = [f"s{i}" for i in range(len(mixed))]
+    columns = [f"{name}[i, start:end]" for name in [*arrays, *out[: len(form.places)]]]
+    some = [f"{name}[i, : end - start]" for name in scratch]
+    given = [*columns[: len(arrays)], *numbers, *columns[len(arrays) :], *some]
+    sums = [
+        f"sum(indptr, indices, weights, i, {rows}, {target}[i, start:end])"
+        for rows, target in zip(scratch, mixed, strict=True)
+    ]
+    text = f"""
+def kernel({", ".join([*arrays, *numbers, *out, *scratch])}, indptr, indices, weights):
+    m, d = {mixed[0]}.shape
+    for start in range(0, d, s0.shape[1]):
+        end = min(start + s0.shape[1], d)
+        for i in range(m):
+            update({", ".join(given)})
+        for i in range(m):
+            {"; ".join(sums)}
+"""
+    scope: dict[str, Any] = {"update": _by_numba(form), "sum": _sum_by_numba(form.dtype)}
+    exec(text, scope)
+    return scope["kernel"]
+
+
 def _flat(array: Array, shape: tuple[int, ...]) -> Array:
+    return _whole(array, shape).reshape(-1)
+
+
+def _whole(array: Array, shape: tuple[int, ...]) -> Array:
     if array.shape != shape:
         array = np.broadcast_to(array, shape)
-    return np.ascontiguousarray(array).reshape(-1)
+    return np.ascontiguousarray(array)

@@ -1,13 +1,15 @@
 """Arrays of numpy whose updates are computed by compiled kernels, one pass over memory for each."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import util
 from typing import Any
 
+from scipy.sparse import csr_array
+
 from .._types import Array
 from .backend import Host
-from .fusion import CALLS, compute, make_calls
+from .fusion import CALLS, compute, compute_mixed, make_calls
 from .lazy import Rows, real
 
 
@@ -33,6 +35,17 @@ class Fused(Host):
         """Return the arrays behind rows, with one kernel for what is left to compute of them."""
         compute([part for part in rows if type(part) is Rows])
         return tuple([real(part) for part in rows])
+
+    def mix(self, W: csr_array, rows: Sequence[Rows], targets: Sequence[Array]) -> None:
+        """Fill targets with W @ rows of one shape and type, by one kernel that computes the rows.
+
+        What is left to compute of them is computed in blocks of columns, and not stored.
+        """
+        parts = [
+            Rows.of_operation("same", (part,), part.shape, part.dtype) if part.known else part
+            for part in rows
+        ]
+        compute_mixed(parts, W, targets)
 
 
 class Overlapping(Fused):

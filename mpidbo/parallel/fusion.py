@@ -105,14 +105,18 @@ class Kernels:
         self.recipe, self.dtype = recipe, dtype
         self.library: Any = cpu_kernels if on_host else gpu_kernels
         self.places = set[int]()
-        self._kernels: dict[tuple[int, ...], Any] = {}
+        self._kernels: dict[tuple[tuple[int, ...], tuple[int, ...]], Any] = {}
 
-    def kernel(self, trace: "Trace", places: list[int]) -> Any:
-        """Return the kernel that takes the trace's inputs and an array for each of the places."""
-        key = tuple(places)
+    def kernel(self, trace: "Trace", places: list[int], mixed: list[int]) -> Any:
+        """Return the kernel that takes the trace's inputs and an array for each of the places.
+
+        For places that are mixed it takes more arrays, and W.
+        """
+        key = tuple(places), tuple(mixed)
         if key not in self._kernels:
-            form = Form(self.recipe, key, len(trace.arrays), len(trace.numbers), self.dtype)
-            self._kernels[key] = self.library.compiled(form)
+            form = Form(self.recipe, *key, len(trace.arrays), len(trace.numbers), self.dtype)
+            make = self.library.mixing if mixed else self.library.compiled
+            self._kernels[key] = make(form)
         return self._kernels[key]
 
 
@@ -137,8 +141,8 @@ class Trace:
         The kernels of this form of expression.
     """
 
-    def __init__(self, wanted: Sequence[Expression], shape: tuple[int, ...]) -> None:
-        self.shape = shape
+    def __init__(self, wanted: Sequence[Expression]) -> None:
+        self.shape = wanted[0].shape
         self.nodes: list[Expression] = []
         self.place: dict[int, int] = {}
         self.arrays: list[Array] = []
@@ -159,12 +163,13 @@ class Trace:
         if not isinstance(part, Expression):
             self.numbers.append(float(part))
             return f"c{len(self.numbers) - 1}"
-        if id(part) in self._names:
-            return self._names[id(part)]
-        if not part.known and part.shape != self.shape:
+        name = self._names.get(id(part))
+        if name is not None:
+            return name
+        if part._array is None and part.shape != self.shape:
             # It is broadcast, so that it needs a kernel of its own shape.
             compute([part])
-        if part.known:
+        if part._array is not None:
             self.arrays.append(part._array)
             name = f"a{len(self.arrays) - 1}"
         else:
@@ -173,7 +178,7 @@ class Trace:
         return name
 
     def _name_of_operation(self, part: Expression, needed: bool) -> str:
-        if part._recipe is not None and needed:
+        if part._recipe is not None and needed and not _is_scaled(part):
             self.recomputed.append(part)
             needed = False  # its operands would not be needed if it had been stored
         operands = [self._name(operand, needed) for operand in part._operands]
@@ -198,26 +203,40 @@ def compute(wanted: Sequence[Expression]) -> bool:
     for expression in wanted:
         if not expression.known:
             groups.setdefault((expression.shape, expression.dtype), []).append(expression)
-    for (shape, dtype), group in groups.items():
+    for group in groups.values():
         # A kernel of another shape may have needed some of them.
         left = [expression for expression in group if not expression.known]
         if left:
-            _compute(left, shape, dtype)
+            _run(Trace(left), stored=left)
     return bool(groups)
 
 
-def _compute(wanted: list[Expression], shape: tuple[int, ...], dtype: Any) -> None:
-    trace = Trace(wanted, shape)
+def compute_mixed(wanted: Sequence[Expression], W: Any, targets: Sequence[Array]) -> None:
+    """Fill targets with W @ expressions of one shape and type, by one kernel for arrays of numpy.
+
+    None of the expressions is known; they stay unknown, unless they were once asked for later.
+    """
+    _run(Trace(wanted), mixed=wanted, given=(*targets, W))
+
+
+def _run(
+    trace: Trace,
+    stored: Sequence[Expression] = (),
+    mixed: Sequence[Expression] = (),
+    given: tuple[Any, ...] = (),
+) -> None:
+    """Fill in the arrays of stored expressions, and what is given for mixed ones."""
     for expression in trace.recomputed:
         assert expression._recipe is not None
         kernels, place = expression._recipe
         kernels.places.add(place)  # stored from now on
-    stored = [*wanted, *trace.recomputed]
-    places = sorted({trace.place[id(part)] for part in stored} | trace.kernels.places)
-    out = [trace.kernels.library.empty(shape, dtype) for _ in places]
-    trace.kernels.kernel(trace, places)(*trace.arrays, *trace.numbers, *out)
+    asked = {trace.place[id(part)] for part in [*stored, *trace.recomputed]}
+    places = sorted(asked | trace.kernels.places)
+    out = [trace.kernels.library.empty(trace.shape, trace.kernels.dtype) for _ in places]
+    kernel = trace.kernels.kernel(trace, places, [trace.place[id(part)] for part in mixed])
+    kernel(*trace.arrays, *trace.numbers, *out, *given)
     for place, node in enumerate(trace.nodes):
-        if place not in places and not _is_scaled_array(node):
+        if place not in places:
             node._recipe = trace.kernels, place
     for place, array in zip(places, out, strict=True):
         trace.nodes[place].set_array(array)
@@ -246,13 +265,12 @@ def _needs_call(wanted: Sequence[Expression]) -> bool:
 
 def compute_into(expression: Expression, target: Array) -> Array:
     """Return the target, filled with the numbers of an expression, which itself stays unknown."""
-    trace = Trace([expression], expression.shape)
-    kernel = trace.kernels.kernel(trace, [len(trace.nodes) - 1])
+    trace = Trace([expression])
+    kernel = trace.kernels.kernel(trace, [len(trace.nodes) - 1], [])
     kernel(*trace.arrays, *trace.numbers, target)
     return target
 
 
-def _is_scaled_array(node: Expression) -> bool:
-    """Whether a node is an array times a number, which is computed as fast as it is read."""
-    parts = [part for part in node._operands if isinstance(part, Expression)]
-    return len(parts) == 1 and parts[0].known
+def _is_scaled(node: Expression) -> bool:
+    """Whether a node is another one times a number, which is computed as fast as it is read."""
+    return sum(isinstance(part, Expression) for part in node._operands) == 1

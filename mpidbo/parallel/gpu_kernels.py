@@ -19,7 +19,7 @@ def compiled(form: Form) -> Any:
     c_type, name = C_TYPES[form.dtype.name], form.dtype.name
     arrays, numbers, out = form.arguments()
     lines = [f"const {c_type} {result} = {value};" for result, value in form.assignments()]
-    lines += [f"{target} = t{place};" for target, place in zip(out, form.places, strict=True)]
+    lines += [f"{target} = {result};" for target, result in form.results(out)]
     return modules["cupy"].ElementwiseKernel(
         ", ".join([f"{name} {argument}" for argument in arrays + numbers]),
         ", ".join([f"{name} {target}" for target in out]),

@@ -7,7 +7,7 @@ library, and gives `Rows` again.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
@@ -27,6 +27,19 @@ OPERATIONS = {
 }
 """The functions of numpy that are noted."""
 UFUNCS = {op: ufunc for ufunc, op in OPERATIONS.items()}
+Operator: TypeAlias = Callable[["Rows", Any], Any]
+
+
+def _operators(op: str) -> tuple[Operator, Operator, Operator]:
+    """Return the methods of an operation: rows first, rows second, and "in place"."""
+
+    def rows_first(self: "Rows", other: Any) -> Any:
+        return noted(op, self, other)
+
+    def rows_second(self: "Rows", other: Any) -> Any:
+        return noted(op, other, self)
+
+    return rows_first, rows_second, rows_first
 
 
 class Rows(Expression, NDArrayOperatorsMixin):
@@ -53,7 +66,7 @@ class Rows(Expression, NDArrayOperatorsMixin):
         rows = cls.__new__(cls)
         rows._array, rows.shape, rows.dtype = None, shape, dtype
         rows._op, rows._operands, rows._recipe = op, operands, None
-        rows._depth = 1 + max(part._depth for part in operands if type(part) is Rows)
+        rows._depth = 1 + max([part._depth for part in operands if type(part) is Rows])
         return rows
 
     @classmethod
@@ -80,9 +93,12 @@ class Rows(Expression, NDArrayOperatorsMixin):
         """Number of dimensions."""
         return len(self.shape)
 
-    # `x += y` makes new rows, because noted operations still have to be computed from the old ones.
-    __iadd__, __isub__ = NDArrayOperatorsMixin.__add__, NDArrayOperatorsMixin.__sub__
-    __imul__, __itruediv__ = NDArrayOperatorsMixin.__mul__, NDArrayOperatorsMixin.__truediv__
+    # Not by numpy's dispatch, which takes longer than noting. `x += y` makes new rows, because
+    # noted operations still have to be computed from the old ones.
+    __add__, __radd__, __iadd__ = _operators("+")
+    __sub__, __rsub__, __isub__ = _operators("-")
+    __mul__, __rmul__, __imul__ = _operators("*")
+    __truediv__, __rtruediv__, __itruediv__ = _operators("/")
 
     def __array_ufunc__(self, ufunc: Any, method: str, *operands: Any, **options: Any) -> Any:
         if "out" in options:
@@ -159,18 +175,22 @@ def done(function: Callable[..., Any], *operands: Any, **options: Any) -> Any:
 
 def noted(op: str, *operands: Any) -> Any:
     """Return the rows of an operation, which is done when they are asked for."""
-    parts = [_operand(part) for part in operands]
-    rows = [part for part in parts if type(part) is Rows]
-    numbers = [part for part in parts if isinstance(part, (int, float))]
-    if len(rows) + len(numbers) < len(parts):
-        return NotImplemented
-    first = rows[0]
-    if first.dtype.kind != "f" or any(part.dtype != first.dtype for part in rows):
-        return done(UFUNCS[op], *parts)  # with the types that numpy gives to mixed operands
-    shape = first.shape
-    if any(part.shape != shape for part in rows):
-        shape = np.broadcast_shapes(*(part.shape for part in rows))
-    made = Rows.of_operation(op, tuple(parts), shape, first.dtype)
+    # Lists and loops: this runs for each operation that a method writes.
+    rows: list[Rows] = []
+    for part in operands:
+        if type(part) is Rows:
+            rows.append(part)
+        elif not isinstance(part, (int, float)):
+            if type(wrapped(part)) is not Rows:
+                return NotImplemented
+            return noted(op, *map(_operand, operands))
+    shape, dtype = rows[0].shape, rows[0].dtype
+    for part in rows:
+        if part.dtype.kind != "f" or part.dtype != dtype:
+            return done(UFUNCS[op], *operands)  # with the types that numpy gives to mixed operands
+        if part.shape != shape:
+            shape = np.broadcast_shapes(shape, part.shape)
+    made = Rows.of_operation(op, operands, shape, dtype)
     # What was noted of the operands is of a time at which fewer of them were known.
     if made._depth > MAX_DEPTH and made.depth() > MAX_DEPTH:
         compute([made])

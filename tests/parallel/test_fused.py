@@ -10,7 +10,8 @@ import mpidbo
 from mpidbo.algorithms import METHODS
 from mpidbo.algorithms.sparkle import Sparkle
 from mpidbo.config import Run, rule_of
-from mpidbo.parallel import HOST, Fused, Rows, host
+from mpidbo.network import A, B, Gossip, exchange, make
+from mpidbo.parallel import HOST, Agents, Fused, Rows, host
 from mpidbo.solver import fusing
 
 pytest.importorskip("numba", reason="numba is not installed (pip install 'mpidbo[fast]')")
@@ -43,6 +44,102 @@ def test_kernels_have_the_bits_of_numpy(name, dtype):
         # By the bits but for the sign of a NaN, which no program may rely on.
         assert np.array_equal(one, other, equal_nan=True)
         assert np.array_equal(np.signbit(one[one == 0]), np.signbit(other[other == 0]))
+
+
+LONG = exchange.MAX_NARROW_WIDTH + 1000
+"""Floats of a row that is mixed in blocks."""
+
+
+def mixed(backend, topology, message, dtype):
+    """The arrays that a message of arrays becomes, as numpy's."""
+    rng = np.random.default_rng(1)
+    given = [rng.standard_normal((topology.n, LONG)).astype(dtype) for _ in range(3)]
+    given[0][:, :3] = [0.0, -0.0, np.inf]
+    W = Gossip(topology, Agents(topology.n), dtype, backend)
+    with np.errstate(invalid="ignore"):
+        answer = W @ message(*map(backend.rows, given))
+    return [host(array) for array in (answer if type(answer) is tuple else (answer,))]
+
+
+@pytest.mark.parametrize(
+    "dtype", [np.float64, pytest.param(np.float32, marks=pytest.mark.slow)], ids=str
+)
+@pytest.mark.parametrize(
+    "graph, message",
+    [
+        ("ring", lambda a, b, c: (2 * a - b, c, c - a)),
+        pytest.param("directed-ring", lambda a, b, c: (A @ (a - c), B @ c), marks=pytest.mark.slow),
+    ],
+)
+def test_messages_have_the_bits_of_numpy(graph, message, dtype):
+    topology = make({"name": graph}, 5)
+    expected = mixed(HOST, topology, message, dtype)
+    found = mixed(Fused(), topology, message, dtype)
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype == other.dtype
+        assert np.array_equal(one, other, equal_nan=True)
+        assert np.array_equal(np.signbit(one[one == 0]), np.signbit(other[other == 0]))
+
+
+def test_what_travels_is_asked_for_later():
+    a, b = (Rows(np.full((2, LONG), value)) for value in (1.0, 2.0))
+    W = Gossip(make({"name": "complete"}, 2), Agents(2), np.float64, Fused())
+    s = a - b
+    assert (W @ s).known and not s.known
+    assert np.all(host(3 * s) == -3)
+
+
+class Long(mpidbo.Problem):
+    """f_i = |x|^2/2 - b_i sum(y) and g_i = |y - x|^2/2, with long rows."""
+
+    dims = (LONG, LONG)
+
+    def __init__(self, agent, n_agents, *, xp=np, seed=0):
+        self.b = 0.1 * (agent + 1)
+
+    def f(self, x, y, sample=None):
+        return float(x @ x) / 2 - self.b * float(y.sum())
+
+    def g(self, x, y, sample=None):
+        return float((y - x) @ (y - x)) / 2
+
+    def f_x(self, x, y, sample=None):
+        return x
+
+    def f_y(self, x, y, sample=None):
+        return np.full_like(y, -self.b)
+
+    def g_x(self, x, y, sample=None):
+        return x - y
+
+    def g_y(self, x, y, sample=None):
+        return y - x
+
+    def g_yy(self, x, y, v, sample=None):
+        return v
+
+    def g_xy(self, x, y, v, sample=None):
+        return -v
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "method",
+    [
+        "d-soba",
+        "sparkle-ed-gt",
+        {"name": "sparkle", "schedule": "jacobi", "lower": "extra", "upper": "semi-gt"},
+        {"name": "sparkle", "lower": "non-gt", "upper": "push-pull"},
+        {"name": "sparkle", "lower": "push-sum", "upper": "beer"},
+        "sun-dsbo",
+    ],
+)
+def test_runs_with_long_rows_have_the_same_bits(method):
+    def run(fused):
+        return mpidbo.solve(Long, method, agents=3, iterations=6, evaluate_every=3, fused=fused,
+                            checks="never", progress=False)  # fmt: skip
+
+    assert_same(run("always"), run("never"))
 
 
 def test_operands_that_have_become_known_do_not_make_an_expression_deep():
