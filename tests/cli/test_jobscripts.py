@@ -785,6 +785,17 @@ def test_a_study(tmp_path, capsys, start):
     assert done.code == 2 and not done.calls
 
 
+@pytest.mark.parametrize("kind", ["slurm", "slurm-once", "slurm-gpu", "slurm-array"])
+def test_a_job_that_goes_on_when_ranks_die(kind, tmp_path, capsys):
+    text = filled(tmp_path, capsys, kind, "--survive=10")
+    assert "#SBATCH --no-kill" in text and "SLURM_WAIT=0" in text
+    assert 'LAUNCH="mpiexec --with-ft ulfm"' in text and "--set run.survive=10" in text
+    assert not {"--no-kill", "SLURM_WAIT=0", "survive"} & {*filled(tmp_path, capsys, kind).split()}
+    path = toml(tmp_path, {key: value for key, value in QUADRATIC.items() if key != "run.agents"})
+    assert cli.main(["jobscript", kind, "--survive=10", str(path)]) == 2
+    assert "--survive: set run.agents" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("kind", "folder"),
     [("slurm", "a-7.ranks"), ("pbs", "a-8.server.ranks"), ("flux", "a-f7.ranks")],

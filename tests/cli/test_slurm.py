@@ -494,6 +494,71 @@ def test_a_killed_rank_ends_the_job(slurm, launcher, slow, uninterrupted, tmp_pa
     assert same(uninterrupted, tmp_path / "out")
 
 
+@pytest.fixture
+def surviving(slurm, slow, tmp_path):
+    """surviving(**tables) -> a job of 6 ranks on 3 nodes that goes on when ranks die, their ids."""
+    if not launch.is_openmpi():
+        pytest.skip("MPICH ends a job in which a process has died")
+
+    def start(**tables):
+        path, (env, pids) = toml(tmp_path, TABLES | {"run.agents": 6} | tables), slow
+        words = ["--survive=5", "--nodes=3", "--ntasks-per-node=2", path, "--out", tmp_path / "out"]
+        text = slurm("mpidbo", "jobscript", "slurm", *words)
+        job = slurm.submit("--nodelist=n1,n2,n3", cwd=tmp_path, env=env, script=text)
+        found = slurm.running(job, pids, 6)
+        run(path, tmp_path / "whole")
+        return job, found
+
+    return start
+
+
+def place(pid):
+    """The node of a process."""
+    words = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    (name,) = (word.decode() for word in words if word.startswith(b"SLURMD_NODENAME="))
+    return name.partition("=")[2]
+
+
+def test_a_run_goes_on_without_a_rank(slurm, surviving, tmp_path):
+    job, pids = surviving()
+    os.kill(next(pid for pid in pids if place(pid) == "n2"), signal.SIGKILL)
+    done = slurm.one(job)
+    assert (done.state, done.restarts) == ("COMPLETED", 0), done.log
+    assert re.search(r"died; 5 of 6 ranks go on from iteration", done.log), done.log
+    assert same(tmp_path / "whole", tmp_path / "out")
+
+
+def test_without_a_daemon_of_mpiexec_it_is_requeued(slurm, surviving, tmp_path):
+    """As where all processes of a node are lost: mpiexec ends the job."""
+    job, pids = surviving(**{"checkpoint.every": 5})
+    daemon = next(Path(f"/proc/{pid}/stat") for pid in pids if place(pid) == "n3")
+    os.kill(int(daemon.read_text().rpartition(")")[2].split()[1]), signal.SIGKILL)
+    done = slurm.one(job)
+    assert (done.state, done.restarts) == ("COMPLETED", 1), done.log
+    assert "resuming from iteration" in done.log and same(tmp_path / "whole", tmp_path / "out")
+
+
+def test_a_run_goes_on_where_slurm_takes_a_node_for_down(slurm, surviving, tmp_path):
+    job, _ = surviving()
+    (slurmd,) = (
+        pid
+        for pid in slurm_cluster.processes(slurm.folder)
+        if Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[:4]
+        == [b"slurmd", b"-D", b"-N", b"n3"]
+    )
+    os.kill(slurmd, signal.SIGKILL)
+    try:
+        slurm("scontrol", "update", "nodename=n3", "state=down", "reason=test")
+        done = slurm.one(job)
+    finally:
+        line = ["slurmd", "-D", "-N", "n3"]  # from another process, which does not wait for it
+        code = f"import slurm_cluster as c; c.daemon(c.Path('{slurm.folder}'), 'n3', {line})"
+        subprocess.run([sys.executable, "-c", code], cwd=ROOT / "tests" / "support", check=True)
+        slurm("scontrol", "update", "nodename=n3", "state=resume")
+    assert (done.state, done.restarts) == ("COMPLETED", 0), done.log
+    assert same(tmp_path / "whole", tmp_path / "out")
+
+
 def test_a_stalled_job_is_requeued(slurm, slow, uninterrupted, tmp_path):
     path, (env, pids) = (
         toml(tmp_path, TABLES | {"checkpoint.every": 2, "run.stall_timeout": 5}),

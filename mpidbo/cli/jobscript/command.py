@@ -80,13 +80,18 @@ def job_of(args: Namespace) -> Job:
         sizes = _sizes_of_study(configs, args, given)
     else:
         sizes = _sizes(configs, args.overrides, args.out)
+    if given.get("survive") and len(sizes) < len(configs):
+        raise UserError(
+            "--survive: set run.agents in the configuration, since there are fewer ranks once one "
+            "has died"
+        )
     given.setdefault("tasks", _default_tasks(given, sizes))
     _check_ranks(given, sizes)
     if configs:
         given.setdefault("name", _default_name(configs))
         given["program"] = _program()
         given["launch"] = os.environ.get("LAUNCH") or None
-    if KINDS[kind].system == "slurm" and not given.get("launch"):
+    if KINDS[kind].system == "slurm" and not (given.get("launch") or given.get("survive")):
         given["mpi"] = protocol(given.get("mpi"), by_library=bool(configs))
     options = []
     for override in args.overrides:

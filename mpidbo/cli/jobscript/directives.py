@@ -82,6 +82,8 @@ def _slurm(job: Job) -> Iterator[str]:
     yield f"#SBATCH --signal=B:USR1@{min(MAX_MARGIN_S, job.seconds // 4)}"
     if requeued:
         yield "#SBATCH --requeue"
+    if job.survive:
+        yield "#SBATCH --no-kill"  # the job goes on without a node that has failed
     yield _optional("#SBATCH --partition=", job.partition)
     yield _optional("#SBATCH --account=", job.account)
     if job.qos:

@@ -93,6 +93,8 @@ class Job:
         Whether each rank writes a log of its own.
     restarts : int
         How often the run is started again.
+    survive : int
+        `run.survive`, with the launcher that it needs; 0: neither.
     throttle : int
         How many tasks of an array run at a time.
     seeds : int
@@ -128,6 +130,7 @@ class Job:
     launch: str | None = None
     rank_logs: bool = False
     restarts: Annotated[int, Range(0)] = 10
+    survive: Annotated[int, Range(1)] = 0
     throttle: Annotated[int, Range(1)] = 2
     seeds: Annotated[int, Range(1)] = 0
     parts: Annotated[int, Range(1, 10_000)] = 4

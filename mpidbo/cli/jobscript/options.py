@@ -178,6 +178,12 @@ OPTIONS = {
         systems=(*BATCH, "local"),
         kinds=RESTARTED,
     ),
+    "survive": Option(
+        "--survive",
+        "K",
+        "the run goes on when ranks die: run.survive = K, under Open MPI's mpiexec",
+        kinds=("slurm", "slurm-once", "slurm-gpu", "slurm-array"),
+    ),
     "throttle": Option(
         "--throttle",
         "N",

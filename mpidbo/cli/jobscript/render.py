@@ -52,6 +52,10 @@ LAUNCHERS = {
 }
 
 
+SURVIVING = Launcher("That of Open MPI 5, on the nodes of the job", '"mpiexec --with-ft ulfm"')
+"""The launcher of a run that goes on when ranks die."""
+
+
 def script(job: Job) -> str:
     """The text of the script of a job."""
     return "\n".join(_render(KINDS[job.kind].file, job)) + "\n"
@@ -126,6 +130,8 @@ def _launch(job: Job) -> Iterator[str]:
     hint, expression = LAUNCHERS[job.system]
     if job.launch:
         expression = shlex.quote(job.launch)
+    elif job.survive:
+        hint, expression = SURVIVING
     elif job.mpi:
         expression = f'"srun --mpi=${{SRUN_MPI:-{job.mpi}}}"'
     elif job.system == "flux" and job.gpus:
@@ -149,6 +155,20 @@ def _rank_logs(job: Job) -> Iterator[str]:
     yield "# shellcheck disable=SC2016"
     yield f"""launcher+=(bash -c 'exec "$@" >>"$RANK_LOGS/{rank}.log" 2>&1' rank)"""
     yield 'say "the logs of the ranks: $RANK_LOGS"'
+
+
+def _wait(job: Job) -> Iterator[str]:
+    """When srun ends a step that some of its tasks have left, or a node."""
+    if job.survive:
+        yield (
+            "export SLURM_WAIT=0 SLURM_KILL_BAD_EXIT=0 SLURM_NO_KILL=set   # mpiexec's daemons are "
+            "a step of srun: it goes on without a node"
+        )
+        return
+    yield (
+        "export SLURM_WAIT=${SLURM_WAIT:-60}                # a minute after its first rank the "
+        "step ends: MPICH would wait for a killed one"
+    )
 
 
 def _verb(job: Job) -> Iterator[str]:
@@ -183,7 +203,8 @@ def _seed(job: Job) -> Iterator[str]:
 def _arguments(job: Job) -> Iterator[str]:
     """Set the arguments of `mpidbo run`: those that are fixed, then those given to the script."""
     device = ["--set", "run.device=cuda"] if job.gpus else []
-    fixed = [*device, *job.options]
+    copies = ["--set", f"run.survive={job.survive}"] if job.survive else []
+    fixed = [*device, *copies, *job.options]
     if job.configs and job.kind != "slurm-array":
         # PBS and LSF pass no words to a script: the template has put those of ARGS into `more`.
         rest = '"${more[@]}"' if job.system in ("pbs", "lsf") else '"$@"'
@@ -211,6 +232,7 @@ PARTS: dict[str, Callable[[Job], Iterator[str]]] = {
     "shape": _shape,
     "launch": _launch,
     "rank_logs": _rank_logs,
+    "wait": _wait,
     "verb": _verb,
     "tasks": _tasks,
     "task": _task,

@@ -1,6 +1,6 @@
 export OMP_NUM_THREADS=${SLURM_CPUS_PER_TASK:-1}   # of libraries; BLAS takes run.threads of the configuration
 export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1}   # srun does not take it from the job
-export SLURM_WAIT=${SLURM_WAIT:-60}                # a minute after its first rank the step ends: MPICH would wait for a killed one
+@wait
 export SLURM_PMIX_FENCE=${SLURM_PMIX_FENCE:-ring}   # with pmix: by default ranks of Open MPI may leave MPI_Init too early, and crash
 export SLURM_EXPORT_ENV=ALL                        # ranks see the modules of this script also after sbatch --export=NONE
 @launch
