@@ -17,6 +17,7 @@ CLAIMS = {
     "gossip-policy-evaluation": "gossip_policy_evaluation:GossipPolicyEvaluation",
     "heterogeneity": "heterogeneity:Heterogeneity",
     "logistic-tuning": "logistic_tuning:LogisticTuning",
+    "lost-rank": "lost_rank:LostRank",
     "mixed-strategies": "mixed_strategies:MixedStrategies",
     "partial-average": "partial_average:PartialAverage",
     "sparse-upper-graph": "sparse_upper_graph:SparseUpperGraph",
