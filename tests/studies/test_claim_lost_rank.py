@@ -43,8 +43,9 @@ def test_without_open_mpi_it_says_so(monkeypatch, tmp_path, capsys):
 def test_ranks_are_killed(monkeypatch, tmp_path, capsys):
     if not launch.is_openmpi():
         pytest.skip("MPICH ends a job in which a process has died")
-    for key, value in launch.OPENMPI.items():
-        monkeypatch.setenv(key, value)
+    for key in ("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"):
+        monkeypatch.setenv(key, "1")
+    monkeypatch.setenv("OMPI_MCA_mpi_yield_when_idle", "1")
     monkeypatch.setattr(lost_rank, "SIZES", {"quick": (600, 2)})
     assert cli.main(["reproduce", "lost-rank", "--out", str(tmp_path)]) == 0
     said = capsys.readouterr().out
