@@ -9,6 +9,7 @@ from .. import studies
 from ..config import load, named_folder
 from ..errors import STOPPED
 from ..parallel import agreed, is_root
+from ..reports import figure_format
 from ..solver import StallWatch, compare_ranks, stall_timeout
 from . import arguments
 from .kinds import expect_configuration
@@ -40,6 +41,25 @@ def add_arguments(parser: ArgumentParser) -> None:
         action="store_true",
         help="only write the table and the figure of the runs that have been made",
     )
+    parser.add_argument(
+        "--figure",
+        type=Path,
+        metavar="FILE",
+        help="a .png, .pdf or .svg; default: curves.png in the study's folder",
+    )
+    parser.add_argument(
+        "--against",
+        nargs="+",
+        action="extend",
+        choices=list(studies.PANELS),
+        metavar="COST",
+        help=f"panels of the figure: {', '.join(studies.PANELS)}; default: all but floats",
+    )
+    parser.add_argument(
+        "--column",
+        action="store_true",
+        help="a figure as wide as one column of a page, 3.4 inches, with small text",
+    )
 
 
 def compare(args: Namespace, comm: "MPI.Comm | None") -> int:
@@ -49,6 +69,8 @@ def compare(args: Namespace, comm: "MPI.Comm | None") -> int:
     with StallWatch(comm, stall_timeout(read), "mpidbo compare"):
         with agreed(comm):
             expect_configuration(args.study, "compare")
+            if args.figure:
+                figure_format(args.figure)
             study = studies.load_study(args.study, args.overrides, args.out)
             work = study.work if args.part is None else study.part(args.part)
         compare_ranks(
@@ -61,5 +83,6 @@ def compare(args: Namespace, comm: "MPI.Comm | None") -> int:
         return STOPPED
     with agreed(comm):
         if root and args.part is None:
-            print(*studies.write_report(study), sep="\n")
+            against = args.against or studies.USUAL_PANELS
+            print(*studies.write_report(study, args.figure, against, column=args.column), sep="\n")
     return 0

@@ -10,7 +10,9 @@ from .run_labels import title as title
 from .run_text import show as show
 from .run_text import table as table
 from .style import COLORS as COLORS
+from .style import COLUMN_WIDTH as COLUMN_WIDTH
 from .style import FORMATS as FORMATS
+from .style import MAX_COLUMN_TITLE as MAX_COLUMN_TITLE
 from .style import draw_band as draw_band
 from .style import draw_divergence as draw_divergence
 from .style import draw_target as draw_target
@@ -24,6 +26,7 @@ from .style import new_figure as new_figure
 from .style import save as save
 from .style import style_axes as style_axes
 from .style import style_frame as style_frame
+from .style import text_of as text_of
 from .style import widths as widths
 from .topology_figure import draw_topology as draw_topology
 from .topology_text import topology_of as topology_of

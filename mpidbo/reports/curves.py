@@ -15,6 +15,7 @@ from .style import (
     COLORS,
     COLUMN_WIDTH,
     MARKER_SIZE,
+    MAX_COLUMN_TITLE,
     Figure,
     draw_divergence,
     draw_target,
@@ -32,8 +33,8 @@ AGAINST = ("iterations", "floats", "bytes", "seconds")
 """Costs that the x axis may be."""
 MAX_PANELS = 6
 """Metrics of a figure that was asked for none."""
-MAX_COLUMN_TEXT, MAX_COLUMN_TITLE = 62, 44
-"""Characters of a line of a legend and of a title that are one column wide."""
+MAX_COLUMN_TEXT = 62
+"""Characters of a line of a legend that is one column wide."""
 DIVERGED_ABOVE = 10
 """How many times the largest value of other runs a curve that diverges is drawn up to."""
 LINE_STYLES = {"x": "-", "y": "--", "z": ":", "t": ":"}

@@ -27,6 +27,8 @@ DPI = 150
 COLUMN_WIDTH = 3.4
 """Inches of a column of a two-column page."""
 COLUMN_FONT_SIZE = 8
+MAX_COLUMN_TITLE = 44
+"""Characters of a line of a title that is one column wide."""
 MARKER_SIZE = 3
 MAX_MARKED_POINTS = 25
 """Points of a curve up to which each has a marker."""

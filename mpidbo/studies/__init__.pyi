@@ -1,5 +1,7 @@
 from . import claims as claims
 from .claims.catalogue import claims_listing as claims_listing
+from .figure import PANELS as PANELS
+from .figure import USUAL_PANELS as USUAL_PANELS
 from .report import write_report as write_report
 from .run import run_study as run_study
 from .study import Group as Group

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import numpy as np
 from .._text import plural
 from ..reports import (
     COLORS,
+    COLUMN_WIDTH,
+    MAX_COLUMN_TITLE,
     axis_label,
     draw_band,
     draw_divergence,
@@ -21,18 +24,34 @@ from ..reports import (
     new_figure,
     save,
     style_axes,
+    text_of,
     widths,
 )
 from .curves import Curves
 from .study import Study
 
-COSTS = ("iterations", "bytes", "rounds", "oracle calls")
-"""The x axes; uncompressed floats are in proportion to bytes."""
+PANELS = {
+    "iterations": "iterations",
+    "floats": "floats",
+    "bytes": "bytes",
+    "rounds": "rounds",
+    "calls": "oracle calls",
+}
+"""What the x axis may be: its name on the command line, and the cost."""
+USUAL_PANELS = ("iterations", "bytes", "rounds", "calls")
+"""Uncompressed floats are in proportion to bytes."""
 BAND_ALPHA = 0.18
 MAX_LEGEND_COLUMNS = 5
 
 
-def draw(study: Study, found: Sequence[Curves], path: Path) -> None:
+def draw(
+    study: Study,
+    found: Sequence[Curves],
+    path: Path,
+    against: Sequence[str] = USUAL_PANELS,
+    *,
+    column: bool = False,
+) -> None:
     """Draw the median over seeds, in a band from the smallest to the largest, into a file.
 
     A seed that diverged counts as the worst possible number from there on, so that the median ends
@@ -46,6 +65,11 @@ def draw(study: Study, found: Sequence[Curves], path: Path) -> None:
         The runs of each of its groups.
     path : Path
         The file; its suffix is its format.
+    against : sequence of str, default `USUAL_PANELS`
+        The x axes, keys of `PANELS`, a panel for each.
+    column : bool, default False
+        Whether the figure is as wide as one column of a page, 3.4 inches, with panels below each
+        other and small text.
 
     Raises
     ------
@@ -55,28 +79,51 @@ def draw(study: Study, found: Sequence[Curves], path: Path) -> None:
     topologies = list(dict.fromkeys(group.topology for group in study.groups))
     methods = list(dict.fromkeys(group.method for group in study.groups))
     colors = dict(zip(methods, cycle(COLORS), strict=False))
-    figure = new_figure(3.2 * len(COSTS) + 0.6, 2.7 * len(topologies) + 0.9)
-    axes = figure.subplots(len(topologies), len(COSTS), squeeze=False, sharey="row")
-    for row, topology in zip(axes, topologies, strict=True):
-        here = [part for part in found if part.group.topology == topology and part.values.size]
-        for ax, cost in zip(row, COSTS, strict=True):
-            _panel(ax, here, cost, study.higher, colors)
-            if study.target is not None:
-                draw_target(ax, study.target)
-        ylabel = axis_label(study.metric)
-        row[0].set_ylabel(f"{ylabel}\n{topology}" if len(topologies) > 1 else ylabel)
-    for ax, cost in zip(axes[-1], COSTS, strict=True):
-        ax.set_xlabel(cost if cost in ("iterations", "rounds") else f"{cost}, all agents")
-    lines = [line(color=colors[method]) for method in methods]
-    names = [_legend(method, found, len(study.seeds)) for method in methods]
-    legend_below(figure, lines, names, min(len(methods), MAX_LEGEND_COLUMNS))
+    costs = [PANELS[name] for name in against]
+    with text_of(column):
+        figure, axes = _axes(len(topologies), len(costs), column)
+        for row, topology in zip(axes, topologies, strict=True):
+            here = [part for part in found if part.group.topology == topology and part.values.size]
+            ylabel = axis_label(study.metric)
+            ylabel = f"{ylabel}\n{topology}" if len(topologies) > 1 else ylabel
+            for ax, cost in zip(row, costs, strict=True):
+                _panel(ax, here, cost, study.higher, colors)
+                if study.target is not None:
+                    draw_target(ax, study.target)
+                if column or ax is row[0]:
+                    ax.set_ylabel(ylabel)
+                if column or row is axes[-1]:
+                    ax.set_xlabel(
+                        cost if cost in ("iterations", "rounds") else f"{cost}, all agents"
+                    )
+        lines = [line(color=colors[method]) for method in methods]
+        names = [_legend(method, found, len(study.seeds)) for method in methods]
+        in_a_row = 1 if column else min(len(methods), MAX_LEGEND_COLUMNS)
+        legend_below(figure, lines, names, in_a_row)
+        title = _title(study, found)
+        figure.suptitle(fill(title, MAX_COLUMN_TITLE) if column else title, fontsize="medium")
+        save(figure, path)
+
+
+def _axes(rows: int, columns: int, column: bool) -> tuple[Any, list[list[Any]]]:
+    """A figure, and axes for each topology and each cost; in one column below each other."""
+    if column:
+        figure = new_figure(COLUMN_WIDTH, 1.9 * rows * columns + 1.0)
+        axes = figure.subplots(rows * columns, 1, squeeze=False)
+    else:
+        figure = new_figure(3.2 * columns + 0.6, 2.7 * rows + 0.9)
+        axes = figure.subplots(rows, columns, squeeze=False, sharey="row")
+    return figure, [list(row) for row in axes.reshape(rows, columns)]
+
+
+def _title(study: Study, found: Sequence[Curves]) -> str:
+    """What is drawn, and what crosses and the dashed line are."""
     title = f"{study.name}: median and range over {plural(len(study.seeds), 'seed')}"
     if any(part.diverged for part in found):
         title += "; a cross where a seed diverged"
     if study.target is not None:
         title += f"; dashed: the target, {study.target:g}"
-    figure.suptitle(title, fontsize="medium")
-    save(figure, path)
+    return title
 
 
 def _legend(method: str, found: Sequence[Curves], seeds: int) -> str:

@@ -12,24 +12,32 @@ import numpy as np
 from .._text import quantity
 from ..config import first_size
 from ..errors import UserError
-from ..storage import write_text
+from ..storage import files, write_text
 from .curves import COSTS, Curves, curves, reached
-from .figure import draw
+from .figure import USUAL_PANELS, draw
 from .study import Group, Study
 from .tuning import stored_tuning
 
 Cell: TypeAlias = str | float | int | None
 
 
-def write_report(study: Study, suffix: str = "png") -> list[Path]:
+def write_report(
+    study: Study,
+    figure: Path | None = None,
+    against: Sequence[str] = USUAL_PANELS,
+    *,
+    column: bool = False,
+) -> list[Path]:
     """Write table.csv, table.md and the figure into the study's folder, from the runs made so far.
 
     Parameters
     ----------
     study : Study
         The study.
-    suffix : str, default "png"
-        Format of the figure.
+    figure : Path, optional
+        The file of the figure, a .png, .pdf or .svg; default: curves.png in the study's folder.
+    against, column
+        Panels and width of the figure: see `draw`.
 
     Returns
     -------
@@ -53,8 +61,8 @@ def write_report(study: Study, suffix: str = "png") -> list[Path]:
     write_text(paths[0], text.getvalue())
     write_text(paths[1], markdown(rows))
     if any(part.values.size for part in found):
-        figure = study.out / f"curves.{suffix}"
-        draw(study, found, figure)
+        figure = figure or study.out / files.CURVES
+        draw(study, found, figure, against, column=column)
         paths.append(figure)
     return paths
 

@@ -3,6 +3,7 @@ told in a table and a figure."""
 
 import csv
 import signal
+import struct
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -48,7 +49,8 @@ def written(folder, tables):
 
 
 def compare(path, out, *words, code=0):
-    assert cli.main(["compare", str(path), "--out", str(out), *words]) == code
+    line = ["compare", str(path), "--out", str(out), *map(str, words)]
+    assert cli.main(line) == code
 
 
 def rows(out):
@@ -76,6 +78,19 @@ def test_every_combination_runs_and_is_told(tmp_path, capsys):
     assert (out / "curves.png").stat().st_size > 10000 and (
         out / "table.md"
     ).read_text().startswith("| topology | method | distance |")
+    figures_of_the_report(path, out)
+
+
+def figures_of_the_report(path, out):
+    """Of two costs as wide as a column, their panels below each other, and as a PDF."""
+    for words in (["--column"], []):
+        figure = out / "figure.png"
+        compare(path, out, "--report", "--figure", figure, "--against", "bytes", "calls", *words)
+        width, height = struct.unpack(">II", figure.read_bytes()[16:24])
+        assert (width == 510 < height) if words else (width > 900)
+    compare(path, out, "--report", "--figure", out / "figure.pdf")
+    assert (out / "figure.pdf").read_bytes().startswith(b"%PDF")
+    compare(path, out, "--report", "--figure", out / "figure.jpg", code=2)
 
 
 def test_bytes_of_compressed_messages(tmp_path):
