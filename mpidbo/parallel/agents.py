@@ -14,7 +14,7 @@ from .collectives import allgather, allgatherv, barrier, bcast, gatherv, iallred
 if TYPE_CHECKING:
     from mpi4py.MPI import Comm, Request
 
-BLOCK = 1 << 22
+BLOCK = 1 << 19
 """Floats gathered at a time for a mean over the agents."""
 
 

@@ -299,7 +299,9 @@ class Oracle:
             # Taken without a copy where no code of the problem can change it any more.
             is_new = takes_new and owns_numbers(answer) and references(answer) == NOT_SHARED
             if is_new and answer.dtype == dtype and answer.shape == (columns,):
-                out = answer[None]
+                # Not as a view, of which numpy would not reuse the memory in `beta * o.g_y(x, y)`.
+                answer.resize((1, columns), refcheck=False)
+                out = answer
             else:
                 out = xp.empty((1, columns), dtype)
                 try:
