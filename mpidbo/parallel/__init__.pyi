@@ -58,7 +58,7 @@ from .memory import references as references
 from .memory import return_freed as return_freed
 from .shared_memory import can_share as can_share
 from .shared_memory import shared_bytes as shared_bytes
-from .survivors import all_well as all_well
+from .survivors import all_true as all_true
 from .survivors import end_process as end_process
 from .survivors import end_with as end_with
 from .survivors import is_failure as is_failure

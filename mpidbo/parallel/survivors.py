@@ -46,12 +46,15 @@ def is_failure(error: BaseException | None) -> bool:
     return isinstance(error, sys.modules["mpi4py.MPI"].Exception)
 
 
-def all_well(comm: "Comm", well: bool) -> bool:
-    """Whether all ranks that are left are well; the same on each of them, also when one dies."""
-    flag = array("i", [well])
+def all_true(comm: "Comm", *conditions: bool) -> list[bool]:
+    """Whether each condition is true of all ranks that are left; the same answers on each of them.
+
+    That is so also where a rank dies meanwhile.
+    """
+    flag = array("i", [sum(true << i for i, true in enumerate(conditions))])
     with suppress(sys.modules["mpi4py.MPI"].Exception):  # the flag is there for all the same
         wait(iagree(comm, flag))
-    return bool(flag[0])
+    return [bool(flag[0] >> i & 1) for i in range(len(conditions))]
 
 
 def revoke(comm: "Comm") -> None:

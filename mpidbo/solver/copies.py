@@ -103,6 +103,8 @@ class Copies:
         The oldest first.
     setup : Setup or None
         That of the newest run; None before the first.
+    begun : bool
+        Whether there was a run, in a folder that is its own since.
     began : float
         When the run began, by `monotonic`.
     timeline : Timeline or None
@@ -118,6 +120,7 @@ class Copies:
         self._lost = 0
         self._loss: Loss | None = None
         self.setup: Setup | None = None
+        self.begun = False
         self.timeline: Timeline | None = None
         self._logs: Logs | None = None
         self._evaluation: Evaluation | None = None
@@ -136,6 +139,7 @@ class Copies:
     def observe(self, setup: "Setup", evaluation: "Evaluation", keeper: "Keeper | None") -> None:
         """Observe a run from now on, with its evaluation and best iterate; collective."""
         self.setup, self._evaluation, self._keeper = setup, evaluation, keeper
+        self.begun = True
         self.agents = setup.agents
         self.buddies = Buddies(self.agents, self.count)
         self._coming = []

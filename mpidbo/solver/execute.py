@@ -115,12 +115,13 @@ def begun(
     out = config.run.out
     if config.run.survive and copies is None and comm is not None:
         raise_on_all_ranks(UserError("run.survive: only mpidbo run has it; leave it out here"))
+    earlier = copies.setup if copies else None
     # First, since nothing of the run has to be built for it.
-    if out is not None and resume != "never" and start is None and is_finished(config, comm):
+    looks = out is not None and resume != "never" and start is None and earlier is None
+    if looks and is_finished(config, comm):
         yield None
         return
     interrupt()
-    earlier = copies.setup if copies else None
     with ExitStack() as stack:
         stack.callback(return_freed)
         setup = stack.enter_context(set_up(config, comm, start, earlier))

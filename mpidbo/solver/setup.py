@@ -135,7 +135,7 @@ def set_up(
         config = earlier.config  # with all that the first setup filled in
     backend = _backend(config, comm, earlier)
     # The others sleep in the meantime, since rank 0 also makes the topologies.
-    with agreed(comm, patient=True):
+    with agreed(comm, patient=earlier is None):
         announce(config.run.threads)  # before a user's file, which may compute with JAX, is run
         if config.run.trace and config.run.out is None:
             raise UserError(
@@ -160,7 +160,7 @@ def set_up(
         problems = _problems(resolved, agents, backend, earlier)
         dims = dimensions(problems)
         backend = with_kernels(backend, config.run, resolved.method, dims, agents)
-    oracle = _oracle(resolved, problems, dims, agents, backend)
+    oracle = _oracle(resolved, problems, dims, agents, backend, earlier is None)
     if earlier:
         x0, y0, method = earlier.x0, earlier.y0, earlier.method
         with agreed(agents.comm):
@@ -216,10 +216,17 @@ def _problems(
 
 
 def _oracle(
-    resolved: Resolved, problems: list[Any], dims: tuple[int, int], agents: Agents, backend: Host
+    resolved: Resolved,
+    problems: list[Any],
+    dims: tuple[int, int],
+    agents: Agents,
+    backend: Host,
+    is_first: bool,
 ) -> Oracle:
     """The oracles, which have all that the method and the requested metrics need."""
     run, method = resolved.config.run, resolved.method
+    if not is_first:  # checked before ranks died
+        return Oracle(problems, agents, seed=run.seed, dtype=run.dtype, backend=backend)
     with agreed(agents.comm):
         _assure_equal(agents, f"{_name(problems)}.dims", str(dims), shown=True)
         oracle = Oracle(problems, agents, seed=run.seed, dtype=run.dtype, backend=backend)

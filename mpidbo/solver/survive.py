@@ -18,7 +18,7 @@ from ..config import Config
 from ..errors import STOPPED, UserError
 from ..parallel import (
     abort,
-    all_well,
+    all_true,
     allgather_text,
     end_with,
     is_failure,
@@ -89,13 +89,17 @@ def survived(attempt: Attempt[T], config: Config, comm: "Comm | None", resume: R
         noticed = perf_counter()
         if is_failure(error):
             revoke(comm)
-        if all_well(comm, not is_failure(error)):
+        if all(all_true(comm, not is_failure(error))):
             if error is not None:
                 raise error
             return result
         revoke(comm)
         comm, dead = _left(comm, error)
-        if copies.generations:
+        # Some may have come further than others, which have to do the same again.
+        has_setup, has_begun = all_true(comm, copies.setup is not None, copies.begun)
+        if not has_setup:
+            copies.setup = None
+        if has_begun:
             resume = "auto"  # by now the folder is this run's
         if is_root(comm):
             for rank in dead:

@@ -171,6 +171,12 @@ def test_after_one_more_the_batch_system_is_to_start_it_again(mortal, tmp_path):
     assert runs.same(tmp_path / "whole", out)
 
 
+def test_a_death_that_some_ranks_notice_before_the_run_has_begun(mortal, tmp_path):
+    runs.run(runs.toml(tmp_path, BASE), tmp_path / "whole")
+    out, _ = mortal(4, "1:observing:1+ 2:observing:1!", BASE)
+    assert runs.same(tmp_path / "whole", out)
+
+
 def test_where_mpi_fails_for_those_that_are_left_the_job_ends(mortal):
     _, done = mortal(4, "1:iteration:15 3:shrinking:1!", BASE, code=85)
     assert "mpidbo: run.survive: MPI fails for the ranks that are left (" in done.stderr
