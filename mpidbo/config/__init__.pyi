@@ -2,6 +2,7 @@ from .auto_steps import AUTO as AUTO
 from .auto_steps import TUNED as TUNED
 from .auto_steps import first_size as first_size
 from .auto_steps import found_text as found_text
+from .auto_steps import quartered as quartered
 from .auto_steps import step_table as step_table
 from .auto_steps import tuning_summary as tuning_summary
 from .auto_steps import with_found as with_found

@@ -110,17 +110,27 @@ def found_text(config: Config) -> str:
     return ", ".join(f"{key} = {first_size(value):g}" for key, value in found.items())
 
 
+def quartered(config: Config) -> str:
+    """Return keys with a quarter of what was found: "steps.alpha.start = 0.1"; "" for none."""
+    found = config.tuning.get("found", {})
+    return ", ".join(
+        f"steps.{key}{'.start' if isinstance(value, Mapping) else ''} = {first_size(value) / 4:.3g}"
+        for key, value in found.items()
+    )
+
+
 def tuning_summary(config: Config) -> str:
     """Describe in a line what step sizes were found and what that took; "" where none were."""
     record = config.tuning
     if not record:
         return ""
     ended = record.get("ended_before")
+    share = f", {record['share']:.0%} of the run's" if "share" in record else ""
     budget = f"; the budget ended the search before {ended}" if ended else ""
     return (
         f"step sizes found: {found_text(config)}; {plural(len(record['pilot']), 'pilot')} took "
         f"{plural(record['iterations'], 'iteration')}, and with the estimates "
-        f"{plural(record['calls'], 'oracle call')} of each agent{budget}"
+        f"{plural(record['calls'], 'oracle call')} of each agent{share}{budget}"
     )
 
 

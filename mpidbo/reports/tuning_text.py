@@ -35,12 +35,10 @@ def describe_tuning(config: Config) -> str:
             "for which the last of them have smaller step sizes"
         )
     if "curvature_growth" in record:
-        a = record["curvature_growth"]
-        k = record["pilot"][-1]["iterations"]
-        lines.append(
-            f"at the end of the last pilot it grows as k^{a:g}, so that step sizes fall as "
-            f"(1 + k/{k})^-{a:g}"
-        )
+        lines.append(f"at the end of the last pilot it grows as k^{record['curvature_growth']:g}")
+    for key, value in record["found"].items():
+        if isinstance(value, Mapping) and "offset" in value:
+            lines.append(f"{key} falls as (1 + k/{value['offset']:g})^{value['exponent']:g}")
     keys = [key for key in record["pilot"][0] if key not in ("iterations", "value")]
     rows = [[*keys, "iterations", judge]]
     for pilot in record["pilot"]:
@@ -59,7 +57,7 @@ def found_steps(config: Config) -> list[str]:
 def _value(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key}={_value(part)}" for key, part in value.items()) + "}"
-    return f"'{value}'" if isinstance(value, str) else f"{value:g}"
+    return f'"{value}"' if isinstance(value, str) else f"{value:g}"
 
 
 def tuned_configuration(tables: Mapping[str, Any], config: Config) -> str:

@@ -31,6 +31,8 @@ class DivergenceCheck:
         Repeats iterations.
     agents : Agents
         The agents of this rank.
+    smaller : str, optional
+        Keys and numbers that an error recommends, in place of step sizes that were found.
 
     Attributes
     ----------
@@ -39,8 +41,8 @@ class DivergenceCheck:
         state, from which iterations cannot be repeated.
     """
 
-    def __init__(self, loop: Loop, agents: Agents) -> None:
-        self.loop, self.agents = loop, agents
+    def __init__(self, loop: Loop, agents: Agents, smaller: str = "") -> None:
+        self.loop, self.agents, self.smaller = loop, agents, smaller
         self.last_finite: tuple[int, Any] | None = None
 
     def check(self, k: int, state: Any) -> None:
@@ -57,6 +59,8 @@ class DivergenceCheck:
             else:
                 first, levels, cause = self._find_first(done, before, k, levels)
         steps = " or ".join(dict.fromkeys(f"steps.{STEP_OF_LEVEL[level]}" for level in levels))
+        if self.smaller:
+            steps = f'the step sizes that "auto" found to a quarter: {self.smaller}'
         remedy = f"first was {cause}; fix it, or reduce {steps}" if cause else f"reduce {steps}"
         plural, named = "s" if len(levels) > 1 else "", " and ".join(levels)
         error = Diverged(

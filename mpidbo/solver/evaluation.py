@@ -69,6 +69,8 @@ class Evaluation:
         The first that applies to the history stops the run.
     watchers : sequence of Watcher, optional
         Called with each evaluation, in this order, after the row is in the history.
+    smaller : str, optional
+        See `DivergenceCheck`.
 
     Attributes
     ----------
@@ -91,11 +93,12 @@ class Evaluation:
         requested: tuple[str, ...] = (),
         stop: Sequence[StopRule] = (),
         watchers: Sequence[Watcher] = (),
+        smaller: str = "",
     ) -> None:
         self.loop, self.agents, self.every = loop, agents, every
         self.stop, self.watchers = stop, watchers
         self.measures = Measures(loop.method, problems, loop.oracle, agents, requested, start)
-        self.divergence = DivergenceCheck(loop, agents)
+        self.divergence = DivergenceCheck(loop, agents, smaller)
         self.history: dict[str, list[float]] = {}
         self.seconds = 0.0
         self._costs_before: Mapping[str, float] = {}

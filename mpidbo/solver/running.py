@@ -8,6 +8,7 @@ import numpy as np
 
 from .._pytree import mapped
 from .._types import Float
+from ..config import quartered
 from ..errors import Diverged, out_of_memory
 from ..parallel import Threads, agreed, host, keep_freed
 from ..storage import VARIABLES, Best, history_arrays, trees, with_bytes
@@ -92,6 +93,7 @@ class Running:
             requested=run.metrics,
             stop=[StopRule(**rule) for rule in run.stop],
             watchers=[*([self.keeper] if self.keeper else []), *watchers, self._note],
+            smaller=quartered(setup.config),
         )
         self.recorder = (
             Recorder(folder, self.evaluation, setup.levels, self.keeper) if folder else None

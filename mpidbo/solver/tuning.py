@@ -25,6 +25,10 @@ MAX_CURVATURE = 8.0
 """Of g where a pilot ends, relative to the start: beyond, x is mostly far off."""
 MAX_USED = 1.25
 """Growth of the curvature in the last pilot beyond which beta and gamma get their margin back."""
+DECAY = 0.5
+"""The least a of (1 + k/160)^-a, as which alpha falls where it is found: pilots are too short to
+see an instability that grows slowly.
+"""
 INCREASE = 1.5
 """Factor of beta and gamma that is tried once, where alpha is about known."""
 REDUCTION, MAX_REDUCTIONS = 0.25, 6
@@ -59,7 +63,8 @@ class Tuning(NamedTuple):
     def record(self) -> dict[str, Any]:
         """Return the section `[tuning]` of the run's configuration; collective."""
         cost = self.pilots.cost()
-        n = self.pilots.setup.agents.n
+        agents, run = self.pilots.setup.agents, self.pilots.setup.config.run
+        calls = cost.calls + self.start.calls
         return {
             "found": {},
             "judge": self.pilots.judge,
@@ -70,7 +75,8 @@ class Tuning(NamedTuple):
                 for tried in self.tried
             ],
             "iterations": cost.iterations,
-            "calls": (cost.calls + self.start.calls) // n,
+            "calls": calls // agents.n,
+            "share": rounded(calls / cost.expected(run.iterations, 0)),
             **({"ended_before": f"a pilot of {self.ended} iterations"} if self.ended else {}),
         }
 
@@ -121,9 +127,7 @@ def tuned(
     with stopping:
         found = tune(setup, stopping, watch)
     setup.W.reset()
-    method = with_numbers(setup.method, found.steps)
-    if found.growth:
-        method = _falling(method, found)
+    method = _falling(with_numbers(setup.method, found.steps), found)
     steps = {**config.steps, **{key: _stored(getattr(method, key)) for key in found.steps}}
     record = {**found.record(), "found": {key: steps[key] for key in config.auto}}
     # The order of the keys of the record is that of the explanation.
@@ -244,13 +248,15 @@ def _falling(method: Method, found: Tuning) -> Method:
     """Return a method whose constant step sizes, of those that were found, fall as 1/k^growth.
 
     The product of each with the curvature of g then stays below what it was in the last pilot.
+    alpha falls as 1/k^0.5 at least.
     """
     *_, offset = lengths(found.pilots.setup.config.run.iterations)
     schedules: dict[str, Any] = {}
     for key in found.steps:
         schedule = getattr(method, key)
-        if isinstance(schedule, Power) and schedule.exponent == 0:
-            schedules[key] = replace(schedule, exponent=-found.growth, offset=float(offset))
+        a = max(found.growth, DECAY) if key == "alpha" else found.growth
+        if a and isinstance(schedule, Power) and schedule.exponent == 0:
+            schedules[key] = replace(schedule, exponent=-a, offset=float(offset))
     return replace(method, **schedules)
 
 
@@ -264,4 +270,5 @@ def _stored(schedule: Schedule) -> Any:
     assert isinstance(schedule, Power)
     if schedule.exponent == 0:
         return schedule.start
-    return {"kind": schedule.kind, **asdict(schedule)}
+    table = {"kind": schedule.kind, **asdict(schedule)}
+    return table if schedule.warmup else {k: v for k, v in table.items() if k != "warmup"}

@@ -24,14 +24,17 @@ def test_it_prints_estimates_pilots_and_what_to_do(tmp_path, capsys):
     lines = text.splitlines()
     assert lines[0].startswith("at the start: phi ")
     assert re.match(r"largest curvature of g in y [\d.]+: beta up to [\d.]+, gamma up to", lines[1])
-    assert lines[3].split() == ["alpha", "beta", "gamma", "iterations", "phi"]
-    rows = [line.split() for line in lines[4 : lines.index("", 4)]]
+    assert lines[2] == "alpha falls as (1 + k/64)^-0.5"
+    assert lines[4].split() == ["alpha", "beta", "gamma", "iterations", "phi"]
+    rows = [line.split() for line in lines[5 : lines.index("", 5)]]
     assert len(rows) >= 10 and all(len(row) == 5 for row in rows)
     found = re.search(r"^step sizes found: alpha = (\S+), beta = (\S+), gamma = (\S+);", text, re.M)
     assert [*found.groups()] == rows[-1][:3]
     total = int(re.search(r"(\d+) iterations, and with the estimates (\d+) oracle", text).group(1))
     assert max(int(row[3]) for row in rows) < total < sum(int(row[3]) for row in rows)
-    assert lines[-1].startswith(f"next: mpidbo run {path} --set steps.alpha={rows[-1][0]} ")
+    schedule = f'{{kind="power", start={rows[-1][0]}, exponent=-0.5, offset=64}}'
+    assert lines[-1].startswith(f"next: mpidbo run {path} --set 'steps.alpha={schedule}' ")
+    assert re.search(r"(\d+) oracle calls of each agent, \d+% of the run's", text)
     # No run was made, and the same numbers come out again.
     assert not (tmp_path / "runs").exists()
     assert tuned(path, capsys) == text
@@ -74,7 +77,7 @@ def test_it_finds_what_a_run_finds(tmp_path, capsys):
 def test_auto_on_the_command_line(tmp_path, capsys):
     path = toml(tmp_path, GIVEN)
     text = tuned(path, capsys, "--set", "steps.alpha=auto")
-    assert text.splitlines()[2].split() == ["alpha", "iterations", "phi"]  # no curvature is needed
+    assert text.splitlines()[3].split() == ["alpha", "iterations", "phi"]  # no curvature is needed
     path = toml(tmp_path, {key: value for key, value in GIVEN.items() if key[:5] != "steps"})
     assert tuned(path, capsys, "--set", "steps=auto") == tuned(path, capsys)
     assert cli.main(["tune", str(path), "--set", "steps=automatic"]) == 2

@@ -1,6 +1,7 @@
 """steps = "auto": the search, what it is given, and what a run makes of it."""
 
 import math
+import re
 import tomllib
 from dataclasses import replace
 
@@ -10,7 +11,8 @@ import tomli_w
 
 import mpidbo
 from mpidbo import config
-from mpidbo.algorithms import METHODS, STRATEGIES
+from mpidbo.algorithms import METHODS, STRATEGIES, Power
+from mpidbo.config import first_size
 from mpidbo.errors import UserError
 from mpidbo.reports import describe_tuning, show
 from mpidbo.solver import Pilots, set_up, stable_lower_steps, tuned
@@ -20,6 +22,11 @@ from mpidbo.storage import files, read_run
 from support.runs import QUADRATIC, run, same, toml
 
 AUTO = {**{key: QUADRATIC[key] for key in QUADRATIC if key != "steps.alpha"}, "steps": "auto"}
+
+
+def firsts(steps):
+    """The first value of each step size, of which some fall."""
+    return {key: first_size(value) for key, value in steps.items()}
 
 
 def valley(at, wall=math.inf):
@@ -245,24 +252,27 @@ def test_the_record():
     steps = result.config.steps
     last = [pilot for pilot in pilots if pilot["iterations"] == pilots[-1]["iterations"]]
     best = min(last, key=lambda pilot: pilot["value"])
-    assert {key: best[key] for key in record["found"]} == record["found"]
+    found = firsts(record["found"])
+    assert {key: best[key] for key in found} == found
     assert best["value"] < record["at_start"]
     # A pilot that goes on where it was takes no more than the iterations that it lacked.
     assert 0 < record["iterations"] < sum(pilot["iterations"] for pilot in pilots)
     assert record["calls"] > 5 * record["iterations"]
-    found = ", ".join(f"{key} = {value:g}" for key, value in record["found"].items())
-    assert f"found: {found}\n" in f"{result!r}\n"
+    assert record["share"] == pytest.approx(record["calls"] / (5 * 60), rel=0.01)
+    text = ", ".join(f"{key} = {value:g}" for key, value in found.items())
+    assert f"found: {text}\n" in f"{result!r}\n"
     # The pilots say of their step sizes what runs say.
     length = best["iterations"]
     assert length == 64  # and looked at more closely
     parts = (0.1, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
-    again = mpidbo.solve("quadratic", agents=4, steps=steps, iterations=length, evaluate_every=1)
+    constant = {**steps, **found}
+    again = mpidbo.solve("quadratic", agents=4, steps=constant, iterations=length, evaluate_every=1)
     phi = dict(zip(again.history["iteration"], again.history["phi"], strict=True))
     value = sum(phi[math.ceil(part * 64)] for part in parts) / 9
     assert best["value"] == pytest.approx(value, rel=1e-3)  # the accuracy of a pilot's phi
     with planned("quadratic", "sparkle", **dict.fromkeys(steps, "auto")) as setup:
         fresh = Pilots(setup, Stopping(setup.agents))
-        assert best["value"] == fresh.score(steps, length, parts)
+        assert best["value"] == fresh.score(constant, length, parts)
 
 
 @pytest.mark.parametrize(("calls", "ended"), [(0, False), (20, True), (60, True)])
@@ -352,7 +362,7 @@ def test_beta_is_reduced_where_every_pilot_diverges():
     result = mpidbo.solve(Bending, agents=4, steps="auto", iterations=40, evaluate_every=40)
     record = result.config.tuning
     tried = [pilot["beta"] for pilot in record["pilot"]]
-    assert tried[0] > 4 > result.config.steps["beta"] == tried[-1]
+    assert tried[0] > 4 > first_size(result.config.steps["beta"]) == tried[-1]
     assert math.isinf(record["pilot"][0]["value"])
     assert result.history["phi"][-1] < result.history["phi"][0]
 
@@ -505,7 +515,8 @@ def test_solve_in_a_folder(tmp_path, monkeypatch):
     assert second.config.tuning == first.config.tuning
     loaded = mpidbo.load(tmp_path / "a")
     assert loaded.config.tuning == first.config.tuning
-    assert "  (alpha, beta, gamma found by short runs)\n" in show(read_run(tmp_path / "a"))
+    # A table follows the numbers in TOML.
+    assert "  (beta, gamma, alpha found by short runs)\n" in show(read_run(tmp_path / "a"))
 
 
 def test_pilots_go_on_with_the_same_bits():
@@ -553,7 +564,8 @@ def test_a_curvature_that_falls_again_needs_no_margin(monkeypatch):
         run = replace(setup.config.run, iterations=2000)
         record = tuned(replace(setup, config=replace(setup.config, run=run))).config.tuning
     assert record["curvature_of_pilots"] == pytest.approx(1.1 * 5)
-    assert record["found"]["beta"] == pytest.approx(record["limits"]["beta"] / 5.5, rel=0.01)
+    beta = first_size(record["found"]["beta"])
+    assert beta == pytest.approx(record["limits"]["beta"] / 5.5, rel=0.01)
 
 
 def test_steps_fall_where_the_curvature_goes_on_growing(monkeypatch):
@@ -575,14 +587,53 @@ def test_steps_fall_where_the_curvature_goes_on_growing(monkeypatch):
         first = found.tuning["pilot"][-1][key]
         assert found.steps[key]["exponent"] == -a and found.steps[key]["offset"] == 160
         assert getattr(method, key)(160) == pytest.approx(first * 2**-a)
-    assert "it grows as k^0.848, so that step sizes fall as (1 + k/160)^-0.848" in (
-        describe_tuning(found)
-    )
+    text = describe_tuning(found)
+    assert "\nat the end of the last pilot it grows as k^0.848\nalpha falls as (1 + k/160)^" in text
+    assert "\nbeta falls as (1 + k/160)^-0.848\n" in text
     assert config.check(tomllib.loads(tomli_w.dumps(found.tables()))).steps == found.steps
 
+    first = found.tuning["pilot"][-1]["beta"]
     assert "curvature_growth" not in tables(iterations=160)[0].tuning  # stable to the end
     assert tables(after=0.4)[0].steps["beta"] == first  # it falls
     assert tables(after=50.0)[0].steps["beta"]["exponent"] == -6.64
+
+
+def test_alpha_falls_where_it_is_found():
+    steps = mpidbo.solve("quadratic", agents=4, steps="auto", iterations=10).config.steps
+    assert steps["alpha"]["exponent"] == -0.5 and steps["alpha"]["offset"] == 64
+    assert isinstance(steps["beta"], float) and isinstance(steps["gamma"], float)
+    given = {"alpha": 0.05, "beta": "auto"}
+    steps = mpidbo.solve("quadratic", agents=4, steps=given, iterations=10).config.steps
+    assert steps["alpha"] == 0.05 and isinstance(steps["beta"], float)
+
+
+SLOWLY = {"problem": "policy-evaluation", "agents": 8, "seed": 0, "evaluate_every": 500}
+
+
+@pytest.mark.slow
+def test_an_instability_that_grows_slowly_does_not_end_a_run():
+    """With the same step sizes, but constant ones, it does."""
+    given = {**SLOWLY, "iterations": 2000, "metrics": ["phi"], "progress": False}
+    found = mpidbo.solve(steps="auto", **given)
+    start, *_, end = found.history["phi"]
+    assert end < 0.85 * start
+    constant = mpidbo.solve(steps=firsts(found.config.steps), **given)
+    assert constant.history["phi"][-1] > start
+
+
+def test_a_run_that_diverges_names_a_quarter_of_what_was_found(monkeypatch):
+    def growing(method, found):
+        grown = {key: Power(value, exponent=4.0) for key, value in found.steps.items()}
+        return replace(method, **grown)
+
+    monkeypatch.setattr("mpidbo.solver.tuning._falling", growing)
+    with pytest.raises(mpidbo.Diverged) as caught:
+        mpidbo.solve("quadratic", agents=2, steps="auto", iterations=2000, progress=False)
+    assert re.search(
+        r'reduce the step sizes that "auto" found to a quarter: steps\.alpha\.start = \S+, '
+        r"steps\.beta\.start = \S+, steps\.gamma\.start = \S+$",
+        str(caught.value),
+    )
 
 
 @pytest.mark.slow
@@ -620,7 +671,7 @@ def test_larger_steps_of_the_lower_level_are_tried_where_alpha_is_known():
     same = [pilot for pilot in by_length[32] if pilot["alpha"] == larger["alpha"]]
     assert [pilot is larger for pilot in same] == [False, True]
     better = larger["value"] < same[0]["value"]
-    assert better and record["found"]["beta"] == larger["beta"]
+    assert better and first_size(record["found"]["beta"]) == larger["beta"]
 
 
 def test_a_pilot_that_leaves_the_region_of_the_start_counts_as_diverged(monkeypatch):
@@ -632,7 +683,7 @@ def test_a_pilot_that_leaves_the_region_of_the_start_counts_as_diverged(monkeypa
     monkeypatch.setattr(Pilots, "curvature", curvature)
     with planned("quadratic", "sparkle", alpha="auto", beta="auto", gamma="auto") as setup:
         record = tuned(setup).config.tuning
-    assert record["found"]["alpha"] <= 0.1
+    assert first_size(record["found"]["alpha"]) <= 0.1
     for pilot in record["pilot"]:
         assert not (pilot["alpha"] > 0.1 and math.isfinite(pilot["value"]))
 
