@@ -97,11 +97,11 @@ def tests(size: Sizes) -> Rows:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
             )
-            said, code = done.stdout, done.returncode
+            printed, code = done.stdout, done.returncode
         except subprocess.TimeoutExpired as late:
-            said, code = late.stdout or b"", 0
+            printed, code = late.stdout or b"", 0
             yield f"ended after {size.tests:g} s: the other tests were not run"
-    lines = said.decode(errors="replace").splitlines()
+    lines = printed.decode(errors="replace").splitlines()
     yield {
         verdict: sum(
             f" {verdict.upper()} " in f"{line} "

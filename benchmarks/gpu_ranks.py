@@ -107,6 +107,6 @@ if __name__ == "__main__":
     warnings.simplefilter("ignore", UserWarning)
     given = [word for word in sys.argv[1:] if word != "--stand-in"]
     work = {"many": many, "messages": messages, "hidden": hidden}[given[0]]
-    for told in work(TINY if "--stand-in" in sys.argv else Sizes(), **json.loads(given[1])):
+    for row in work(TINY if "--stand-in" in sys.argv else Sizes(), **json.loads(given[1])):
         if comm.rank == 0:
-            print(json.dumps(told), flush=True)
+            print(json.dumps(row), flush=True)

@@ -162,7 +162,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dim", type=int, default=DIM, help=f"p and q; default {DIM}")
     parser.add_argument("--rank", nargs=4, help=argparse.SUPPRESS)
-    parser.add_argument("--out", type=Path, help="a file that keeps the rows, to go on from")
+    parser.add_argument("--out", type=Path, help="a file that keeps the rows, to resume from")
     args = parser.parse_args()
     if args.rank:
         name, scale, *sizes = args.rank

@@ -127,25 +127,29 @@ def attempt(path: Path, out: Path, dice: random.Random, kill: bool) -> tuple[boo
                 for pid in pids if whom == "all" else dice.sample(pids, min(1, len(pids))):
                     with suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
-            said, err = process.communicate(timeout=120)
+            printed, err = process.communicate(timeout=120)
         finally:
             launch.end(process, mark)
             for segment in segments:  # killed ranks cannot remove them
                 segment.unlink(missing_ok=True)
     if (
-        "damaged" in said
-        or "missing" in said
-        or (before >= 0 and "STARTING FROM ITERATION 0" in said)
+        "damaged" in printed
+        or "missing" in printed
+        or (before >= 0 and "STARTING FROM ITERATION 0" in printed)
     ):
-        raise Fault(f"a complete checkpoint was skipped: {said}")
-    if before >= 0 and "resuming" in said and f"resuming from iteration {before}\n" not in said:
-        raise Fault(f"not from the newest checkpoint, {before}: {said}")
+        raise Fault(f"a complete checkpoint was skipped: {printed}")
+    if (
+        before >= 0
+        and "resuming" in printed
+        and f"resuming from iteration {before}\n" not in printed
+    ):
+        raise Fault(f"not from the newest checkpoint, {before}: {printed}")
     if newest(out) < before:
         raise Fault(
-            f"the checkpoint of iteration {before} is lost, the newest is {newest(out)}: {said}"
+            f"the checkpoint of iteration {before} is lost, the newest is {newest(out)}: {printed}"
         )
     if process.returncode != 0 and not kill:
-        raise Fault(f"exit code {process.returncode}: {said}{err}")
+        raise Fault(f"exit code {process.returncode}: {printed}{err}")
     if process.returncode == 0:
         return True, "finished"
     all_ranks = "*" if whom == "all" else ""

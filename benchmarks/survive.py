@@ -1,4 +1,4 @@
-"""Runs that go on when ranks are killed, and what their copies cost; under Open MPI.
+"""Runs that continue when ranks are killed, and what their copies cost; under Open MPI.
 
     python benchmarks/survive.py kills [--count 200] [--seed 0] [-d 10000]
     python benchmarks/survive.py recovery [--count 5] [-d 10000]
@@ -37,7 +37,7 @@ from support import SUPPORT, launch, runs  # noqa: E402
 FAULT_TOLERANT = ("--with-ft", "ulfm")
 EVERY, BLOCK = 10, 20
 LIMIT_S = 300
-NOTE = re.compile(r"died; \d+ of \d+ ranks? go on from iteration (\d+).*after ([\d.]+) s$", re.M)
+NOTE = re.compile(r"died; \d+ of \d+ ranks? resume from iteration (\d+).*after ([\d.]+) s$", re.M)
 KINDS = {
     "one rank": "{a}:iteration:{k}",
     "in a call": "{a}:call:{c}",
@@ -114,8 +114,8 @@ def kills(count: int, seed: int, d: int) -> int:
             print(f"{i} {ranks} ranks {whom}: {'same' if good else 'WRONG'} {found}", flush=True)
     print(*wrong, sep="\n")
     print(
-        f"{count} runs, d = {d}: {sum(killed.values())} ranks died while the others went on, "
-        f"{len(wrong)} not the same, {hung} hung, {restarts} went on from the start\n"
+        f"{count} runs, d = {d}: {sum(killed.values())} ranks died while the others continued, "
+        f"{len(wrong)} not the same, {hung} hung, {restarts} continued from the start\n"
         f"from the error to the next iteration: median {median(seconds):.3f} s, "
         f"largest {max(seconds):.3f} s"
     )

@@ -35,7 +35,7 @@ FINE = [2.0 ** (i / 2) for i in range(-6, 7)]
 FACTORS = [1.0, 0.5, 0.25, 1.5]
 """Of beta and gamma, relative to half of the stability limit."""
 TRIAL, LAST = 200, 3
-"""Iterations of the first values of alpha, and how many of them go on to the end."""
+"""Iterations of the first values of alpha, and how many of them continue to the end."""
 SHORT_TRIAL, SHORT_LAST, SHORT_END = 60, 2, 400
 SHORT_FINE = [2.0**i for i in range(-3, 4)]
 SHORT_FACTORS = [1.0, 0.5, 1.5]

@@ -56,7 +56,7 @@ def digest(path: Path) -> str:
 
 
 def add(files: list[Path], folder: Path) -> None:
-    """Copy archives into the folder, and write SHA256SUMS anew."""
+    """Copy archives into the folder, and write SHA256SUMS again."""
     folder.mkdir(exist_ok=True)
     for file in files:
         shutil.copyfile(file, folder / file.name)

@@ -10,7 +10,7 @@ result = mpidbo.solve(
     best={"metric": "distance", "mode": "min"},  # ModelCheckpoint(monitor=..., mode=...)
     out="runs/trained",
     checkpoint=100,
-    resume="auto",  # the same script goes on where it was killed
+    resume="auto",  # the same script continues where it was killed
     progress=True,
 )
 print(result.iteration, result.message, result.best)

@@ -138,7 +138,7 @@ def assure_restartable(lower: Strategy) -> None:
     if lower.compression is not None:
         raise UserError(
             f"method.lower: {lower} begins with what neighbours know of each other, and the steps "
-            "on y begin anew in each iteration, when agents differ; take a strategy that sends in "
+            "on y begin again in each iteration, when agents differ; take a strategy that sends in "
             "full, such as gt"
         )
 

@@ -77,7 +77,7 @@ COMMANDS = {
     "report": Command(
         "report",
         "Write a page with interactive curves, configuration, graph and cost of one or several "
-        "runs, or serve it while they go on.",
+        "runs, or serve it while they continue.",
     ),
     "compare": Command(
         "compare",

@@ -34,7 +34,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=_port,
         metavar="PORT",
         help="do not write a file, but serve the page to this machine and keep it up to date while "
-        f"runs go on, until Ctrl-C; default port: {PORT}; 0: any that is free",
+        f"runs continue, until Ctrl-C; default port: {PORT}; 0: any that is free",
     )
 
 

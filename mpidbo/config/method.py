@@ -204,7 +204,7 @@ def _split_strategies(method: str, text: str) -> list[str]:
 
 
 def _no_strategies(method: str, name: str) -> UserError:
-    """What is wrong with a name that begins with a method's and goes on with something else."""
+    """What is wrong with a name that begins with a method's and continues with something else."""
     levels = strategy_keys(method)
     form = "-".join([method, *(level.upper() for level in levels)])
     known = f" with strategies of {', '.join(STRATEGIES)}" if levels else ""

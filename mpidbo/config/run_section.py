@@ -170,7 +170,7 @@ class Run:
         Range(0),
         Doc(
             "iterations between two copies of a rank's rows in the memory of another, with which "
-            "`mpidbo run` [goes on when a rank dies](cluster.md#when-a-rank-dies); 0: never"
+            "`mpidbo run` [continues when a rank dies](cluster.md#when-a-rank-dies); 0: never"
         ),
     ] = 0
     buddies: Annotated[

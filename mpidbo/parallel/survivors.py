@@ -1,4 +1,4 @@
-"""What ranks do together where others have died: agree, go on without them, and end.
+"""What ranks do together where others have died: agree, continue without them, and end.
 
 It needs Open MPI 5 and `mpiexec --with-ft ulfm`; other MPI libraries end a job in which a process
 has died, also those that have functions of these names.
@@ -28,7 +28,7 @@ _left: list["Comm"] = []
 
 
 def why_none_survives() -> str:
-    """Return why all ranks end when one dies, with the remedy; "" where the others can go on."""
+    """Return why all ranks end when one dies, with the remedy; "" where the others can continue."""
     MPI = sys.modules["mpi4py.MPI"]
     vendor, version = MPI.get_vendor()
     if vendor != "Open MPI" or version < (5,):

@@ -106,7 +106,7 @@ class Metric:
     on_request : bool
         Whether it is computed only where `run.metrics` or `run.stop` names it.
     if_small : bool
-        Whether a metric on request is also computed unasked where the problem is small.
+        Whether a metric on request is also computed by default where the problem is small.
     beside : str
         The metric with which it is computed, of which it is a detail: not requested by itself, and
         not shown where metrics are listed in one line.

@@ -19,7 +19,7 @@ Figure = Any
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
 """Distinguishable with colour blindness: Okabe and Ito's, with Tol's olive in place of yellow."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
-"""By which curves are told apart without colors, in the order of `COLORS`."""
+"""By which curves are distinguished without colors, in the order of `COLORS`."""
 SPACED_MARKERS = 8
 """Markers of a curve that is too long for one at each point."""
 FORMATS = ("png", "pdf", "svg")

@@ -79,7 +79,7 @@ def solve(*arguments: Any, **named: Any) -> Result:
         A folder for the run's files; default: no files.
     resume : {"never", "auto", "must"}, default "never"
         What to do if the folder has a run. "never" renames it to NAME.1, with a warning, and
-        starts; "auto" goes on from its newest checkpoint, and returns its result if it has
+        starts; "auto" resumes from its newest checkpoint, and returns its result if it has
         finished; "must" refuses to start without a checkpoint. A folder with other files or another
         run is refused.
     checkpoint : int or mapping, optional
@@ -138,7 +138,7 @@ def solve(*arguments: Any, **named: Any) -> Result:
         number; "auto": the cores that nobody else uses, where the problem is `thread_safe` and
         its oracles take long enough, and 1 on several ranks.
     survive, buddies : int, default 0 and 1
-        Keys of a configuration file with which `mpidbo run` goes on when a rank dies. A `survive`
+        Keys of a configuration file with which `mpidbo run` continues when a rank dies. A `survive`
         above 0 is refused here, since `comm`, which belongs to the caller, is lost with the rank.
     stall_timeout : float, default 300
         Seconds of waiting for another rank after which the job ends with exit code 4; 0: never.

@@ -72,7 +72,7 @@ class Arguments:
                 f"callback: {shown(callback)} is not a function; give one that takes a progress"
             )
         if self.given["survive"]:
-            raise UserError("survive: only mpidbo run can go on when a rank dies; leave it out")
+            raise UserError("survive: only mpidbo run can continue when a rank dies; leave it out")
         self._check_files()
         topology = tabled(tables["topology"], kept=self.given["out"] is not None)
         file, start = self.start

@@ -1,4 +1,4 @@
-"""Copies of a run in the memory of its ranks, from which it goes on when one of them dies."""
+"""Copies of a run in the memory of its ranks, from which it continues when one of them dies."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -131,7 +131,7 @@ class Copies:
         before = self._loss
         if before is None:
             self._loss = Loss(dead, 1, since, reached, error)
-        else:  # others have died before the run went on
+        else:  # others have died before the run continued
             reached = max(reached, before.reached)
             failures = before.failures + 1
             self._loss = Loss([*before.dead, *dead], failures, before.since, reached, error)
@@ -145,7 +145,7 @@ class Copies:
         self._coming = []
 
     def logging(self, setup: "Setup", folder: Path | None) -> Logs:
-        """Return what passes rows on to the loggers; where they have been started, it goes on."""
+        """Return what passes rows on to the loggers; where they have been started, it continues."""
         if self._logs is None or not self._logs.started:
             self._logs = Logs(setup, folder, goes_on=is_failure)
         return self._logs
@@ -193,7 +193,7 @@ class Copies:
         redone = f" of {reached}" if reached > k else ""
         self.report(
             f"{strftime('%F %T')}: {' and '.join(dead)} died; {left} of "
-            f"{plural(left + len(dead), 'rank')} go on from iteration {k}{redone}, "
+            f"{plural(left + len(dead), 'rank')} resume from iteration {k}{redone}, "
             f"after {perf_counter() - since:.3f} s"
         )
         self._loss = None

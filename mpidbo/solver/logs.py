@@ -33,7 +33,7 @@ class Logs:
     folder : Path or None
         The run's folder.
     goes_on : callable, optional
-        Whether the run goes on after an error, with these loggers.
+        Whether the run continues after an error, with these loggers.
 
     Attributes
     ----------

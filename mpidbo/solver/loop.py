@@ -119,7 +119,7 @@ class Loop:
         Yields
         ------
         str
-            Whenever observers have looked: why the run ends there, "" where it goes on.
+            Whenever observers have looked: why the run ends there, "" where it continues.
         """
         due, reason = list(observers), "already there"
         while True:

@@ -38,7 +38,7 @@ PARTS = (0.25, 0.5, 1.0)
 """Of a pilot's iterations, after which the metric judges it."""
 MANY = (0.1, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 """The same of a pilot that is to show whether it oscillates; at first where one of 0.4 times its
-length was judged, since it goes on there.
+length was judged, since it continues there.
 """
 
 Key = tuple[tuple[str, float], ...]
@@ -76,8 +76,8 @@ class _Reached(NamedTuple):
 class Pilots:
     """Runs from the start of a run with different step sizes, each judged by one number.
 
-    All of them start at the same point and draw the same samples. One that goes on where it was
-    gives the same bits as one that begins anew. Every method is collective and has the same answer
+    All of them start at the same point and draw the same samples. One that continues where it was
+    gives the same bits as one that begins again. Every method is collective and has the same answer
     on every rank, whatever their number.
 
     Parameters

@@ -19,7 +19,7 @@ class Progress:
     """Where a run is, at an evaluation; nothing of it is computed before it is asked for.
 
     No attribute is collective: a rank may look at what it likes. Arrays cannot be written to, since
-    the run goes on with them.
+    the run continues with them.
 
     Attributes
     ----------

@@ -60,7 +60,7 @@ class Running:
     Attributes
     ----------
     reason : str
-        Why the run ended; "" while it goes on.
+        Why the run ended; "" while it continues.
     stopped : bool
         Whether it was stopped before its end.
     """
@@ -155,13 +155,13 @@ class Running:
             self._write(has_result=True)
 
     def checkpoint(self) -> None:
-        """Write a checkpoint of where the run is, and the history; the run may go on."""
+        """Write a checkpoint of where the run is, and the history; the run may continue."""
         if self.recorder and not self.reason:
             with self._iterating():
                 self.recorder.look(self.loop.reached.k, self.loop.reached.state, True)
 
     def result(self) -> Result:
-        """Return the result, or what there is while the run goes on."""
+        """Return the result, or what there is while the run continues."""
         reached = self.loop.reached
         rows, means, average = self._ended or self._end()
         rows = {name: self._gathered(part) for name, part in rows.items()}

@@ -83,7 +83,7 @@ def search(
         Of the run.
     affordable : callable, optional
         Whether the budget allows a pilot of so many iterations. Where it does not, the best so far
-        is run for longer at once; where all of a round diverged it goes on nevertheless.
+        is run for longer at once; where all of a round diverged it continues nevertheless.
     settle : callable, optional
         Called with the winner of each round and the iterations of its pilots.
 

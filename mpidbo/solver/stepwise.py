@@ -61,9 +61,10 @@ class Solver(Iterator[Progress]):
     two evaluations the caller's own code runs, with its own signal handlers, threads and numpy
     settings, and for as long as it likes.
 
-    Leaving the loop ends nothing: iterating again goes on. `close`, or the end of a ``with`` block,
-    ends the run where it is, with a checkpoint, if it has a folder, from which ``resume="auto"``
-    goes on. In a single process a checkpoint is also written whenever a ``for`` loop is left.
+    Leaving the loop ends nothing: iterating again continues. `close`, or the end of a ``with``
+    block, ends the run where it is, with a checkpoint, if it has a folder, from which
+    ``resume="auto"`` continues. In a single process a checkpoint is also written whenever a ``for``
+    loop is left.
 
     Attributes
     ----------
@@ -228,7 +229,7 @@ class Solver(Iterator[Progress]):
 
     @property
     def result(self) -> Result:
-        """The result; while the run goes on what there is, which is collective."""
+        """The result; while the run continues what there is, which is collective."""
         if self._result is not None:
             return self._result
         if self._running is None:

@@ -114,7 +114,7 @@ class StopRule:
         return mistake(self.metric, mode, history, where)
 
     def __call__(self, history: Mapping[str, Sequence[float]]) -> str | None:
-        """Return the reason to stop after the last row of a history, None to go on.
+        """Return the reason to stop after the last row of a history, None to continue.
 
         Parameters
         ----------

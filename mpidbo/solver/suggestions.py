@@ -10,7 +10,7 @@ from .._types import Array, Float
 HARDLY = 1e-3
 """x has hardly moved where the distance is less than this part of that of y."""
 FIRST_ITERATIONS = 10
-"""Within them nothing can be said: with some methods x waits for y before it begins to move."""
+"""Within them nothing is known: with some methods x waits for y before it begins to move."""
 MIN_ROWS = 4
 """Evaluations from which growth can be recognized."""
 MUCH = 20

@@ -1,4 +1,4 @@
-"""A run that goes on without ranks that have died: `run.survive`.
+"""A run that continues without ranks that have died: `run.survive`.
 
 Every few iterations a rank leaves a snapshot of its agents with another one. When a rank dies, the
 others make a communicator of those that are left and start the run again on it, from the newest
@@ -111,7 +111,7 @@ def survived(attempt: Attempt[T], config: Config, comm: "Comm | None", resume: R
 def _left(comm: "Comm", error: BaseException | None) -> tuple["Comm", list[int]]:
     """`shrunk`; the error that MPI raised where none has died.
 
-    Where this fails the job ends, since others may go on to wait for this rank.
+    Where this fails the job ends, since others may continue to wait for this rank.
     """
     try:
         left, dead = shrunk(comm)

@@ -6,7 +6,7 @@
         waiting                    in the MPI library
       update                       what remains of the iteration
     evaluation, checkpoint         between the iterations, with `waiting` in them
-    recovery                       of a run that goes on after ranks have died
+    recovery                       of a run that continues after ranks have died
     writing                        of checkpoints, in a thread of its own
 
 The newest spans are kept, and become events of the Trace Event Format, which Perfetto and

@@ -44,7 +44,7 @@ def traced(recorder: Recorder | None, loop: Loop, copies: Copies | None = None) 
     loop : Loop
         Its iterations.
     copies : Copies, optional
-        They keep the timeline of a run that goes on when ranks die.
+        They keep the timeline of a run that continues when ranks die.
     """
     if recorder is None:
         yield
@@ -66,7 +66,7 @@ def traced(recorder: Recorder | None, loop: Loop, copies: Copies | None = None) 
         try:
             yield
         except BaseException as error:
-            if copies and is_failure(error):  # the ranks that are left go on
+            if copies and is_failure(error):  # the ranks that are left continue
                 raise
             # Merging is collective: only where every rank has the error.
             together = agents.comm is None or getattr(error, "agreed", False)

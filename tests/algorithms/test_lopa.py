@@ -170,7 +170,7 @@ def test_the_limit_is_that_of_whole_steps(row):
 
 
 @pytest.mark.parametrize(
-    ("table", "told"),
+    ("table", "message"),
     [
         ({"tau": 0}, "method.tau: 0 is out of range; give more than 0 and at most 1"),
         ({"tau": 1.5}, "method.tau: 1.5 is out of range"),
@@ -181,6 +181,6 @@ def test_the_limit_is_that_of_whole_steps(row):
     ],
     ids=str,
 )
-def test_mistakes(table, told):
-    with pytest.raises(UserError, match=told):
+def test_mistakes(table, message):
+    with pytest.raises(UserError, match=message):
         config.check({"problem": {"name": "quadratic"}, "method": {"name": "lopa", **table}})

@@ -225,7 +225,7 @@ def test_an_estimated_L_covers_the_ridge():
 
 
 @pytest.mark.parametrize(
-    ("method", "told"),
+    ("method", "message"),
     [
         ("gda", "method.lower_ridge: has no effect, since gda does not use g; leave it out"),
         ("dm-hsgd", "method.lower_ridge: has no effect, since dm-hsgd does not use g"),
@@ -233,13 +233,13 @@ def test_an_estimated_L_covers_the_ridge():
         ("dsgd", "method.lower_ridge: dsgd takes g_yy = 2I for granted"),
     ],
 )
-def test_methods_without_it(method, told):
-    with pytest.raises(UserError, match=told):
+def test_methods_without_it(method, message):
+    with pytest.raises(UserError, match=message):
         mpidbo.solve("quadratic", {"name": method, "lower_ridge": 0.1}, agents=2, iterations=1)
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "message"),
     [
         (-1, "method.lower_ridge: -1 is out of range; give at least 0"),
         ("small", "method.lower_ridge: .* is not a finite number"),
@@ -251,6 +251,6 @@ def test_methods_without_it(method, told):
     ],
     ids=str,
 )
-def test_values(value, told):
-    with pytest.raises(UserError, match=told):
+def test_values(value, message):
+    with pytest.raises(UserError, match=message):
         mpidbo.solve("quadratic", {"name": "sparkle", "lower_ridge": value}, agents=2, iterations=1)

@@ -170,7 +170,7 @@ def test_ma_dsbo(lower, upper, topology, n, tmp_path):
 
 @pytest.mark.parametrize("lower", ALONE)
 def test_ma_dsbo_with_other_rows(lower, tmp_path):
-    """Each begins anew in every iteration, from where y is. theta left out is alpha."""
+    """Each begins again in every iteration, from where y is. theta left out is alpha."""
     trial = Trial(
         QUADRATIC, {"name": "ma-dsbo", "lower": lower, "T": 2, "N": 1}, 5, RANDOM, tmp_path
     )

@@ -231,7 +231,7 @@ def test_single_precision_stays(problem, name):
 
 
 @pytest.mark.parametrize(
-    ("problem", "method", "steps", "told"),
+    ("problem", "method", "steps", "message"),
     [
         ("quadratic", "dm-hsgd", {}, "agent 0, g is not -f: at the start g_y is not opposite"),
         ("minimax", "dm-hsgd", {"theta": 1.1}, "steps.theta: 1.1; the weight of an average"),
@@ -243,6 +243,6 @@ def test_single_precision_stays(problem, name):
     ],
     ids=str,
 )
-def test_mistakes(problem, method, steps, told):
-    with pytest.raises(UserError, match=told):
+def test_mistakes(problem, method, steps, message):
+    with pytest.raises(UserError, match=message):
         mpidbo.solve(problem, method, agents=3, iterations=1, steps=steps)

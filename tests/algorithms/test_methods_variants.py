@@ -347,7 +347,7 @@ def test_single_precision_stays(table):
 
 
 @pytest.mark.parametrize(
-    ("method", "more", "told"),
+    ("method", "more", "message"),
     [
         (
             {"name": "sldbo", "lower": "ed"},
@@ -386,8 +386,8 @@ def test_single_precision_stays(table):
         ),
     ],
 )
-def test_mistakes(method, more, told):
-    with pytest.raises(UserError, match=told):
+def test_mistakes(method, more, message):
+    with pytest.raises(UserError, match=message):
         mpidbo.solve("quadratic", method, agents=3, iterations=1, **more)
 
 

@@ -93,11 +93,11 @@ def test_the_table_of_the_page():
         name: dict(zip(("alpha", "beta", "gamma"), map(float, numbers.split(" | ")), strict=True))
         for name, numbers in re.findall(r"^\| `([\w-]+)` \| ([\d. |]+?) \|$", text, re.MULTILINE)
     }
-    said = {
+    printed = {
         name: {key: float(value) for key, value in problem_class(name).steps.items()}
         for name in PROBLEMS
     }
-    assert rows == {name: steps for name, steps in said.items() if steps}
+    assert rows == {name: steps for name, steps in printed.items() if steps}
     assert all(f"`{name}`" in text for name in PROBLEMS)
 
 

@@ -186,10 +186,10 @@ def test_names():
     ],
 )
 def test_rows_that_drift_in_single_precision_are_warned_of(method, dtype, warned):
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as printed:
         warnings.simplefilter("always")
         mpidbo.solve("quadratic", method, agents=2, iterations=1, dtype=dtype)
     assert (
-        any("in float32: rounding errors add up" in str(warning.message) for warning in said)
+        any("in float32: rounding errors add up" in str(warning.message) for warning in printed)
         is warned
     )

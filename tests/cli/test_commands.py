@@ -58,7 +58,7 @@ def runs(tmp_path_factory):
     return folder
 
 
-def said(capsys, *words, code=0):
+def printed(capsys, *words, code=0):
     """What a command prints; on stderr where it fails."""
     assert cli.main([str(word) for word in words]) == code
     out, err = capsys.readouterr()
@@ -84,12 +84,12 @@ def test_a_command_is_a_module_and_an_entry(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(cli, "__path__", [*cli.__path__, str(tmp_path)])
     summary = "Greet somebody."
     monkeypatch.setitem(program.COMMANDS, "greet", program.Command("greeting", summary))
-    assert said(capsys, "greet", "you") == "hello you None\n"
+    assert printed(capsys, "greet", "you") == "hello you None\n"
     with pytest.raises(SystemExit) as end:
         cli.parser().parse_args(["greet", "--help"])
     assert end.value.code == 0 and summary in capsys.readouterr().out
-    assert summary in said(capsys, "--help")
-    assert "great: no such command; did you mean greet?" in said(capsys, "great", code=2)
+    assert summary in printed(capsys, "--help")
+    assert "great: no such command; did you mean greet?" in printed(capsys, "great", code=2)
 
 
 def test_help_imports_no_command():
@@ -297,7 +297,7 @@ def test_ordinates_are_logarithmic_over_more_than_two_decades(values, log):
 def test_plot_writes_a_figure(runs, tmp_path, capsys, kind):
     out = tmp_path / f"curves.{kind}"
     assert (
-        said(
+        printed(
             capsys,
             "plot",
             runs / "a",
@@ -316,7 +316,7 @@ def test_plot_writes_a_figure(runs, tmp_path, capsys, kind):
 
 def test_plot_of_one_run_goes_into_its_folder(runs, tmp_path, capsys):
     shutil.copytree(runs / "a", tmp_path / "a")
-    assert said(capsys, "plot", tmp_path / "a") == f"{tmp_path / 'a' / 'curves.png'}\n"
+    assert printed(capsys, "plot", tmp_path / "a") == f"{tmp_path / 'a' / 'curves.png'}\n"
     assert "matplotlib.pyplot" not in sys.modules
 
 
@@ -328,7 +328,7 @@ def test_plot_against_bytes(tmp_path, capsys):
             "quadratic", f"sparkle-{path.name}", agents=4, iterations=6, evaluate_every=3, out=path
         )
     out = tmp_path / "curves.svg"
-    assert said(capsys, "plot", *paths, "--against", "bytes", "--out", out) == f"{out}\n"
+    assert printed(capsys, "plot", *paths, "--against", "bytes", "--out", out) == f"{out}\n"
     found = [read_run(path) for path in paths]
     (ax,) = reports.draw_curves(found, ["distance"], "bytes").axes
     for line, run in zip(ax.lines, found, strict=True):
@@ -340,28 +340,30 @@ def test_plot_against_bytes(tmp_path, capsys):
 def test_mistakes_of_plot(runs, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     shutil.copy(runs / "a" / "config.toml", tmp_path / "empty")
-    assert "did you mean distance?" in said(
+    assert "did you mean distance?" in printed(
         capsys, "plot", runs / "a", "--metric", "distanse", code=2
     )
-    assert ".png, a .pdf, a .svg" in said(capsys, "plot", runs / "a", "--out", "curves.jpg", code=2)
-    assert "has no history.h5" in said(capsys, "plot", tmp_path / "empty", code=2)
-    assert "no such file or folder" in said(capsys, "plot", tmp_path / "nowhere", code=2)
-    assert "could not be written" in said(
+    assert ".png, a .pdf, a .svg" in printed(
+        capsys, "plot", runs / "a", "--out", "curves.jpg", code=2
+    )
+    assert "has no history.h5" in printed(capsys, "plot", tmp_path / "empty", code=2)
+    assert "no such file or folder" in printed(capsys, "plot", tmp_path / "nowhere", code=2)
+    assert "could not be written" in printed(
         capsys, "plot", runs / "a", "--out", tmp_path / "no" / "a.png", code=2
     )
-    assert "invalid choice" in said(capsys, "plot", runs / "a", "--against", "time", code=2)
+    assert "invalid choice" in printed(capsys, "plot", runs / "a", "--against", "time", code=2)
 
 
 def test_without_matplotlib(runs, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    assert "pip install 'mpidbo[plot]'" in said(capsys, "plot", runs / "a", code=2)
+    assert "pip install 'mpidbo[plot]'" in printed(capsys, "plot", runs / "a", code=2)
 
 
 # show
 
 
 def test_show(runs, capsys):
-    text = said(capsys, "show", runs / "a")
+    text = printed(capsys, "show", runs / "a")
     for part in (
         "finished, 60 iterations",
         "method    sparkle-ed-gt",
@@ -376,7 +378,7 @@ def test_show(runs, capsys):
         assert part in text
     shares = text.split("seconds")[1].split("\n")[0]
     assert 98 <= sum(int(word) for word in shares.split() if word.isdigit()) <= 102
-    assert said(capsys, "show", runs / "a" / "result.h5") == text
+    assert printed(capsys, "show", runs / "a" / "result.h5") == text
 
 
 def test_show_of_a_run_that_diverged(tmp_path, capsys):
@@ -385,11 +387,11 @@ def test_show_of_a_run_that_diverged(tmp_path, capsys):
         mpidbo.solve(
             wild, steps={"alpha": 1e3, "beta": 1e3}, agents=4, iterations=200, out=tmp_path / "run"
         )
-    head = said(capsys, "show", tmp_path / "run").splitlines()[0]
+    head = printed(capsys, "show", tmp_path / "run").splitlines()[0]
     assert head == f"{tmp_path / 'run'}: {error.value}"
     with pytest.warns(UserWarning, match="held a run, and is now"):
         mpidbo.solve(wild, agents=4, iterations=2, out=tmp_path / "run")
-    assert "diverged" not in said(capsys, "show", tmp_path / "run")
+    assert "diverged" not in printed(capsys, "show", tmp_path / "run")
 
 
 def test_no_part_of_the_seconds_is_negative(tmp_path):
@@ -402,7 +404,7 @@ def test_no_part_of_the_seconds_is_negative(tmp_path):
 
 
 def test_history_as_a_table(runs, capsys):
-    head, *rows = said(capsys, "show", runs / "b", "--history").splitlines()
+    head, *rows = printed(capsys, "show", runs / "b", "--history").splitlines()
     names = head.split()
     assert names[:4] == ["iteration", "upper_loss", "phi", "lower_loss"]
     assert names[-2:] == ["floats", "seconds"]
@@ -414,13 +416,13 @@ def test_show_of_unfinished_and_lone_files(runs, tmp_path, capsys):
     folder.mkdir()
     shutil.copy(runs / "a" / "config.toml", folder)
     killed = "no result.h5 and not in use: it was killed or failed; "
-    assert f"{killed}nothing written yet" in said(capsys, "show", folder)
+    assert f"{killed}nothing written yet" in printed(capsys, "show", folder)
     shutil.copy(runs / "a" / "history.h5", folder)
-    assert f"{killed}seen at iteration 60" in said(capsys, "show", folder)
+    assert f"{killed}seen at iteration 60" in printed(capsys, "show", folder)
     shutil.copy(runs / "a" / "result.h5", tmp_path / "renamed.h5")
-    assert "4 on 1 rank" in said(capsys, "show", tmp_path / "renamed.h5")
+    assert "4 on 1 rank" in printed(capsys, "show", tmp_path / "renamed.h5")
     shutil.copy(runs / "a" / "history.h5", tmp_path / "other.h5")
-    assert "a history, seen at iteration 60" in said(capsys, "show", tmp_path / "other.h5")
+    assert "a history, seen at iteration 60" in printed(capsys, "show", tmp_path / "other.h5")
 
 
 def test_damaged_files(runs, tmp_path, capsys):
@@ -432,15 +434,15 @@ def test_damaged_files(runs, tmp_path, capsys):
     flipped[good.index(x[:16])] ^= 1
     for bad in (good[:2000], bytes(flipped), b"", b"text"):
         (folder / "result.h5").write_bytes(bad)
-        assert DAMAGED in said(capsys, "show", folder, code=2)
+        assert DAMAGED in printed(capsys, "show", folder, code=2)
     (folder / "result.h5").write_bytes(good)
     (folder / "history.h5").write_bytes(b"text")
-    assert "history.h5: cannot be read" in said(capsys, "plot", folder, code=2)
+    assert "history.h5: cannot be read" in printed(capsys, "plot", folder, code=2)
     (folder / "config.toml").write_text("a =")
     shutil.copy(runs / "a" / "history.h5", folder)
-    assert "not valid TOML" in said(capsys, "show", folder, code=2)
+    assert "not valid TOML" in printed(capsys, "show", folder, code=2)
     (tmp_path / "none").mkdir()
-    assert "holds no run" in said(capsys, "show", tmp_path / "none", code=2)
+    assert "holds no run" in printed(capsys, "show", tmp_path / "none", code=2)
 
 
 # topology
@@ -503,13 +505,13 @@ def test_lattices_are_drawn_as_such(name, n, options, shape):
 
 
 def test_strategies_that_a_topology_suits(capsys):
-    text = said(capsys, "topology", "ring", "-n", 4, "--set", "lazy=false")
+    text = printed(capsys, "topology", "ring", "-n", 4, "--set", "lazy=false")
     assert (
         "extra        refused: the smallest eigenvalue of ring is -0.333333" in text
         and "ed           the smallest" in text
     )
     assert "gt           suits" in text and "lazy                 no" in text
-    text = said(capsys, "topology", "exponential", "-n", 8, "--set", "directed=true")
+    text = printed(capsys, "topology", "exponential", "-n", 8, "--set", "directed=true")
     assert "ed           refused: ed needs a symmetric W" in text and "not symmetric" in text
 
 
@@ -517,15 +519,17 @@ def test_topology_of_files(tmp_path, capsys):
     W = np.array([[0.6, 0.4, 0, 0], [0.4, 0.3, 0.3, 0], [0, 0.3, 0.3, 0.4], [0, 0, 0.4, 0.6]])
     np.save(tmp_path / "W.npy", W)
     (tmp_path / "graph.edges").write_text("0 1\n1 2\n2 0\n")
-    assert f"spectral gap         {1 - np.sort(np.linalg.eigvalsh(W))[-2]:.6g}" in said(
+    assert f"spectral gap         {1 - np.sort(np.linalg.eigvalsh(W))[-2]:.6g}" in printed(
         capsys, "topology", tmp_path / "W.npy"
     )
     out = tmp_path / "graph.svg"
-    text = said(capsys, "topology", tmp_path / "graph.edges", "--picture", out)
+    text = printed(capsys, "topology", tmp_path / "graph.edges", "--picture", out)
     assert (
         "agents               3" in text and text.endswith(f"{out}\n") and out.stat().st_size > 3000
     )
-    assert "use each of 0..4" in said(capsys, "topology", tmp_path / "graph.edges", "-n", 5, code=2)
+    assert "use each of 0..4" in printed(
+        capsys, "topology", tmp_path / "graph.edges", "-n", 5, code=2
+    )
 
 
 def test_arrows_where_one_of_two_agents_receives():
@@ -534,46 +538,46 @@ def test_arrows_where_one_of_two_agents_receives():
 
 
 def test_mistakes_of_topology(capsys):
-    assert "-n: missing" in said(capsys, "topology", "ring", code=2)
-    assert "give at least 1" in said(capsys, "topology", "ring", "-n", 0, code=2)
-    assert "did you mean ring?" in said(capsys, "topology", "rin", "-n", 3, code=2)
-    assert "did you mean lazy?" in said(
+    assert "-n: missing" in printed(capsys, "topology", "ring", code=2)
+    assert "give at least 1" in printed(capsys, "topology", "ring", "-n", 0, code=2)
+    assert "did you mean ring?" in printed(capsys, "topology", "rin", "-n", 3, code=2)
+    assert "did you mean lazy?" in printed(
         capsys, "topology", "ring", "-n", 3, "--set", "lasy=true", code=2
     )
-    assert "not of the form key=value" in said(
+    assert "not of the form key=value" in printed(
         capsys, "topology", "ring", "-n", 3, "--set", "lazy", code=2
     )
-    assert "no-such.npy cannot be read" in said(capsys, "topology", "no-such.npy", code=2)
+    assert "no-such.npy cannot be read" in printed(capsys, "topology", "no-such.npy", code=2)
 
 
 # lists
 
 
 def test_lists_name_everything(capsys):
-    text = said(capsys, "methods")
+    text = printed(capsys, "methods")
     assert all(f"\n\n{name}: " in f"\n\n{text}" for name in METHODS) and all(
         f"\n    {name} " in text for name in STRATEGIES
     )
     assert "s++ = W(2s+ - s - (u+ - u))" in text and "p + 2q floats" in text
-    assert all(f"\n{name}\n" in f"\n{said(capsys, 'topology')}" for name in TOPOLOGIES)
-    assert "\nquadratic\n" in f"\n{said(capsys, 'check')}"
+    assert all(f"\n{name}\n" in f"\n{printed(capsys, 'topology')}" for name in TOPOLOGIES)
+    assert "\nquadratic\n" in f"\n{printed(capsys, 'check')}"
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_methods_with_their_equations(name, capsys):
-    text = said(capsys, "methods", name)
+    text = printed(capsys, "methods", name)
     assert sys.modules[METHODS[name][0].__module__].__doc__.splitlines()[0] in text
 
 
 def test_a_method_with_strategies_and_a_strategy(capsys):
-    text = said(capsys, "methods", "sparkle-gt-ed")
+    text = printed(capsys, "methods", "sparkle-gt-ed")
     assert "p + 4q floats" in text and "5 rounds" in text and "x by ed, y by gt, z by gt" in text
-    assert "s+ = W s - h" in said(capsys, "methods", "semi-gt")
+    assert "s+ = W s - h" in printed(capsys, "methods", "semi-gt")
     assert (
         "mu = { kind = power, start = 1.0, exponent = -0.3333, offset = 1.0, warmup = 0 }"
-        in said(capsys, "methods", "f2sa")
+        in printed(capsys, "methods", "f2sa")
     )
-    assert "did you mean sparkle?" in said(capsys, "methods", "sparcle", code=2)
+    assert "did you mean sparkle?" in printed(capsys, "methods", "sparcle", code=2)
 
 
 # what is sent
@@ -638,7 +642,7 @@ def test_dry_run(tmp_path, monkeypatch, capsys):
     (tmp_path / "a.toml").write_text(
         'problem.name = "quadratic"\nrun.agents = 6\nrun.iterations = 1000\n'
     )
-    text = said(capsys, "run", tmp_path / "a.toml", "--dry-run", "--out", tmp_path / "out")
+    text = printed(capsys, "run", tmp_path / "a.toml", "--dry-run", "--out", tmp_path / "out")
     for part in (
         " 6 on 1 rank",
         "15 floats to each neighbour, 3 rounds",
@@ -648,7 +652,7 @@ def test_dry_run(tmp_path, monkeypatch, capsys):
     ):
         assert part in text
     assert not (tmp_path / "out").exists() and "steps" not in text
-    text = said(capsys, "run", tmp_path / "a.toml", "--dry-run", "--set", "steps=auto")
+    text = printed(capsys, "run", tmp_path / "a.toml", "--dry-run", "--set", "steps=auto")
     assert "\nsteps        alpha, beta, gamma are found before the run" in text
 
 
@@ -722,24 +726,26 @@ def test_check_tells_what_is_missing(tmp_path, capsys):
         "    def f(self, x, y, sample):\n        return float(x @ x) / 2\n"
         "    def f_x(self, x, y, sample):\n        return self.scale * x\n"
     )
-    text = said(capsys, "check", f"{tmp_path / 'mine.py'}:Mine")
+    text = printed(capsys, "check", f"{tmp_path / 'mine.py'}:Mine")
     assert "single-level" in text.split("methods:")[1].split("\n")[0]
     assert (
         "not sparkle, which needs g_y and g_yy and f_y and g_xy" in text
         and text.count("missing\n") == 6
     )
-    assert "WRONG" in said(
+    assert "WRONG" in printed(
         capsys, "check", f"{tmp_path / 'mine.py'}:Mine", "--set", "scale=1.1", code=1
     )
-    assert "did you mean scale?" in said(
+    assert "did you mean scale?" in printed(
         capsys, "check", f"{tmp_path / 'mine.py'}:Mine", "--set", "scal=1.1", code=2
     )
 
 
 def test_mistakes_of_check(capsys):
-    assert "did you mean quadratic?" in said(capsys, "check", "quadratik", code=2)
-    assert "not of the form key=value" in said(capsys, "check", "quadratic", "--set", "p", code=2)
-    assert "--agents: 0 is out of range" in said(
+    assert "did you mean quadratic?" in printed(capsys, "check", "quadratik", code=2)
+    assert "not of the form key=value" in printed(
+        capsys, "check", "quadratic", "--set", "p", code=2
+    )
+    assert "--agents: 0 is out of range" in printed(
         capsys, "check", "quadratic", "--agents", 0, code=2
     )
 

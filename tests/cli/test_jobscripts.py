@@ -92,11 +92,11 @@ esac
 class Ended:
     """What became of a script: its exit code, what it said, and what it called."""
 
-    def __init__(self, folder, code, said):
+    def __init__(self, folder, code, printed):
         calls = folder / "calls"
-        self.code, self.said, self.calls = (
+        self.code, self.printed, self.calls = (
             code,
-            said,
+            printed,
             calls.read_text().splitlines() if calls.exists() else [],
         )
 
@@ -149,11 +149,11 @@ def start(tmp_path):
                 while storm and process.poll() is None:
                     process.send_signal(random.choice(storm))
                     time.sleep(0.01)
-                said, _ = process.communicate(timeout=40)
+                printed, _ = process.communicate(timeout=40)
             except BaseException:
                 os.killpg(process.pid, signal.SIGKILL)
                 raise
-        return Ended(tmp_path, process.returncode, said)
+        return Ended(tmp_path, process.returncode, printed)
 
     return start
 
@@ -224,13 +224,13 @@ def test_a_run_that_finishes(script, start):
     gpu = "--set run.device=cuda " if script == "gpu.sbatch" else ""
     assert done.code == 0 and done.called("srun") == [
         f"srun mpidbo run a.toml {gpu}--set steps.alpha=0.1"
-    ], done.said
+    ], done.printed
     for part in (
         "Slurm job 7 (mpidbo), restart 0: 4 tasks on 2 nodes, n[1-2]",
         "mpidbo 0.0; launcher 1.2",
         "finished: ",
     ):
-        assert part in done.said
+        assert part in done.printed
     assert not done.called("scontrol")
 
 
@@ -268,7 +268,7 @@ def test_the_launcher_is_the_users(env, launcher, start):
 )
 def test_what_is_requeued(script, codes, env, code, requeued, words, start):
     done = start(script, codes=codes, **env)
-    assert (done.code, words in done.said) == (code, True), done.said
+    assert (done.code, words in done.printed) == (code, True), done.printed
     assert done.called("scontrol") == (
         [f"scontrol requeue 7{'_1' * (script == 'array.sbatch')}"] if requeued else []
     )
@@ -279,20 +279,20 @@ def test_what_is_requeued(script, codes, env, code, requeued, words, start):
 
 def test_a_single_job_is_not_requeued(start):
     done = start("run.sbatch", codes="85")
-    assert done.code == 85 and "submit the same again" in done.said and len(done.calls) == 1
+    assert done.code == 85 and "submit the same again" in done.printed and len(done.calls) == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM])
 @pytest.mark.parametrize("script", ["run.sbatch", "requeue.sbatch"])
 def test_signals_reach_the_launcher_as_usr1(script, number, start):
     done = start(script, codes="wait", send=number)
-    assert done.code == 85 and "USR1 to srun" in done.calls, done.said
+    assert done.code == 85 and "USR1 to srun" in done.calls, done.printed
     assert bool(done.called("scontrol")) == (script == "requeue.sbatch")
 
 
 def test_a_launcher_that_a_signal_kills(start):
     done = start("requeue.sbatch", codes="wait-die", send=signal.SIGUSR1)
-    assert done.code == 85 and done.called("scontrol") and "did not wait" in done.said
+    assert done.code == 85 and done.called("scontrol") and "did not wait" in done.printed
 
 
 @pytest.mark.parametrize("code", ["10", "15", "255", "1"])
@@ -300,8 +300,10 @@ def test_a_launcher_that_fails_after_a_signal(code, start):
     """Its ranks had not yet begun, or it does not bear many signals."""
     done = start("requeue.sbatch", codes=f"wait-{code}", send=signal.SIGUSR1)
     assert (
-        done.code == 85 and done.called("scontrol") and f"the launcher returned {code}" in done.said
-    ), done.said
+        done.code == 85
+        and done.called("scontrol")
+        and f"the launcher returned {code}" in done.printed
+    ), done.printed
 
 
 @pytest.mark.parametrize(
@@ -315,11 +317,11 @@ def test_a_launcher_that_fails_after_a_signal(code, start):
 def test_a_storm_of_signals_to_the_script(script, start):
     """The launcher receives it and the job is requeued; only then may SIGTERM end the script."""
     done = start(script, codes="storm", send=signal.SIGUSR1, storm=[signal.SIGUSR1, signal.SIGTERM])
-    assert [call for call in done.calls if call.startswith("USR1 to ")] and done.said.count(
+    assert [call for call in done.calls if call.startswith("USR1 to ")] and done.printed.count(
         "the run is asked to stop"
-    ) < 5, done.said
-    assert bool(done.called("scontrol")) == (script == "requeue.sbatch"), done.said
-    assert done.code in (85, -signal.SIGTERM if script == "requeue.sbatch" else 85), done.said
+    ) < 5, done.printed
+    assert bool(done.called("scontrol")) == (script == "requeue.sbatch"), done.printed
+    assert done.code in (85, -signal.SIGTERM if script == "requeue.sbatch" else 85), done.printed
 
 
 @pytest.mark.parametrize(
@@ -334,7 +336,7 @@ def test_the_index_of_an_array_is_a_configuration(index, config, start):
             f"srun mpidbo run {config} --set run.seed=1 --out x"
         ]
     else:
-        assert done.code == 2 and not done.calls and "sbatch --array=1-3%2" in done.said
+        assert done.code == 2 and not done.calls and "sbatch --array=1-3%2" in done.printed
 
 
 def test_a_chain_is_submitted(start):
@@ -390,21 +392,23 @@ def test_pbs(codes, env, code, again, start, tmp_path):
     done = start("run.pbs", "", codes=codes, PBS_O_WORKDIR=str(tmp_path), **(PBS | env))
     assert done.code == code and done.called("mpiexec") == [
         "mpiexec -n 4 mpidbo run a.toml --set run.seed=1"
-    ], done.said
+    ], done.printed
     most = env.get("MAX_RESTARTS", "10")
     line = (
         f"qsub -v CONFIG,ARGS,RESTARTS,LAUNCH,SCRIPT,MAX_RESTARTS {FOLDER / 'run.pbs'} "
         f"[a.toml|--set run.seed=1|{again}|{most}]"
     )
     assert done.called("qsub") == ([line] if again else [])
-    assert "4 ranks on h1 h2" in done.said and ("qsub failed" in done.said) == ("REFUSED" in env)
+    assert "4 ranks on h1 h2" in done.printed and ("qsub failed" in done.printed) == (
+        "REFUSED" in env
+    )
 
 
 def test_pbs_stops_ahead_of_the_walltime(start, tmp_path):
     done = start(
         "run.pbs", "", codes="wait", PBS_O_WORKDIR=str(tmp_path), WALLTIME="00:00:02", **PBS
     )
-    assert done.code == 85 and "USR1 to mpiexec" in done.calls and done.called("qsub"), done.said
+    assert done.code == 85 and "USR1 to mpiexec" in done.calls and done.called("qsub"), done.printed
 
 
 def test_pbs_jobs_that_are_deleted_stay_so(start, tmp_path):
@@ -412,7 +416,7 @@ def test_pbs_jobs_that_are_deleted_stay_so(start, tmp_path):
         "run.pbs", "", codes="wait", send=signal.SIGTERM, PBS_O_WORKDIR=str(tmp_path), **PBS
     )
     assert done.code == 85 and "USR1 to mpiexec" in done.calls and not done.called("qsub"), (
-        done.said
+        done.printed
     )
 
 
@@ -438,11 +442,11 @@ def test_lsf_requeues_by_the_exit_code_until_the_cap(start, tmp_path):
         )
         assert done.calls == ["mpirun -n 4 mpidbo run a.toml --set run.seed=1"]
         assert done.code == (85 if restarts < 2 else 1)
-    said = (tmp_path / "x-9.out").read_text()
+    printed = (tmp_path / "x-9.out").read_text()
     assert (
-        "restart 2: 4 ranks on h1 h2" in said
-        and "requeue 2 of at most 2" in said
-        and "not finished after 2 restarts" in said
+        "restart 2: 4 ranks on h1 h2" in printed
+        and "requeue 2 of at most 2" in printed
+        and "not finished after 2 restarts" in printed
     )
     assert '#BSUB -Q "85"' in SCRIPTS["run.lsf"] and not list(tmp_path.glob(".mpidbo*"))
 
@@ -476,11 +480,11 @@ FLUX_RUN = "flux run -N 2 -n 8 -c 1 mpidbo run a.toml --set run.max_seconds={} -
 )
 def test_flux(codes, env, code, again, start):
     done = start("run.flux", "a.toml --set run.seed=1", codes=codes, LEFT="3600", **env)
-    assert done.code == code, done.said
+    assert done.code == code, done.printed
     line = f"flux --parent batch {FOLDER / 'run.flux'} a.toml --set run.seed=1 [{again}|10]"
     assert done.calls == [FLUX_RUN.format(3480), *([line] if again else [])]
-    assert "8 ranks on 2 nodes" in done.said
-    assert ("flux batch failed" in done.said) == ("REFUSED" in env)
+    assert "8 ranks on 2 nodes" in done.printed
+    assert ("flux batch failed" in done.printed) == ("REFUSED" in env)
 
 
 @pytest.mark.parametrize(("left", "seconds"), [("480", "360"), ("481", "361"), ("4294967295", "")])
@@ -493,7 +497,7 @@ def test_flux_stops_by_the_clock(left, seconds, start):
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM])
 def test_flux_signals(number, start):
     done = start("run.flux", codes="wait", send=number, LEFT="3600")
-    assert done.code == 85 and "USR1 to flux" in done.calls, done.said
+    assert done.code == 85 and "USR1 to flux" in done.calls, done.printed
     assert bool(done.called("flux --parent")) == (number == signal.SIGUSR1)
 
 
@@ -504,8 +508,8 @@ def test_sge_reschedules_by_the_exit_code_until_the_cap(start, tmp_path):
     for restarts, codes in enumerate(("85", "stall", "85")):
         done = start("run.sge", "a.toml --set run.seed=1", codes=codes, MAX_RESTARTS="2", **SGE)
         assert done.calls == ["mpirun -n 4 mpidbo run a.toml --set run.seed=1"]
-        assert done.code == (99 if restarts < 2 else 85), done.said
-    assert "not finished after 2 restarts" in done.said and not list(tmp_path.glob(".mpidbo*"))
+        assert done.code == (99 if restarts < 2 else 85), done.printed
+    assert "not finished after 2 restarts" in done.printed and not list(tmp_path.glob(".mpidbo*"))
 
 
 @pytest.mark.parametrize(
@@ -530,8 +534,8 @@ def test_who_stops_the_local_script_means_it(number, start):
     done = start("local.sh", codes="wait 0", send=number)
     assert (
         done.code == 85 and len(done.called("mpiexec")) == 1 and "USR1 to mpiexec" in done.calls
-    ), done.said
-    assert "restart 1" not in done.said
+    ), done.printed
+    assert "restart 1" not in done.printed
 
 
 # mistakes
@@ -544,12 +548,12 @@ def test_without_a_configuration(script, start, tmp_path):
         "LS_SUBCWD": str(tmp_path),
     }
     done = start(script, "", **system)
-    said = done.said + "".join(path.read_text() for path in tmp_path.glob("x-9.out"))
+    printed = done.printed + "".join(path.read_text() for path in tmp_path.glob("x-9.out"))
     assert (
         done.code == 2
         and not done.calls
-        and re.search(r"configuration.*(sbatch|qsub|bsub|bash|flux) ", said)
-    ), said
+        and re.search(r"configuration.*(sbatch|qsub|bsub|bash|flux) ", printed)
+    ), printed
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -567,7 +571,7 @@ def test_mistakes_start_nothing(script, start, tmp_path):
         ]
     (tmp_path / "bin" / "mpidbo").unlink()
     done = start(script, words, **(system | {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"}))
-    assert done.code == 2 and "mpidbo: not found; load the modules" in done.said + "".join(
+    assert done.code == 2 and "mpidbo: not found; load the modules" in done.printed + "".join(
         p.read_text() for p in tmp_path.glob("x-9.out")
     )
 
@@ -741,7 +745,7 @@ def test_the_written_script_runs_its_configuration(tmp_path, capsys, monkeypatch
     (tmp_path / "job.sbatch").write_text(filled(tmp_path, capsys, *words))
     program = shutil.which("mpidbo") or f"{sys.executable} -m mpidbo"
     done = start(tmp_path / "job.sbatch", "--set run.seed=1")
-    assert done.code == 0, done.said
+    assert done.code == 0, done.printed
     assert done.calls == [
         f"srun {program} run {tmp_path}/my runs/a.toml {' '.join(words[1:])} --set run.seed=1"
     ]
@@ -767,7 +771,7 @@ def test_an_array_over_seeds(tmp_path, capsys, start):
     for index, (name, seed) in {"1": (configs[0], 0), "6": (configs[1], 2)}.items():
         done = start(tmp_path / "array.sbatch", "", SLURM_ARRAY_TASK_ID=index)
         words = f"--set run.seed={seed} --out {out}/seed-{seed}"
-        assert done.calls == [f"srun mpidbo run {tmp_path}/{name} {words}"], done.said
+        assert done.calls == [f"srun mpidbo run {tmp_path}/{name} {words}"], done.printed
 
 
 def test_a_study(tmp_path, capsys, start):
@@ -778,9 +782,9 @@ def test_a_study(tmp_path, capsys, start):
         path = f"{tmp_path}/my runs/a.toml"
         assert done.called("srun") == [
             f"srun mpidbo compare {path} --part {int(index) - 1}/4",
-        ], done.said
+        ], done.printed
         assert len(done.called("scontrol")) == requeued
-        assert f"mpidbo compare {path} --report" in done.said
+        assert f"mpidbo compare {path} --report" in done.printed
     done = start(tmp_path / "study.sbatch", SLURM_ARRAY_TASK_ID="5")
     assert done.code == 2 and not done.calls
 
@@ -812,7 +816,7 @@ def test_a_log_for_each_rank(kind, folder, tmp_path, capsys, start):
     for starts in (1, 2):
         done = start(path, "", **env)
         logs = {log.name: log.read_text() for log in (tmp_path / folder).iterdir()}
-        assert done.code == 0, done.said
+        assert done.code == 0, done.printed
         assert logs == dict.fromkeys(("0.log", "1.log"), starts * "mpidbo 0.0\n")
 
 
@@ -918,18 +922,18 @@ def test_a_run_with_restarts_is_the_run_without(mpi, tmp_path):
         stderr=subprocess.STDOUT,
     ) as process:
         try:
-            said, _ = process.communicate(timeout=100)
+            printed, _ = process.communicate(timeout=100)
         except BaseException:
             process.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.communicate(timeout=10)
             process.kill()
             raise
-    assert process.returncode == 0, said
+    assert process.returncode == 0, printed
     assert (
-        "restart 1 of at most 10" in said
-        and "restart 2" not in said
-        and "resuming from iteration" in said
+        "restart 1 of at most 10" in printed
+        and "restart 2" not in printed
+        and "resuming from iteration" in printed
     )
     assert same(tmp_path / "whole", tmp_path / "out")
 

@@ -120,8 +120,8 @@ class Slurm:
         while not true(records := self.records(job)):
             if time.monotonic() > limit:
                 self("scancel", "--full", job)
-                said = "\n".join(f"{one.fields}\n{one.log}" for one in records)
-                pytest.fail(f"job {job}: not after {seconds:g} s\n{said}", pytrace=False)
+                printed = "\n".join(f"{one.fields}\n{one.log}" for one in records)
+                pytest.fail(f"job {job}: not after {seconds:g} s\n{printed}", pytrace=False)
             time.sleep(0.2)
 
     def running(self, job, pids, ranks):
@@ -410,7 +410,7 @@ def test_array(slurm, slow, uninterrupted, tmp_path):
 
 def test_chain(slurm, slow, uninterrupted, tmp_path):
     path, (env, pids) = toml(tmp_path, TABLES), slow
-    said = slurm(
+    printed = slurm(
         "bash",
         JOBSCRIPTS / "chain.sh",
         "--nodes=2",
@@ -421,7 +421,7 @@ def test_chain(slurm, slow, uninterrupted, tmp_path):
         cwd=tmp_path,
         env={**env, "SRUN_MPI": MPI, "JOBS": "3", "CHAIN": tmp_path.name},
     )
-    first, second, third = re.findall(r"job (\d+)", said)
+    first, second, third = re.findall(r"job (\d+)", printed)
     slurm.running(first, pids, 4)
     slurm("scancel", "--batch", "--signal=USR1", first)
     ends = [(done.state, done.code) for done in map(slurm.one, (first, second, third))]
@@ -496,7 +496,7 @@ def test_a_killed_rank_ends_the_job(slurm, launcher, slow, uninterrupted, tmp_pa
 
 @pytest.fixture
 def surviving(slurm, slow, tmp_path):
-    """surviving(**tables) -> a job of 6 ranks on 3 nodes that goes on when ranks die, their ids."""
+    """surviving(**tables) -> a job of 6 ranks on 3 nodes that continues when ranks die: ids."""
     if not launch.is_openmpi():
         pytest.skip("MPICH ends a job in which a process has died")
 
@@ -524,7 +524,7 @@ def test_a_run_goes_on_without_a_rank(slurm, surviving, tmp_path):
     os.kill(next(pid for pid in pids if place(pid) == "n2"), signal.SIGKILL)
     done = slurm.one(job)
     assert (done.state, done.restarts) == ("COMPLETED", 0), done.log
-    assert re.search(r"died; 5 of 6 ranks go on from iteration", done.log), done.log
+    assert re.search(r"died; 5 of 6 ranks resume from iteration", done.log), done.log
     assert same(tmp_path / "whole", tmp_path / "out")
 
 
@@ -586,9 +586,11 @@ def test_another_mpis_srun_is_refused(slurm, mpi, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "printed"),
     [("steps.alpa=1", "did you mean alpha"), ("topology.name=oval", "topology.name")],
 )
-def test_a_mistake_is_not_requeued(slurm, wrong, said, tmp_path):
+def test_a_mistake_is_not_requeued(slurm, wrong, printed, tmp_path):
     done = slurm.one(script(slurm, "requeue.sbatch", toml(tmp_path, TABLES), "--set", wrong))
-    assert (done.state, done.code, done.restarts) == ("FAILED", 2, 0) and said in done.log, done.log
+    assert (done.state, done.code, done.restarts) == ("FAILED", 2, 0) and printed in done.log, (
+        done.log
+    )

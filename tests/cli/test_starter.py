@@ -67,11 +67,11 @@ def test_derivatives(inside, framework, capsys):
     inside(framework)
     for words in ([], ["--set", "batch=5"]):
         assert cli.main(["check", "losses.py:problem", *words]) == 0
-        said = capsys.readouterr().out
+        printed = capsys.readouterr().out
         assert (
-            len(re.findall("  ok  ", said)) == (12 if words else 11)
-            and "WRONG" not in said
-            and "    not " not in said
+            len(re.findall("  ok  ", printed)) == (12 if words else 11)
+            and "WRONG" not in printed
+            and "    not " not in printed
         )
 
 
@@ -199,19 +199,19 @@ def test_which_framework(tmp_path, monkeypatch, capsys):
     ):
         monkeypatch.setattr(starter, "_installed", here.__contains__)
         assert cli.main(["new", name]) == 0
-        said = capsys.readouterr().out
-        assert said.startswith(
+        printed = capsys.readouterr().out
+        assert printed.startswith(
             f"{name}: losses.py (in {name}, which is installed; "
             "--framework torch|jax|numpy chooses), config.toml"
         )
-        assert ("pip install" in said) == (
+        assert ("pip install" in printed) == (
             name == "NumPy"
-        ) and f"    cd {name}\n    mpidbo check losses.py:problem\n" in said
+        ) and f"    cd {name}\n    mpidbo check losses.py:problem\n" in printed
     assert cli.main(["new", "asked", "--framework", "torch"]) == 0
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     assert (
-        "pip install 'mpidbo[torch]'    # torch is not installed here\n" in said
-        and "mpidbo[data]" in said
+        "pip install 'mpidbo[torch]'    # torch is not installed here\n" in printed
+        and "mpidbo[data]" in printed
     )
     assert "import torch" in (tmp_path / "asked" / "losses.py").read_text()
 

@@ -57,8 +57,8 @@ def test_out_is_a_configuration_that_runs(tmp_path, capsys):
     assert cli.main(["tune", str(path), "--out", str(out)]) == 2
     assert f"--out {out}: exists already" in capsys.readouterr().err
     assert cli.main(["tune", str(path), "--out", str(tmp_path / "a/b/tuned.toml")]) == 2
-    said = capsys.readouterr()
-    assert "there is no folder" in said.err and not said.out, "before the search"
+    printed = capsys.readouterr()
+    assert "there is no folder" in printed.err and not printed.out, "before the search"
 
 
 def test_it_finds_what_a_run_finds(tmp_path, capsys):
@@ -105,10 +105,12 @@ def test_a_terminal_shows_the_newest_pilot(tmp_path, capsys, monkeypatch):
     usual = capsys.readouterr()
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     assert cli.main(["tune", str(path)]) == 0
-    said = capsys.readouterr()
-    assert usual.err == "" and said.out == usual.out
-    begin, *shown, end = said.err.split("\r\x1b[K")
-    assert begin == end == "" and len(shown) == int(re.search(r"(\d+) pilots", said.out).group(1))
+    printed = capsys.readouterr()
+    assert usual.err == "" and printed.out == usual.out
+    begin, *shown, end = printed.err.split("\r\x1b[K")
+    assert begin == end == "" and len(shown) == int(
+        re.search(r"(\d+) pilots", printed.out).group(1)
+    )
     assert re.fullmatch(r"\d+ iterations with alpha = \S+, beta = \S+, gamma = \S+: \S+", shown[0])
 
 

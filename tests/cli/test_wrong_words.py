@@ -220,7 +220,7 @@ def test_one_rank_speaks(mpi, folder):
     assert done.returncode == 0, done.stderr
     for answer in json.loads((folder / "answers.json").read_text()):
         assert answer["codes"] == [2, 2, 2]
-        assert sum(text.count("mpidbo: ") for text in answer["said"]) == 1, answer
+        assert sum(text.count("mpidbo: ") for text in answer["printed"]) == 1, answer
 
 
 def test_unknown_words_import_little():

@@ -397,7 +397,7 @@ def test_arguments(case, folder, tmp_path, monkeypatch, capsys):
 
 
 def test_finished_and_set_aside(folder, tmp_path, monkeypatch, capsys):
-    """The same run again has finished; `never` sets it aside; a longer one goes on in its
+    """The same run again has finished; `never` sets it aside; a longer one continues in its
     folder."""
     monkeypatch.chdir(folder)
     monkeypatch.setattr("mpidbo.cli.program.comm_world", lambda: None)
@@ -736,11 +736,16 @@ def test_on_four_ranks(mpi, folder, tmp_path, monkeypatch):
     answers = json.loads((folder / "answers.json").read_text())
     for (case, (code, _, words)), answer in zip(cases.items(), answers, strict=True):
         assert answer["codes"] == 4 * [code], (case, answer)
-        assert words in answer["said"][0] and answer["said"][1:] == ["", "", ""], (case, answer)
+        assert words in answer["printed"][0] and answer["printed"][1:] == ["", "", ""], (
+            case,
+            answer,
+        )
         if code == 2 and case != "parser":
-            is_sentence(answer["said"][0])
+            is_sentence(answer["printed"][0])
     for i, case in enumerate(DIVERGED):
-        check_diverged(case, answers[list(cases).index(case)]["said"][0], tmp_path / f"diverged{i}")
+        check_diverged(
+            case, answers[list(cases).index(case)]["printed"][0], tmp_path / f"diverged{i}"
+        )
     assert sorted(p.name for p in (tmp_path / "full").iterdir() if p.is_file()) == [
         "config.toml",
         "history.h5",

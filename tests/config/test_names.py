@@ -121,7 +121,7 @@ def test_two_spellings_are_one_run(tmp_path, capsys):
     assert cli.main(run) == 0
     assert "already finished" in capsys.readouterr().out
     file.write_text(text.format(*named, 6, "Upper-Loss"))
-    assert cli.main(run) == 0  # goes on, with the horizon of its first start
+    assert cli.main(run) == 0  # continues, with the horizon of its first start
     assert load(tmp_path / "out").iteration == 6
     tables = tomllib.loads((tmp_path / "out" / "config.toml").read_text())
     assert tables["problem"]["name"] == "quadratic" and tables["steps"]["alpha"]["horizon"] == 4

@@ -18,10 +18,10 @@ def run(mpi, repo, out, *args):
 FOLDERS = ["cleaning.png", "not-stopped", "with-cleaning", "without-cleaning"]
 
 
-def figures(said):
+def figures(printed):
     """{name: (iterations, accuracy, AUC)} of the table at the end."""
     rows = re.findall(
-        r"^   (without|with|not)[a-z ]+ (\d+) +([\d.]+)% +([\d.]+)   at the", said, re.MULTILINE
+        r"^   (without|with|not)[a-z ]+ (\d+) +([\d.]+)% +([\d.]+)   at the", printed, re.MULTILINE
     )
     return {name: tuple(map(float, numbers)) for name, *numbers in rows}
 
@@ -31,14 +31,14 @@ def figures(said):
 )
 def test_a_short_one(mpi, repo, tmp_path, ranks, iterations):
     words = ["--iterations", iterations, "--ranks", ranks]
-    said = run(mpi, repo, tmp_path / "demo", *words)
-    assert "8 agents hold 500 labelled images" in said
-    assert ("mpiexec" in said) == (ranks != "1") and said.count(
+    printed = run(mpi, repo, tmp_path / "demo", *words)
+    assert "8 agents hold 500 labelled images" in printed
+    assert ("mpiexec" in printed) == (ranks != "1") and printed.count(
         "mpidbo run examples/demo/demo.toml"
     ) == 3
     assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == FOLDERS
-    assert said.count(f"{iterations} iterations (all iterations done)") == 3
-    found = figures(said)
+    assert printed.count(f"{iterations} iterations (all iterations done)") == 3
+    found = figures(printed)
     assert found["without"][2] == 0.5 and found["with"][2] == found["not"][2] > 0.8
 
 
@@ -58,9 +58,9 @@ def test_again_and_on_one_rank(mpi, repo, tmp_path):
 @pytest.mark.timeout(500)
 @pytest.mark.parametrize("seed", ["0", "1", "2"])
 def test_cleaning_and_stopping_help(mpi, repo, tmp_path, seed):
-    said = run(mpi, repo, tmp_path, "--seed", seed, "--ranks", "4" if seed == "0" else "1")
-    assert said.count("(holdout_loss has not improved by more than 0.02 for 3 evaluations") == 2
-    found = figures(said)
+    printed = run(mpi, repo, tmp_path, "--seed", seed, "--ranks", "4" if seed == "0" else "1")
+    assert printed.count("(holdout_loss has not improved by more than 0.02 for 3 evaluations") == 2
+    found = figures(printed)
     assert found["with"][1] > found["without"][1] + 1
     assert found["with"][0] < 1000 and found["not"][0] == 2000
     assert found["with"][1] > found["not"][1] - 1

@@ -59,11 +59,11 @@ def test_blocks_run(page, folder, monkeypatch):
         if named:
             (folder / named[1]).write_text(body, encoding="utf-8")
         if language == "python":
-            with contextlib.redirect_stdout(io.StringIO()) as said:
+            with contextlib.redirect_stdout(io.StringIO()) as printed:
                 exec(compile(body, f"{page}: {body[:40]!r}", "exec"), module.__dict__)
             if below is not None:
-                assert alike(said.getvalue(), below), (
-                    f"{page}, below\n{body}\nprints\n{said.getvalue()}"
+                assert alike(printed.getvalue(), below), (
+                    f"{page}, below\n{body}\nprints\n{printed.getvalue()}"
                 )
         elif language == "toml":
             tables = tomllib.loads(body)
@@ -92,10 +92,10 @@ def test_commands_parse(page):
             assert words[0] in ("run", *cli.parser()._subparsers._group_actions[0].choices), words
             continue
         try:
-            with contextlib.redirect_stderr(io.StringIO()) as said:
+            with contextlib.redirect_stderr(io.StringIO()) as printed:
                 cli.parser().parse_args(words)
         except SystemExit:
-            pytest.fail(f"{page.name}: mpidbo {' '.join(words)}\n{said.getvalue()}")
+            pytest.fail(f"{page.name}: mpidbo {' '.join(words)}\n{printed.getvalue()}")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -167,10 +167,10 @@ def test_sources_and_bytes_of_all_methods():
     assert [name for name, *_ in rows] == list(METHODS)
     for name, sent_bytes, reconstructed, source in rows:
         assert catalogue.bytes_sent(catalogue.defaults(name)[2]) == f"{sent_bytes} in float64"
-        said = METHODS[name][0].source
-        if "reconstructed" in said:
+        printed = METHODS[name][0].source
+        if "reconstructed" in printed:
             assert not reconstructed.startswith("nothing"), name
-        assert set(re.findall(r"\d{4}\.\d{5}", source)) <= set(re.findall(r"\d{4}\.\d{5}", said))
+        assert set(re.findall(r"\d{4}\.\d{5}", source)) <= set(re.findall(r"\d{4}\.\d{5}", printed))
 
 
 @pytest.mark.parametrize("method", ["sparkle-ed", "sun-dsbo"])

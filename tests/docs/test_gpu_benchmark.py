@@ -65,8 +65,8 @@ def test_without_a_gpu(script, tmp_path):
 def test_a_part_that_takes_too_long_is_ended(script):
     import gpu
 
-    code, told = gpu.lines_of("agree", True, 0.1)
-    assert code != 0 and told == ["ended after 0.1 s: what is missing here was not measured"]
+    code, message = gpu.lines_of("agree", True, 0.1)
+    assert code != 0 and message == ["ended after 0.1 s: what is missing here was not measured"]
 
 
 def test_products_of_a_perceptron(script, tmp_path):

@@ -20,7 +20,7 @@ nbformat.write(notebook, "run.ipynb")
 """
 
 
-def said(cell):
+def printed(cell):
     return "".join(
         "".join(output.get("text", []))
         for output in cell.get("outputs", [])
@@ -55,8 +55,8 @@ def test_it_runs(notebook, tmp_path):
         if cell["cell_type"] == "code"
     )
     if launch.mpiexec():
-        assert "exit code 0" in said(launched)
-        assert said(compared).count("True") == 3
+        assert "exit code 0" in printed(launched)
+        assert printed(compared).count("True") == 3
 
 
 def test_it_is_committed_as_it_ran(notebook, repo):
@@ -69,7 +69,7 @@ def test_it_is_committed_as_it_ran(notebook, repo):
     assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
     assert all(output["output_type"] != "error" for cell in cells for output in cell["outputs"])
     assert len(json.dumps(notebook)) < 400_000
-    assert said(cells[-1]).count("True") == 3
+    assert printed(cells[-1]).count("True") == 3
 
 
 def committed(repo):
@@ -93,7 +93,7 @@ def test_watching_runs(repo, tmp_path):
     )
     assert ended.returncode == 0, ended.stderr
     found = code(json.loads((tmp_path / "run.ipynb").read_text()))
-    said_by = [said(cell) for cell in found]
+    said_by = [printed(cell) for cell in found]
     assert "AUC" in said_by[1] and "<svg" in json.dumps(found[1]["outputs"])
     assert "True holdout_loss has not improved by more than 0.01" in said_by[2]
     assert "600 True\nbest: iteration" in said_by[3] and "last: iteration 600" in said_by[3]

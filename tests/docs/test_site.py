@@ -81,8 +81,8 @@ def test_the_site_is_built(built):
     for page, register in PAGES.items():
         text = (found / "api" / f"{page}.html").read_text()
         assert [name for name in register if f'id="{name}"' not in text] == []
-    told = html.unescape((found / "api" / "choices.html").read_text())
-    assert [name for name in CHOICES if f">{name}<" not in told] == []
+    listed = html.unescape((found / "api" / "choices.html").read_text())
+    assert [name for name in CHOICES if f">{name}<" not in listed] == []
     python = (found / "api" / "python.html").read_text()
     assert [
         name for name in mpidbo.__all__ if not re.search(rf'id="mpidbo\.(\w+\.)*{name}"', python)

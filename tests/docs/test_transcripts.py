@@ -60,7 +60,7 @@ def test_the_page_is_so(page, tmp_path, monkeypatch):
     module = ModuleType("page")
     monkeypatch.setitem(sys.modules, "page", module)
     for language, body, below in blocks(ROOT / page):
-        said = ""
+        output = ""
         if named := re.match(r"# ([\w.]+)\n", body):
             (tmp_path / named[1]).write_text(body, encoding="utf-8")
         elif "torch" in body and importlib.util.find_spec("torch") is None:
@@ -68,9 +68,9 @@ def test_the_page_is_so(page, tmp_path, monkeypatch):
         elif language == "python":
             with contextlib.redirect_stdout(io.StringIO()) as out:
                 exec(compile(body, f"{page}: {body[:40]!r}", "exec"), module.__dict__)
-            said = out.getvalue()
+            output = out.getvalue()
         elif language == "sh":
             ended = typed(body, tmp_path, PAGES[page])
-            said = ended.stdout
-            assert ended.returncode == 0 or not PAGES[page], f"{page}:\n{body}\n{said}"
-        assert below is None or printed(said, below), f"{page}, below\n{body}\nprints\n{said}"
+            output = ended.stdout
+            assert ended.returncode == 0 or not PAGES[page], f"{page}:\n{body}\n{output}"
+        assert below is None or printed(output, below), f"{page}, below\n{body}\nprints\n{output}"

@@ -55,14 +55,14 @@ class Failure(Exception):
 
 def outcome(made: Case, comm: Any = None) -> str:
     """How the case ends, in the working folder, with its files in `out` and `runs`."""
-    said: list[str] = []
+    printed: list[str] = []
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        warnings.showwarning = lambda message, category, *where, **more: said.append(
+        warnings.showwarning = lambda message, category, *where, **more: printed.append(
             f"{category.__name__}: {message}"
         )
         ends = [attempt(made, comm) for _ in range(2 if made.again else 1)]
-    odd = (t for t in said if not t.startswith("UserWarning: ") or len(t) > LETTERS)
+    odd = (t for t in printed if not t.startswith("UserWarning: ") or len(t) > LETTERS)
     warned = [f"failed: warns: {text}" for text in odd]
     return next((end for end in (*ends, *warned) if end.startswith("failed")), ends[0])
 

@@ -83,13 +83,13 @@ def main(what: str, *names: str) -> None:
         return
     for name in names or CASES:
         try:
-            said = digest(
+            printed = digest(
                 solve(**{**COMMON, **CASES[name]}, comm=comm, device="cuda", buffers=what)
             )
         except UserError as error:
-            said = str(error)
+            printed = str(error)
         if rank == 0:
-            print(f"{name}: {said}")
+            print(f"{name}: {printed}")
 
 
 if __name__ == "__main__":

@@ -140,7 +140,7 @@ def cases(folder):
 
 answers = {}
 for name, arguments in cases(sys.argv[1]):
-    said = ""
+    printed = ""
     try:
         solve(
             **{
@@ -153,8 +153,8 @@ for name, arguments in cases(sys.argv[1]):
             }
         )
     except UserError as error:
-        said = str(error)
+        printed = str(error)
         assert error.agreed
-    answers[name] = allgather_text(COMM, said)
+    answers[name] = allgather_text(COMM, printed)
 if RANK == 0:
     print(json.dumps(answers))

@@ -241,12 +241,12 @@ def refused(words, action):
     """Every rank is told, in the same words."""
     try:
         action()
-        said = "nothing"
+        printed = "nothing"
     except UserError as error:
-        said = str(error)
+        printed = str(error)
         assert error.agreed or words == "cannot occupy"  # which each rank finds by itself
-    everyone = COMM.allgather(said)
-    assert len(set(everyone)) == 1 and words in said, everyone
+    everyone = COMM.allgather(printed)
+    assert len(set(everyone)) == 1 and words in printed, everyone
 
 
 def sentences():
@@ -262,14 +262,14 @@ def sentences():
         )
         refused("expected (2, d)", lambda W=W: W @ np.ones((W.m + last, 4)))
         refused("expected (2, d)", lambda W=W: W @ (np.ones((W.m, 1)), np.ones((W.m + last, 4))))
-        assert np.allclose(W @ s, 1)  # and goes on
+        assert np.allclose(W @ s, 1)  # and continues
         W.close()
     made = topologies.make({"file": f"W{int(last)}.npy"}, 8)
     first = topologies.make({"file": "W0.npy"}, 8)
     spread, s = Agents(8, COMM), np.random.default_rng(0).standard_normal((8, 3))
     mine = slice(spread.first, spread.last)
-    for told in (made, None if COMM.rank else made):  # the first rank's matrix counts
-        W = gossip.Gossip(told, spread)
+    for message in (made, None if COMM.rank else made):  # the first rank's matrix counts
+        W = gossip.Gossip(message, spread)
         assert (W @ s[mine]).tobytes() == (gossip.Gossip(first, Agents(8)) @ s)[
             mine
         ].tobytes() and W.edges == first.edges

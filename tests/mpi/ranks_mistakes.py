@@ -19,19 +19,19 @@ from mpidbo.parallel import allgather_text
 
 
 def answer(args):
-    said = io.StringIO()
+    printed = io.StringIO()
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     if args[0] == "limit":
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(args[1]), hard))
         args = args[2:]
     if MPI.COMM_WORLD.rank == 0:
         print(*args, file=sys.stderr, flush=True)  # what a test that ran out of time will show
-    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stderr(printed), contextlib.redirect_stdout(io.StringIO()):
         code = cli.main(args)
     resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
     return {
         "codes": [int(c) for c in allgather_text(MPI.COMM_WORLD, str(code))],
-        "said": allgather_text(MPI.COMM_WORLD, said.getvalue()),
+        "printed": allgather_text(MPI.COMM_WORLD, printed.getvalue()),
     }
 
 

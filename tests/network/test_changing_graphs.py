@@ -519,13 +519,13 @@ def test_files_of_a_cycle_may_move_but_not_change(tmp_path, capsys):
 def test_the_command_tells_of_every_kind(tmp_path, capsys):
     saved(tmp_path)
 
-    def said(*words):
+    def printed(*words):
         assert cli.main(["topology", *map(str, words)]) == 0
         return capsys.readouterr().out
 
-    text = said("one-peer-exponential", "-n", 8)
+    text = printed("one-peer-exponential", "-n", 8)
     assert "3 graphs in turn" in text and "the product of 3 rounds is the average" in text
-    assert "one of 7 graphs, drawn for each iteration" in said("matching", "-n", 8)
-    assert "gossip in one of 3 iterations" in said("ring", "-n", 8, "--set", "every=3")
+    assert "one of 7 graphs, drawn for each iteration" in printed("matching", "-n", 8)
+    assert "gossip in one of 3 iterations" in printed("ring", "-n", 8, "--set", "every=3")
     files = f'files=["{tmp_path}/ring.edges", "{tmp_path}/pairs.npy"]'
-    assert "2 graphs in turn" in said("cycle", "-n", 6, "--set", files)
+    assert "2 graphs in turn" in printed("cycle", "-n", 6, "--set", files)

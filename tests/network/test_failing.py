@@ -247,11 +247,11 @@ def test_what_was_lost_is_not_counted():
 
 @pytest.mark.parametrize("drop", [0.2, 0.5])
 def test_ed_and_extra_warn_where_links_fail_often(drop):
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as printed:
         warnings.simplefilter("always")
         solved("ed", drop, iterations=2)
         solved("gt", drop, iterations=2)
-    assert [str(each.message)[:39] for each in said] == (
+    assert [str(each.message)[:39] for each in printed] == (
         ["ed at x, over links that fail with prob"] if drop == 0.5 else []
     )
 
@@ -369,7 +369,7 @@ def test_an_average_has_no_links(method, topology):
 @pytest.mark.slow
 def test_the_command_tells_the_mean(capsys):
     assert cli.main(["topology", "ring", "-n", "8", "--set", "drop=0.25"]) == 0
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     mean = np.mean(
         [dense(topologies.make("ring", 8).W.toarray(), k, 0, 0.25) for k in range(4000)], axis=0
     )
@@ -377,4 +377,6 @@ def test_the_command_tells_the_mean(capsys):
     assert np.abs(exact.W.toarray() - mean).max() < 0.01 and exact.gap == pytest.approx(
         0.75 * topologies.make("ring", 8).gap
     )
-    assert f"spectral gap {exact.gap:.6g}" in said and "0.25, with which each edge fails" in said
+    assert (
+        f"spectral gap {exact.gap:.6g}" in printed and "0.25, with which each edge fails" in printed
+    )

@@ -489,10 +489,10 @@ def refuses(topology, name):
 @pytest.mark.parametrize("strategy", ["ed", "extra", "gt", "semi-gt", "non-gt", "sgd", "dgd"])
 def test_lazy_names_suit_every_strategy(strategy):
     for name in FIXED:
-        with warnings.catch_warnings(record=True) as said:
+        with warnings.catch_warnings(record=True) as printed:
             warnings.simplefilter("always")
             refuses(make(name, 8), strategy)
-        assert not said, name
+        assert not printed, name
 
 
 def test_spectra_that_strategies_cannot_stand():

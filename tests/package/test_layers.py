@@ -249,9 +249,9 @@ def test_names_are_resolved(tmp_path, monkeypatch):
 def test_layers_of_the_design():
     """The table below "Layers" is the list that tests/package/py checks, as far as it exists."""
     text = (ROOT / "docs" / "design.md").read_text(encoding="utf-8").partition("## Layers")[2]
-    said = [
+    printed = [
         row.split()
         for row in re.findall(r"^\| `([^`]*)` \|", text.partition("\n## ")[0], re.MULTILINE)
     ]
     there = {module(path) for path in FILES}
-    assert [set(row) for row in said] == [set(layer.split()) & there for layer in LAYERS]
+    assert [set(row) for row in printed] == [set(layer.split()) & there for layer in LAYERS]

@@ -134,10 +134,10 @@ def test_agents_of_a_perceptron_are_asked_at_once(cupy, model, monkeypatch):
     }
     host, device = both(**given)
     assert alike(host, device) and None not in asked
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         assert np.array_equal(mpidbo.solve(**given, device="cuda", batched="never").x, host.x)
-    assert not told
+    assert not caught
     right = type(asked[1]).f_y
     monkeypatch.setattr(
         type(asked[1]),
@@ -193,13 +193,13 @@ def test_a_rank_that_does_not_come_to_an_exchange_between_devices_ends_the_job(m
     ],
 )
 def test_ranks_with_a_device_each_give_the_bits_of_the_cpu(mpi, n, buffers, cases, tmp_path):
-    said, errors = ranks(mpi, n, tmp_path, buffers, *cases)
+    printed, errors = ranks(mpi, n, tmp_path, buffers, *cases)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         expected = "".join(
             f"{name}: {digest(mpidbo.solve(**{**COMMON, **CASES[name]}))}\n" for name in cases
         )
-    assert said == expected
+    assert printed == expected
     assert ('trying run.buffers = "device"; if the job ends here' in errors) == (
         buffers == "device"
     )
@@ -207,8 +207,8 @@ def test_ranks_with_a_device_each_give_the_bits_of_the_cpu(mpi, n, buffers, case
 
 @pytest.mark.long
 def test_a_message_that_is_known_early_travels_beside_the_oracle(mpi, tmp_path):
-    said, _ = ranks(mpi, 2, tmp_path, "early", "ed", "extra")
-    (_, late, all_of_ed), (_, early, all_of_extra) = (line.split() for line in said.splitlines())
+    printed, _ = ranks(mpi, 2, tmp_path, "early", "ed", "extra")
+    (_, late, all_of_ed), (_, early, all_of_extra) = (line.split() for line in printed.splitlines())
     exchanges = 3 * COMMON["iterations"]
     assert (
         int(all_of_ed) == int(all_of_extra) == exchanges

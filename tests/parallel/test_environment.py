@@ -114,10 +114,10 @@ def test_mistakes_are_printed(line, shell, capsys):
         assert re.search("^(usage|mpidbo): ", capsys.readouterr().err), variables
 
 
-def told(stderr):
+def advised(stderr):
     """The command for one process, of the sentence on stderr."""
-    (said,) = [line for line in stderr.splitlines() if line.startswith("mpidbo: ")]
-    return re.search(r"for one process.*: env ((-u \w+ )+)mpidbo", said)[1].split()
+    (printed,) = [line for line in stderr.splitlines() if line.startswith("mpidbo: ")]
+    return re.search(r"for one process.*: env ((-u \w+ )+)mpidbo", printed)[1].split()
 
 
 MINE = {
@@ -160,7 +160,7 @@ def test_what_the_refusal_says_of_one_process_works(number, mpi, path):
     done = subprocess.run(line, env=env, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2 and not (path.parent / "out").exists(), done.stderr
     done = subprocess.run(
-        ["env", *told(done.stderr), *line], env=env, capture_output=True, text=True, timeout=60
+        ["env", *advised(done.stderr), *line], env=env, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0 and "3 iterations (all iterations done)" in done.stdout, done.stderr
 
@@ -201,7 +201,7 @@ def test_a_shell_in_a_job_of_mpiexec(mpi, path):
     assert done.returncode == 0 and "3 iterations (all iterations done)" in done.stdout, done.stderr
     if not launch.is_openmpi():  # Open MPI takes it for the rank, and waits for the others
         done = mpi(2, ["-c", INSIDE, *command, "run", path, "--out", "another"])
-        assert told(done.stderr) and "PMI_FD" in done.stderr and done.returncode == 2
+        assert advised(done.stderr) and "PMI_FD" in done.stderr and done.returncode == 2
 
 
 def test_mistakes_of_several_ranks(mpi):
@@ -219,10 +219,10 @@ def test_a_terminal_among_ranks_is_told_how_to_run_one_process(mpi, path):
         line, env=launch.environment(size), stderr=theirs, stdout=subprocess.DEVNULL, timeout=60
     )
     os.close(theirs)
-    said = os.read(ours, 10000).decode()
+    printed = os.read(ours, 10000).decode()
     os.close(ours)
     assert (
         done.returncode == 2
         and "waiting for 4 processes (OMPI_COMM_WORLD_SIZE); for one process in this shell: env -u"
-        in said
+        in printed
     )

@@ -267,12 +267,12 @@ class Loss(OneByOne):
     ("problem", "kind"), [(Wrong, UserError), (Infinite, Diverged), (Loss, UserError)]
 )
 def test_errors_have_the_sentence_of_one_worker(problem, kind):
-    said = []
+    printed = []
     for count in (1, 2, 5):
         with pytest.raises(kind) as caught:
             bits(problem, "sparkle-ed", workers=count)
-        said.append(str(caught.value))
-    assert said[0] and said == [said[0]] * 3
+        printed.append(str(caught.value))
+    assert printed[0] and printed == [printed[0]] * 3
 
 
 class Interrupting(OneByOne):

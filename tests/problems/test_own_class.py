@@ -120,11 +120,11 @@ def test_a_module_that_is_not_found(name, package, tmp_path, monkeypatch, capsys
     (tmp_path / "project" / f"importing_{package}.py").write_text("import nowhere_at_all\n")
     config = toml(tmp_path, {"problem.name": name.format(package), "run.agents": 2})
     run(config, tmp_path / "out", code=2)
-    said = capsys.readouterr().err
+    printed = capsys.readouterr().err
     assert (
-        said.startswith("mpidbo: problem.name: ")
-        and SENTENCES[name] in said
-        and said.count("\n") == 1
+        printed.startswith("mpidbo: problem.name: ")
+        and SENTENCES[name] in printed
+        and printed.count("\n") == 1
     )
     assert not (tmp_path / "out").exists()
 

@@ -144,12 +144,12 @@ def test_check_looks_at_projections(project, words):
 
 
 def test_no_warning_without_need():
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as printed:
         warnings.simplefilter("always")
         solve("sparkle-ed-gt", 1)
         mpidbo.solve(Boxed, "sparkle-ed", agents=1, iterations=1)
         mpidbo.solve("quadratic", "sparkle-ed", agents=3, iterations=1)
-    assert not said
+    assert not printed
 
 
 @pytest.mark.parametrize("row", ["sgd", "dgd", "gt", "semi-gt"])

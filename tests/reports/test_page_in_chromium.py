@@ -178,12 +178,12 @@ def test_the_values_under_the_mouse(browser, folder, width):
     for place, first in ((0.02, "iterations 0"), (0.995, "iterations 31")):
         point(x + place * across, y)
         browser.wait(f"{tips}.length === 1 && {tips}[0].innerText.startsWith('{first}\\n')")
-        said = browser.run(f"{tips}[0].innerText").split("\n")
-        assert [word for word in said[1:] if word.startswith("alpha")] == said[1::2]
-        assert len(said) == 5
+        printed = browser.run(f"{tips}[0].innerText").split("\n")
+        assert [word for word in printed[1:] if word.startswith("alpha")] == printed[1::2]
+        assert len(printed) == 5
         row = 0 if first == "iterations 0" else -1
         expected = [read_run(folder / name).columns["upper_loss"][row] for name in "ab"]
-        assert sorted(map(float, said[2::2])) == pytest.approx(sorted(expected), rel=1e-5)
+        assert sorted(map(float, printed[2::2])) == pytest.approx(sorted(expected), rel=1e-5)
     assert browser.overflow() == 0
     browser.screenshot(folder / f"values-{width}.png")
     if width == chromium.DESKTOP:

@@ -109,8 +109,8 @@ def test_an_interrupt_ends_it_as_other_commands(finished):
     try:
         assert process.stdout.readline().startswith("http://127.0.0.1:")
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
+        _, printed = process.communicate(timeout=30)
     finally:
         process.kill()
-    assert (process.returncode, said) == (130, "mpidbo: interrupted\n")
+    assert (process.returncode, printed) == (130, "mpidbo: interrupted\n")
     assert not (finished / files.REPORT).exists()

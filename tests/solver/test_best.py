@@ -232,8 +232,8 @@ def test_another_metric_when_resumed(whole, tmp_path, capsys):
     path, out = whole
     run(path, tmp_path / "out", run__iterations=20)
     run(path, tmp_path / "out", run__best={**RULE, "mode": "min"})
-    said = "the checkpoint has no best closeness, so that the best is that from iteration 20 on"
-    assert said in capsys.readouterr().out
+    printed = "the checkpoint has no best closeness, so that the best is that from iteration 20 on"
+    assert printed in capsys.readouterr().out
     history = read_arrays(tmp_path / "out" / files.HISTORY)[0]
     after = history["iteration"] >= 20
     best = read_best(tmp_path / "out" / files.BEST)

@@ -66,8 +66,8 @@ def test_a_folder_has_its_name(tmp_path, caplog, capsys):
     run = {**RUN, "steps": {"alpha": halved}, "out": tmp_path / "out"}
     with caplog.at_level(logging.WARNING, "mpidbo"):
         result = mpidbo.solve(**run)
-    (told,) = [text for text in caplog.messages if "steps.alpha" in text]
-    assert "halved of Python" in told and "a restart cannot tell it from another" in told
+    (sentence,) = [text for text in caplog.messages if "steps.alpha" in text]
+    assert "halved of Python" in sentence and "a restart cannot tell it from another" in sentence
     again = mpidbo.solve(**run, resume="auto")
     assert np.array_equal(again.x, result.x) and again.config.steps["alpha"](9) == 0.125
     longer = mpidbo.solve(**{**run, "iterations": 30}, resume="auto")
@@ -77,8 +77,8 @@ def test_a_folder_has_its_name(tmp_path, caplog, capsys):
     config = tmp_path / "out" / "config.toml"
     assert config.read_text().startswith("# mpidbo run cannot run this file: steps.alpha is the")
     assert cli.main(["run", str(config)]) == 2
-    assert "steps.alpha: was the function" in (said := capsys.readouterr().err)
-    assert "which a configuration cannot hold; give a number" in said
+    assert "steps.alpha: was the function" in (printed := capsys.readouterr().err)
+    assert "which a configuration cannot hold; give a number" in printed
     assert mpidbo.load(tmp_path / "out").iteration == 30
 
 

@@ -153,10 +153,10 @@ def test_on_several_ranks_all_stop_together(ranks, mpi, repo, tmp_path):
     script.write_text(SCRIPT.format(tests=str(repo / "tests")))
     done = mpi(2, [script, tmp_path / "out", *ranks])
     assert done.returncode == 0, done.stderr
-    told = sorted(line.split(maxsplit=2) for line in done.stdout.splitlines())
-    assert [line[0] for line in told] == ["0", "1"] and told[0][1:] == told[1][1:]
+    message = sorted(line.split(maxsplit=2) for line in done.stdout.splitlines())
+    assert [line[0] for line in message] == ["0", "1"] and message[0][1:] == message[1][1:]
     where = " on rank 1" if len(ranks) == 1 else ""
-    assert told[0][2] == f"interrupted{where}" and kept(tmp_path / "out") == [int(told[0][1])]
+    assert message[0][2] == f"interrupted{where}" and kept(tmp_path / "out") == [int(message[0][1])]
 
 
 def test_what_diverged_keeps_the_last_finite_iterate():

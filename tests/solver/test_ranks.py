@@ -68,10 +68,10 @@ def same_bits(mpi, ranks, cases, alone, folder, timeout):
     for case, name in [*written, ("patience", files.BEST)]:
         if case not in cases:
             continue
-        (found, said), (expected, told) = (
+        (found, printed), (expected, message) = (
             untimed(place / case / name) for place in (folder, alone.folder)
         )
-        assert said == told and found.keys() == expected.keys()
+        assert printed == message and found.keys() == expected.keys()
         for key, rows in expected.items():
             assert found[key].dtype == rows.dtype and found[key].shape == rows.shape
             assert found[key].tobytes() == rows.tobytes(), (

@@ -55,15 +55,15 @@ def test_on_three_ranks(mpi, tmp_path):
     answers = json.loads(done.stdout)
     assert answers.keys() == SENTENCES.keys()
     for case, words in SENTENCES.items():
-        said, *others = answers[case]
-        assert others == [said, said], case
+        printed, *others = answers[case]
+        assert others == [printed, printed], case
         if words is None:
-            assert said == "", case
+            assert printed == "", case
         else:
-            assert said.startswith("solve: ranks disagree: ") and said.endswith(
+            assert printed.startswith("solve: ranks disagree: ") and printed.endswith(
                 "; pass the same arguments on every rank"
-            ), (case, said)
-            assert words in said and len(said) < 1000, (case, said)
+            ), (case, printed)
+            assert words in printed and len(printed) < 1000, (case, printed)
     assert not (tmp_path / "out").exists()
 
 

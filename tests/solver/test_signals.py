@@ -135,11 +135,11 @@ def test_a_signal_before_anything_is_loaded(number, started, tmp_path):
         (pid,) = process.noting()
         send(pid, number)
         code, out, err = process.end()
-    said = (
+    printed = (
         f"mpidbo: stopped on request: {number.name}, before the first iteration; the same "
         f"command starts again\n"
     )
-    assert (code, out, err) == (85, "", said) and not (tmp_path / "out").exists()
+    assert (code, out, err) == (85, "", printed) and not (tmp_path / "out").exists()
 
 
 RANKS = [None, pytest.param(3, marks=pytest.mark.slow)]

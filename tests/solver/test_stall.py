@@ -62,11 +62,11 @@ def stalled(mpi, folder, **env):
     ],
 )
 def test_silent_ranks_are_named_and_the_job_ends(mpi, silent, whole, tmp_path, capsys):
-    said, out = stalled(mpi, tmp_path, MPIDBO_TEST_SILENT=str(silent)), tmp_path / "out"
+    printed, out = stalled(mpi, tmp_path, MPIDBO_TEST_SILENT=str(silent)), tmp_path / "out"
     named = re.search(
-        r": (rank.*) gave no sign; rank (\d) \(.+\) waits at iteration 33, level y;", said
+        r": (rank.*) gave no sign; rank (\d) \(.+\) waits at iteration 33, level y;", printed
     )
-    assert named and {*map(int, re.findall(r"rank (\d)", named[1]))} == silent, said
+    assert named and {*map(int, re.findall(r"rank (\d)", named[1]))} == silent, printed
     assert any((int(named[2]) - rank) % 6 in (1, 5) for rank in silent), (
         "a neighbour of the silent waits"
     )
@@ -80,7 +80,7 @@ def test_silent_ranks_are_named_and_the_job_ends(mpi, silent, whole, tmp_path, c
             f"the newest complete checkpoint is of iteration {last} (not verified), and the same "
             f"command"
         )
-        in said
+        in printed
     )
     notes = {json.loads(note.read_text())["rank"] for note in (out / "stall").iterdir()}
     assert notes >= {*range(6)} - silent  # a launcher may wake the others to end them
@@ -91,12 +91,12 @@ def test_silent_ranks_are_named_and_the_job_ends(mpi, silent, whole, tmp_path, c
 
 @pytest.mark.long
 def test_a_busy_rank_is_told_from_a_silent_one(mpi, tmp_path):
-    said = stalled(mpi, tmp_path, MPIDBO_TEST_BUSY="2")
+    printed = stalled(mpi, tmp_path, MPIDBO_TEST_BUSY="2")
     assert re.search(
         r": rank 2 \(.+\) is busy at slow_quadratic.py, line \d+: time.sleep\(1\); rank [13] \(",
-        said,
-    ), said
-    assert said.endswith("if a rank may take so long, raise run.stall_timeout")
+        printed,
+    ), printed
+    assert printed.endswith("if a rank may take so long, raise run.stall_timeout")
 
 
 @pytest.mark.slow

@@ -159,9 +159,9 @@ def test_resume(tmp_path, caplog):
     assert np.array_equal(longer.x, whole.x) and not np.array_equal(first.x, whole.x)
     with pytest.raises(mpidbo.UserError, match=r"holds another run, which differs in run\.seed"):
         mpidbo.solve(**run, resume="auto", seed=5)
-    with pytest.warns(UserWarning, match=r"held a run, and is now .*out\.1") as told:
+    with pytest.warns(UserWarning, match=r"held a run, and is now .*out\.1") as caught:
         mpidbo.solve(**run)
-    assert told[0].filename == __file__, "the warning is at the line of the caller"
+    assert caught[0].filename == __file__, "the warning is at the line of the caller"
 
 
 def test_the_number_of_agents_is_that_of_the_first_start(tmp_path):

@@ -35,8 +35,8 @@ def test_a_callback_sees_every_row_of_the_history():
     result = solved(callback=seen.append)
     assert [progress.iteration for progress in seen] == AT
     for name, column in result.history.items():
-        told = [progress.row[name] for progress in seen]
-        assert np.array_equal(told, column, equal_nan=True), name
+        sentence = [progress.row[name] for progress in seen]
+        assert np.array_equal(sentence, column, equal_nan=True), name
     assert result.reason == "all iterations done" and not result.stopped
 
 
@@ -252,8 +252,11 @@ def test_what_is_told_is_logged(tmp_path, caplog, capfd):
             next(solver)
             next(solver)
         solved(out=tmp_path / "out", resume="auto")
-    told = [record.getMessage() for record in caplog.records]
-    assert told[0].startswith("iteration 0  upper_loss ") and "resuming from iteration 5" in told
+    sentence = [record.getMessage() for record in caplog.records]
+    assert (
+        sentence[0].startswith("iteration 0  upper_loss ")
+        and "resuming from iteration 5" in sentence
+    )
     assert {record.name for record in caplog.records} == {"mpidbo"} and capfd.readouterr().err == ""
 
 

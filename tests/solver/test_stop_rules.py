@@ -87,10 +87,10 @@ def test_as_a_plain_reading():
 def test_what_a_rule_says():
     rows = {"iteration": [0, 5, 10, 15], "auc": [0.5, 0.75, 0.75, 0.7]}
     assert StopRule("auc", above=0.9, patience=3)(rows) is None
-    said = "auc has not improved for 2 evaluations, since 0.75 at iteration 5"
-    assert StopRule("auc", patience=2)(rows) == said
-    said = "auc has not improved by more than 0.3 for 3 evaluations, since 0.5 at iteration 0"
-    assert StopRule("auc", patience=3, min_delta=0.3)(rows) == said
+    printed = "auc has not improved for 2 evaluations, since 0.75 at iteration 5"
+    assert StopRule("auc", patience=2)(rows) == printed
+    printed = "auc has not improved by more than 0.3 for 3 evaluations, since 0.5 at iteration 0"
+    assert StopRule("auc", patience=3, min_delta=0.3)(rows) == printed
     assert StopRule("auc", below=0.72, patience=2)(rows) == "auc = 0.7 is below 0.72"
     assert StopRule("other", patience=1)(rows) is None
 

@@ -1,5 +1,5 @@
 """Stopping well: a signal to any rank, or the clock, ends all ranks with 85 and a checkpoint
-from which the same command goes on."""
+from which the same command continues."""
 
 import math
 import os
@@ -90,13 +90,13 @@ def test_a_signal_ends_all_ranks_and_the_same_command_goes_on(
     mpi, ranks, number, to, whole, tmp_path, capsys
 ):
     path, out = toml(tmp_path, TABLES), tmp_path / "out"
-    said, err, code = signalled(tmp_path, path, ranks, number, SOME[to])
+    printed, err, code = signalled(tmp_path, path, ranks, number, SOME[to])
     # Of a signal to all ranks some may have noted it an iteration before others: these are named.
     where = " on rank 1" if ranks and to == "one" else "( on rank.*)?" if ranks else ""
-    assert code == 85 and re.search(rf"\(stopped on request: {number.name}{where}\)", said), (
-        said + err
+    assert code == 85 and re.search(rf"\(stopped on request: {number.name}{where}\)", printed), (
+        printed + err
     )
-    assert "Traceback" not in err, said + err
+    assert "Traceback" not in err, printed + err
     (at,) = kept(out)
     assert 0 < at < 400 and not (out / files.DONE).exists() and not (out / files.RESULT).exists()
     run(path, out)
@@ -206,9 +206,9 @@ def test_what_is_no_end_of_a_slurm_job_is_ignored(text, monkeypatch):
             "^SLURM_JOB_END_TIME = .{1,60} is not a time at which this job can end, so it is "
             "ignored"
         ),
-    ) as said:
+    ) as printed:
         assert Stopping(None).deadline == math.inf
-    assert len(said) == 1 and len(str(said[0].message)) < 200
+    assert len(printed) == 1 and len(str(printed[0].message)) < 200
 
 
 @pytest.mark.parametrize("text", ["", " "])
@@ -224,11 +224,11 @@ def test_the_end_of_a_slurm_job(left, code, whole, tmp_path, monkeypatch, capsys
     monkeypatch.setenv("SLURM_JOB_END_TIME", "unknown" if left is None else str(time.time() + left))
     monkeypatch.setenv("MPIDBO_TEST_DRAW", "0.002" if code else "0")
     run(path, out, code=code)
-    said = capsys.readouterr()
+    printed = capsys.readouterr()
     assert bool(code) != (out / files.DONE).exists() and bool(code) == (
-        "(stopped on request: the Slurm job ends at 20" in said.out
+        "(stopped on request: the Slurm job ends at 20" in printed.out
     )
-    assert said.err.count("mpidbo: warning: SLURM_JOB_END_TIME") == (left is None or left < 0)
+    assert printed.err.count("mpidbo: warning: SLURM_JOB_END_TIME") == (left is None or left < 0)
     monkeypatch.delenv("SLURM_JOB_END_TIME")
     monkeypatch.delenv("MPIDBO_TEST_DRAW")
     run(path, out)

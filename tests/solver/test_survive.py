@@ -1,4 +1,4 @@
-"""`run.survive`: a run goes on when ranks die, with the bits of a run in which none does."""
+"""`run.survive`: a run continues when ranks die, with the bits of a run in which none does."""
 
 import json
 import re
@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.survive, pytest.mark.timeout(240)]
 FAULT_TOLERANT = ("--with-ft", "ulfm")
 NOTE = re.compile(
     r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d: (rank \d+ \(process \d+ on [^)]+\)(?: and rank .*)?) died; "
-    r"(\d+) of (\d+ ranks?) go on from iteration (\d+)(?: of \d+)?, after \d+\.\d{3} s$",
+    r"(\d+) of (\d+ ranks?) resume from iteration (\d+)(?: of \d+)?, after \d+\.\d{3} s$",
     re.MULTILINE,
 )
 BASE = {
@@ -225,7 +225,7 @@ def test_one_history_for_loggers_and_one_timeline(dead, mortal, tmp_path):
     assert [row["iteration"] for row in rows] == [*range(0, 41, 5)]
     starts = (out / "calls").read_text().replace("\n", " ").split("start")[1:]
     assert starts[-1].split() == [*map(str, range(0, 41, 5)), "finished"]
-    assert len(starts) == (2 if dead == 0 else 1)  # rank 0 goes on with the loggers that it has
+    assert len(starts) == (2 if dead == 0 else 1)  # rank 0 continues with the loggers that it has
     events = json.loads((out / "trace.json").read_text())["traceEvents"]
     for rank in (0, 1):
         spans = [event for event in events if event["ph"] == "X" and event["pid"] == rank]

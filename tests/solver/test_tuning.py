@@ -255,7 +255,7 @@ def test_the_record():
     found = firsts(record["found"])
     assert {key: best[key] for key in found} == found
     assert best["value"] < record["at_start"]
-    # A pilot that goes on where it was takes no more than the iterations that it lacked.
+    # A pilot that continues where it was takes no more than the iterations that it lacked.
     assert 0 < record["iterations"] < sum(pilot["iterations"] for pilot in pilots)
     assert record["calls"] > 5 * record["iterations"]
     assert record["share"] == pytest.approx(record["calls"] / (5 * 60), rel=0.01)
@@ -528,7 +528,7 @@ def test_pilots_go_on_with_the_same_bits():
         assert short != longer
         fresh = Pilots(setup, Stopping(setup.agents))
         assert [fresh.score(each, 32) for each in steps] == longer
-        # The last of the short ones, which was the best, went on.
+        # The last of the short ones, which was the best, continued.
         assert short[2] == min(short)
         assert pilots.cost().iterations == 3 * 16 + 2 * 32 + 16
         at = [fresh.metric(steps[0], k) for k in (8, 16, 32)]

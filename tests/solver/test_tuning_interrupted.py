@@ -176,7 +176,7 @@ except (mpidbo.errors.Stopped, KeyboardInterrupt) as error:
 def test_of_two_ranks_one(number, error, mpi):
     """Both end, together."""
     done = mpi(2, ["-c", RANKS, "1", str(int(number))], env={"PYTHONPATH": PATH})
-    said = sorted(line.split(maxsplit=2) for line in done.stdout.splitlines())
-    assert done.returncode == 0 and [rank for rank, *_ in said] == ["0", "1"], done
-    assert all(text.startswith(f"{error}, before step sizes were found") for *_, text in said)
-    assert AT <= int(said[1][1]) < AT + 3 * 3
+    printed = sorted(line.split(maxsplit=2) for line in done.stdout.splitlines())
+    assert done.returncode == 0 and [rank for rank, *_ in printed] == ["0", "1"], done
+    assert all(text.startswith(f"{error}, before step sizes were found") for *_, text in printed)
+    assert AT <= int(printed[1][1]) < AT + 3 * 3

@@ -46,8 +46,8 @@ def test_in_ipython(tmp_path):
         timeout=60,
         env=launch.environment({"IPYTHONDIR": str(tmp_path)}),
     )
-    said = (done.stdout + done.stderr).strip().splitlines()
-    assert said == ["UserError: run.seed: -1 is out of range; give at least 0"], said
+    printed = (done.stdout + done.stderr).strip().splitlines()
+    assert printed == ["UserError: run.seed: -1 is out of range; give at least 0"], printed
 
 
 @pytest.mark.parametrize("start", [[], pytest.param(["-m", "mpi4py"], marks=pytest.mark.slow)])
@@ -60,15 +60,15 @@ def test_once_under_mpiexec(start, mpi, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("word", "code", "said"),
+    ("word", "code", "printed"),
     [
         ("diverged", 3, "mpidbo: diverged: level y not finite after iteration"),
         ("hook", 1, "mine UserError"),
         ("other", 1, "ZeroDivisionError: division by zero"),
     ],
 )
-def test_other_errors_and_hooks(word, code, said, mpi, tmp_path):
+def test_other_errors_and_hooks(word, code, printed, mpi, tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
     done = mpi(2, [tmp_path / "script.py", word])
     times = 1 if word == "diverged" else 2
-    assert done.returncode == code and (done.stderr + done.stdout).count(said) == times, done
+    assert done.returncode == code and (done.stderr + done.stdout).count(printed) == times, done

@@ -246,8 +246,8 @@ def test_what_is_measured_may_change(metrics, path, tmp_path):
 def test_another_run_is_refused_with_its_keys(key, value, path, tmp_path, capsys):
     run(path, tmp_path / "out", run__iterations=10)
     run(path, tmp_path / "out", code=2, **{key.replace(".", "__"): value})
-    said = capsys.readouterr().err
-    assert key in said and "holds another run" in said and "Traceback" not in said
+    printed = capsys.readouterr().err
+    assert key in printed and "holds another run" in printed and "Traceback" not in printed
     run(path, tmp_path / "out")
 
 
@@ -382,11 +382,11 @@ def test_damage_is_named_and_the_one_before_used(what, path, whole, tmp_path, ca
     name, damage = DAMAGE[what]
     damage(out / "checkpoints" / "17" / name)
     run(path, out)
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     assert (
-        str(out / "checkpoints" / "17") in said
-        and ("damaged" in said or "missing" in said)
-        and "resuming from iteration 14" in said
+        str(out / "checkpoints" / "17") in printed
+        and ("damaged" in printed or "missing" in printed)
+        and "resuming from iteration 14" in printed
     )
     assert same(whole, out) and kept(out) == [28, 31]
 
@@ -423,10 +423,10 @@ def test_all_damaged(path, whole, tmp_path, capsys):
     run(path, out, "--resume", "must", code=2)
     assert "holds no verified checkpoint" in capsys.readouterr().err
     run(path, out)
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     assert (
-        said.count(f"{RANK} is damaged") == 2
-        and "STARTING FROM ITERATION 0: NO CHECKPOINT IN" in said
+        printed.count(f"{RANK} is damaged") == 2
+        and "STARTING FROM ITERATION 0: NO CHECKPOINT IN" in printed
         and same(whole, out)
     )
 
@@ -605,11 +605,11 @@ def test_only_unfinished_ones_are_said_to_be_none(path, whole, tmp_path, capsys)
     (out / files.DONE).unlink()
     capsys.readouterr()
     run(path, out)
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     assert (
         f"{out}/checkpoints/7: not complete, it has no manifest.json\nSTARTING FROM ITERATION 0: "
         f"NO CHECKPOINT IN {out}"
-    ) in said
+    ) in printed
     assert same(whole, out)
 
 

@@ -57,8 +57,8 @@ def test_a_folder_of_somebody_else_is_left_alone(what, resume, path, tmp_path, c
         (out / name).write_text("[run\n" if what == "a damaged config" else "[run]\nseed = 3\n")
     before = sorted(out.rglob("*"))
     run(path, out, "--resume", resume, code=2)
-    said = capsys.readouterr().err
-    assert str(out) in said and "Traceback" not in said and "choose another folder" in said
+    printed = capsys.readouterr().err
+    assert str(out) in printed and "Traceback" not in printed and "choose another folder" in printed
     with pytest.raises(mpidbo.UserError, match="choose another folder"):
         mpidbo.solve("quadratic", agents=2, iterations=1, out=out)
     assert sorted(out.rglob("*")) == before and not (tmp_path / "mine.1").exists()
@@ -227,10 +227,11 @@ def test_a_checkpoint_of_another_run_is_refused(path, tmp_path, capsys):
     shutil.copytree(a / "checkpoints", b / "checkpoints")
     (b / files.DONE).unlink()
     run(path, b, code=2)
-    said = capsys.readouterr().err
-    assert "of another run, which differs in run.seed (run.seed: 1 there, 0 here)" in said and kept(
-        b
-    ) == [7, 10]
+    printed = capsys.readouterr().err
+    assert (
+        "of another run, which differs in run.seed (run.seed: 1 there, 0 here)" in printed
+        and kept(b) == [7, 10]
+    )
 
 
 @pytest.mark.parametrize("file", [files.DONE, files.RESULT])
@@ -247,9 +248,9 @@ def test_a_result_of_another_run_is_not_this_ones(file, path, tmp_path, capsys):
 def test_both_values_are_named(path, tmp_path, capsys):
     run(path, tmp_path / "out", run__seed=3, problem__noise=0.1)
     run(path, tmp_path / "out", run__seed=4, problem__noise=0.2, steps__beta=0.07, code=2)
-    said = capsys.readouterr().err
-    assert "which differs in problem.noise, run.seed, steps.beta; " in said
-    assert "(problem.noise: 0.1 there, 0.2 here; run.seed: 3 there, 4 here; steps.beta: " in said
+    printed = capsys.readouterr().err
+    assert "which differs in problem.noise, run.seed, steps.beta; " in printed
+    assert "(problem.noise: 0.1 there, 0.2 here; run.seed: 3 there, 4 here; steps.beta: " in printed
     run(path, tmp_path / "out", "--set", f"problem.name={'long' * 2000}:Name", code=2)
     assert len(capsys.readouterr().err) < 9000
 
@@ -342,14 +343,14 @@ def test_another_content_of_the_problem_is_another_run(iterations, moved, capsys
     original = (project / "mine.py").read_text()
     change(project)
     go(project, "--set", f"run.iterations={iterations}", code=2)
-    said = capsys.readouterr().err
-    assert "differs in problem.name" in said and said.count("mine:Mine with SHA-256 ") == 2
+    printed = capsys.readouterr().err
+    assert "differs in problem.name" in printed and printed.count("mine:Mine with SHA-256 ") == 2
     (
         project / "runs" / "old" / files.DONE
     ).unlink()  # as if it had been cut: its checkpoint says the same
     go(project, "--set", f"run.iterations={iterations}", code=2)
     assert (
-        said.count("mine:Mine with SHA-256 ") == 2
+        printed.count("mine:Mine with SHA-256 ") == 2
         and "differs in problem.name" in capsys.readouterr().err
     )
     (project / "mine.py").write_text(original)
@@ -366,8 +367,8 @@ def test_another_name_of_the_problem_is_another_run(name, moved, capsys):
     toml = project / "old.toml"
     toml.write_text(toml.read_text().replace("mine.py:Mine", name))
     go(project, code=2)
-    said = capsys.readouterr().err
-    assert "differs in problem.name; " in said and "mine.py:Mine" in said and name in said
+    printed = capsys.readouterr().err
+    assert "differs in problem.name; " in printed and "mine.py:Mine" in printed and name in printed
 
 
 def test_other_paths_are_compared_by_name_and_content(tmp_path, capsys):

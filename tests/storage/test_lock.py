@@ -85,8 +85,8 @@ def started(tmp_path):
 def test_a_second_run_is_refused_while_the_first_lives(words, started, tmp_path, capsys):
     first = started(tmp_path / "out")
     run(tmp_path / "slow.toml", tmp_path / "out", *words, code=2)
-    said = capsys.readouterr().err
-    assert f"{tmp_path / 'out'} is in use by another run, process {first.pid} on " in said
+    printed = capsys.readouterr().err
+    assert f"{tmp_path / 'out'} is in use by another run, process {first.pid} on " in printed
     first.terminate()
     assert (
         first.wait(60) == 85
@@ -167,12 +167,12 @@ def test_another_machines_lock_is_waited_for(path, tmp_path, monkeypatch, capsys
     began = time.monotonic()
     run(path, tmp_path / "out")
     assert time.monotonic() - began > 1.5
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     assert (
         "another run, process 77 on n7 gave its last sign of life 0 s ago; unless it gives "
         "another, this run starts in 2 s"
-    ) in said
-    assert said.count("n7") == 1
+    ) in printed
+    assert printed.count("n7") == 1
 
 
 @pytest.mark.slow
@@ -393,9 +393,9 @@ def test_two_starts_at_once(tmp_path):
         )
         for _ in "ab"
     ]
-    said = [process.communicate(timeout=100) for process in both]
+    printed = [process.communicate(timeout=100) for process in both]
     codes = sorted(process.returncode for process in both)
-    assert codes in ([0, 2], [0, 0]) and "Traceback" not in said[0][1] + said[1][1], said
+    assert codes in ([0, 2], [0, 0]) and "Traceback" not in printed[0][1] + printed[1][1], printed
     run(path, tmp_path / "whole")
     assert same(tmp_path / "whole", tmp_path / "out")
 

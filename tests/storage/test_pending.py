@@ -1,4 +1,4 @@
-"""A checkpoint that is being written while the loop goes on: what may happen to the run
+"""A checkpoint that is being written while the loop continues: what may happen to the run
 meanwhile."""
 
 import errno
@@ -197,10 +197,10 @@ def test_a_disk_that_fills_meanwhile(path, whole, during, tmp_path, capsys, monk
     with monkeypatch.context():
         during(14, full)
         run(path, out, code=2)
-    said = capsys.readouterr().err
+    printed = capsys.readouterr().err
     assert (
-        "agents-0-3.h5: cannot be written (No space left on device); make room" in said
-        and "Traceback" not in said
+        "agents-0-3.h5: cannot be written (No space left on device); make room" in printed
+        and "Traceback" not in printed
     )
     assert kept(out) == [7] and (out / files.HISTORY).exists()
     during(None, lambda: None)

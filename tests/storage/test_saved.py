@@ -188,7 +188,7 @@ def damage(file):
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "said"),
+    ("name", "text", "printed"),
     [
         (
             files.RESULT,
@@ -203,11 +203,11 @@ def damage(file):
         (files.CONFIG, b"[method", "config.toml: not valid TOML"),
     ],
 )
-def test_a_damaged_file(folder, name, text, said):
+def test_a_damaged_file(folder, name, text, printed):
     (folder / name).write_bytes(text)
-    with pytest.raises(mpidbo.UserError) as told:
+    with pytest.raises(mpidbo.UserError) as caught:
         mpidbo.load(folder)
-    assert said in str(told.value)
+    assert printed in str(caught.value)
 
 
 def test_a_configuration_of_another_version(solved, folder):
@@ -251,12 +251,12 @@ def test_damaged_trees_are_written_anew(solved, tmp_path):
         (out / files.TREES).unlink() if text is None else (out / files.TREES).write_bytes(text)
         found = mpidbo.load(out)
         assert bits(found.x) == bits(before.x)
-        with pytest.raises(mpidbo.UserError) as told:
+        with pytest.raises(mpidbo.UserError) as caught:
             _ = found.y_tree
         assert (
             f"trees.h5: cannot be read ({why}); remove done beside it, and the command that ran "
             f"it writes it again"
-        ) in str(told.value)
+        ) in str(caught.value)
         (out / files.DONE).unlink()
         run(path, out)
         assert same(mpidbo.load(out).x_tree, kept)
@@ -271,10 +271,10 @@ def test_trees_that_cannot_be_read_are_not_damaged(number, folder, monkeypatch):
 
     found = mpidbo.load(folder)
     monkeypatch.setattr(hdf5, "open", refuse, raising=False)
-    with pytest.raises(mpidbo.UserError) as told:
+    with pytest.raises(mpidbo.UserError) as caught:
         _ = found.x_tree
     assert (
-        str(told.value)
+        str(caught.value)
         == f"{folder}/trees.h5: cannot be read ({os.strerror(number)}); {files.LATER}"
     )
 
@@ -290,15 +290,15 @@ def test_trees_of_another_iteration(folder):
 def test_no_run(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "a.txt").write_text("text")
-    for given, said in (
+    for given, printed in (
         (tmp_path / "none", "no such file or folder"),
         (tmp_path / "empty", "holds no run"),
         (tmp_path / "a.txt", "a.txt: cannot be read"),
         (None, "load: null is not a path; give the folder of a run"),
     ):
-        with pytest.raises(mpidbo.UserError) as told:
+        with pytest.raises(mpidbo.UserError) as caught:
             mpidbo.load(given)
-        assert said in str(told.value)
+        assert printed in str(caught.value)
 
 
 def test_without_pandas(solved, monkeypatch):

@@ -133,7 +133,7 @@ def test_a_lower_variable_of_each_agent_is_not_averaged(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("tree", "said"),
+    ("tree", "printed"),
     [
         ({"a": [1.0, {2, 3}]}, "x_tree: a: 1: a set, not an array of numbers; return nested dicts"),
         ([np.array(["text"])], "x_tree: 0: a ndarray, not an array of numbers"),
@@ -142,7 +142,7 @@ def test_a_lower_variable_of_each_agent_is_not_averaged(tmp_path):
         ({True: 0}, "x_tree: the key true is neither"),
     ],
 )
-def test_mistakes_are_told_before_the_run(tree, said):
+def test_mistakes_are_told_before_the_run(tree, printed):
     class Mistaken(Nested):
         def x_tree(self, x):
             return tree
@@ -150,9 +150,9 @@ def test_mistakes_are_told_before_the_run(tree, said):
         def g_y(self, x, y, sample):
             raise AssertionError("the run has begun")
 
-    with pytest.raises(mpidbo.UserError, match="problem Mistaken") as told:
+    with pytest.raises(mpidbo.UserError, match="problem Mistaken") as caught:
         mpidbo.solve(Mistaken, "sparkle", iterations=1)
-    assert said in str(told.value)
+    assert printed in str(caught.value)
 
 
 SCRIPT = """

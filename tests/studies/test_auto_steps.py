@@ -91,9 +91,9 @@ def test_parts_and_the_same_command_again(whole, tmp_path, capsys):
     path, out = written(tmp_path, BASE), tmp_path / "out"
     for part in ("1/2", "0/2"):
         compare(path, out, "--part", part)
-    said = capsys.readouterr()
-    assert said.err.count("step sizes found: ") == 4 and "auto" not in said.out
-    assert "f2sa on complete, seed 1: distance 0." in said.out and "alpha = {" in said.out
+    printed = capsys.readouterr()
+    assert printed.err.count("step sizes found: ") == 4 and "auto" not in printed.out
+    assert "f2sa on complete, seed 1: distance 0." in printed.out and "alpha = {" in printed.out
     compare(path, out)
     assert "step sizes found" not in capsys.readouterr().err, "nothing is repeated"
     assert (out / "table.csv").read_text() == (whole / "table.csv").read_text()

@@ -48,5 +48,7 @@ def test_ranks_are_killed(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("OMPI_MCA_mpi_yield_when_idle", "1")
     monkeypatch.setattr(lost_rank, "SIZES", {"quick": (600, 2)})
     assert cli.main(["reproduce", "lost-rank", "--out", str(tmp_path)]) == 0
-    said = capsys.readouterr().out
-    assert said.count("2 ranks killed, 0 numbers differ") == 2 and said.endswith(f"\n{HOLDS}\n")
+    printed = capsys.readouterr().out
+    assert printed.count("2 ranks killed, 0 numbers differ") == 2 and printed.endswith(
+        f"\n{HOLDS}\n"
+    )

@@ -63,14 +63,18 @@ def test_a_false_claim_does_not_hold(kind, verdict, tmp_path, monkeypatch, capsy
     monkeypatch.setitem(claims.CLAIMS, "planted", "planted:Planted")
     monkeypatch.setattr(claims, "make_claim", lambda name: kind())
     assert cli.main(["reproduce", "planted", "--out", str(tmp_path)]) == 0
-    said = capsys.readouterr().out
-    assert said.rstrip().endswith(f"\n{verdict}") and kind.statement in said and kind.rule in said
+    printed = capsys.readouterr().out
+    assert (
+        printed.rstrip().endswith(f"\n{verdict}")
+        and kind.statement in printed
+        and kind.rule in printed
+    )
     out = tmp_path / "quick"
     assert (out / "verdict.txt").read_text().rstrip().endswith(verdict)
     assert (out / "curves.png").is_file() and (out / "intervals.png").is_file()
     found, about = read_archive(out / "planted-quick.h5")
     (judged,) = findings(kind().judge(found))
-    assert judged.condition in said and judged.verdict == verdict
+    assert judged.condition in printed and judged.verdict == verdict
     (out / "curves.png").unlink()
     assert kind().draw(found, out) == [out / "curves.png"] and (out / "curves.png").is_file()
     assert about["command"] == "mpidbo reproduce planted --size quick"
@@ -259,8 +263,8 @@ def test_the_quick_size_anew(name, tmp_path, capsys):
 
 def test_the_list_and_the_mistakes(capsys):
     assert cli.main(["reproduce"]) == 0
-    said = capsys.readouterr().out
-    assert said == f"{claims_listing()}\n" and all(name in said for name in claims.CLAIMS)
+    printed = capsys.readouterr().out
+    assert printed == f"{claims_listing()}\n" and all(name in printed for name in claims.CLAIMS)
     assert cli.main(["reproduce", "heterogenity"]) == 2
     assert (
         'no claim is called "heterogenity"; did you mean heterogeneity?' in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Studies: what is compared runs once, is tuned on one budget, goes on where it was cut, and is
+"""Studies: what is compared runs once, is tuned on one budget, continues where it was cut, and is
 told in a table and a figure."""
 
 import csv
@@ -174,11 +174,11 @@ def test_a_signal_between_two_runs_is_not_lost(when, tmp_path, monkeypatch):
             "under_way",
             lambda setup, **how: usual(setup, **{**how, "observers": [Late()]}),
         )
-    told = [] if when == "late" else Signalling()
-    assert not run_study(study, study.work, None, told.append)
-    assert told[-1] == "stopped on request: SIGUSR1; the same command resumes it"
+    message = [] if when == "late" else Signalling()
+    assert not run_study(study, study.work, None, message.append)
+    assert message[-1] == "stopped on request: SIGUSR1; the same command resumes it"
     assert (
-        len(told) - 1 == len(list(tmp_path.rglob("done"))) == 1
+        len(message) - 1 == len(list(tmp_path.rglob("done"))) == 1
         and signal.getsignal(signal.SIGUSR1) == before
     )
 
@@ -344,8 +344,8 @@ MISTAKES = {
 def test_a_mistake_gets_a_sentence(sentence, tmp_path, capsys):
     path = written(tmp_path, {**BASE, **MISTAKES[sentence]})
     compare(path, tmp_path / "out", code=2)
-    said = capsys.readouterr().err
-    assert sentence in said and said.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert sentence in printed and printed.count("\n") == 1
 
 
 def test_mistakes_of_the_command(tmp_path, capsys):
@@ -529,8 +529,8 @@ def test_a_winner_at_the_edge_of_its_choices_is_reported(alphas, edge, tmp_path,
     )
     for _ in range(2):  # also when the tuning is only read
         compare(path, tmp_path / "out")
-        said = capsys.readouterr().out
-        assert (f"alpha = 0.01 is the {edge} of its choices" in said) == (edge is not None)
+        printed = capsys.readouterr().out
+        assert (f"alpha = 0.01 is the {edge} of its choices" in printed) == (edge is not None)
     assert ("(edge)" in rows(tmp_path / "out")[0]["tuned"]) == (edge is not None)
 
 

@@ -48,17 +48,17 @@ ALPHA = {"alpha": [0.01, 0.03, 0.1]}
 )
 def test_a_winner_at_an_edge_is_followed(extend, best, winner, trials, warnings, tmp_path):
     tune = {"how": "grid", "steps": ALPHA, "extend": extend}
-    tried, found, said = tuned(tmp_path, tune, {"alpha": best})
+    tried, found, printed = tuned(tmp_path, tune, {"alpha": best})
     assert found["alpha"] == pytest.approx(winner)
-    assert (len(tried), len(said)) == (trials, warnings)
+    assert (len(tried), len(printed)) == (trials, warnings)
 
 
 def test_edges_of_several_keys_one_by_one_and_together(tmp_path):
     choices = {"alpha": [0.01, 0.1], "beta": [0.1, 0.2]}
     tune = {"how": "grid", "steps": choices, "extend": 1}
-    tried, found, said = tuned(tmp_path, tune, {"alpha": 1.0, "beta": 0.05})
+    tried, found, printed = tuned(tmp_path, tune, {"alpha": 1.0, "beta": 0.05})
     assert found == pytest.approx({"alpha": 1.0, "beta": 0.05})
-    assert len(tried) == 4 + 3 and len(said) == 2
+    assert len(tried) == 4 + 3 and len(printed) == 2
 
 
 def test_after_halving_trials_beyond_are_full_ones(tmp_path):

@@ -49,10 +49,10 @@ def attempt(words, out, keep, dice):
         time.sleep(dice.uniform(0, 1))
     os.kill(pid, signal.SIGKILL)
     _, status = os.waitpid(pid, 0)
-    said = log.read_text()
-    assert os.WIFSIGNALED(status), f"ended before it was killed: {said}"
-    assert "resuming" not in said or f"resuming from iteration {before}\n" in said, said
-    assert "STARTING" not in said and "damaged" not in said, said
+    printed = log.read_text()
+    assert os.WIFSIGNALED(status), f"ended before it was killed: {printed}"
+    assert "resuming" not in printed or f"resuming from iteration {before}\n" in printed, printed
+    assert "STARTING" not in printed and "damaged" not in printed, printed
     complete, _ = manifest.listed(out / manifest.FOLDER)
     newest, _ = manifest.newest_rows(out, "x")
     assert newest == int(complete[0].name) >= before and len(complete) >= keep, (

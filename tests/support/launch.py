@@ -132,8 +132,8 @@ def mpirun(
         except subprocess.TimeoutExpired:
             end(process, mark)
             out, err = process.communicate()
-            said = f"--- stdout\n{out}\n--- stderr\n{err}"
-            pytest.fail(f"no end after {timeout:g} s: {' '.join(line)}\n{said}", pytrace=False)
+            printed = f"--- stdout\n{out}\n--- stderr\n{err}"
+            pytest.fail(f"no end after {timeout:g} s: {' '.join(line)}\n{printed}", pytrace=False)
         except BaseException:  # an interrupt, or the test's own time limit
             end(process, mark)
             raise

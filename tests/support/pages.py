@@ -46,8 +46,8 @@ def commands(page, languages=("sh",), inline=True):
 def call(words):
     """A command in this process, without MPI."""
     args = cli.parser().parse_args(words)
-    with contextlib.redirect_stdout(io.StringIO()) as said:
-        assert args.call(args, None) == 0, said.getvalue()
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert args.call(args, None) == 0, printed.getvalue()
 
 
 def run_line(line):

@@ -37,6 +37,6 @@ class Slow(Quadratic):
 
 
 def seconds():
-    """The seconds of a draw; a test may write another number to the file while a run goes on."""
+    """The seconds of a draw; a test may write another number to the file while a run continues."""
     text = os.environ.get("MPIDBO_TEST_DRAW", "0")
     return float(Path(text).read_text() if "/" in text else text)

@@ -104,7 +104,7 @@ def check_gossip(comm: "MPI.Comm | None") -> Finding:
 
 
 def check_survivors(comm: "MPI.Comm | None") -> Iterator[Finding]:
-    """Whether ranks can go on when one dies, which `run.survive` needs.
+    """Whether ranks can continue when one dies, which `run.survive` needs.
 
     Where MPI says that it can, a communicator is revoked and replaced as after a death.
     """
@@ -112,7 +112,9 @@ def check_survivors(comm: "MPI.Comm | None") -> Iterator[Finding]:
         return
     why = why_none_survives()
     if any(allgather_text(comm, why)):
-        yield Finding(ABSENT, "survive", f"ranks cannot go on when one dies (run.survive): {why}")
+        yield Finding(
+            ABSENT, "survive", f"ranks cannot continue when one dies (run.survive): {why}"
+        )
         return
     trial = split(comm, 0)
     barrier(comm)
@@ -127,4 +129,4 @@ def check_survivors(comm: "MPI.Comm | None") -> Iterator[Finding]:
     if not fails or dead or left.size != comm.size:
         yield Finding(WRONG, "survive", "MPI does not revoke a communicator; leave run.survive out")
     else:
-        yield Finding(OK, "survive", "ranks can go on when one dies (run.survive)")
+        yield Finding(OK, "survive", "ranks can continue when one dies (run.survive)")

@@ -83,7 +83,7 @@ def _slurm(job: Job) -> Iterator[str]:
     if requeued:
         yield "#SBATCH --requeue"
     if job.survive:
-        yield "#SBATCH --no-kill"  # the job goes on without a node that has failed
+        yield "#SBATCH --no-kill"  # the job continues without a node that has failed
     yield _optional("#SBATCH --partition=", job.partition)
     yield _optional("#SBATCH --account=", job.account)
     if job.qos:

@@ -181,7 +181,7 @@ OPTIONS = {
     "survive": Option(
         "--survive",
         "K",
-        "the run goes on when ranks die: run.survive = K, under Open MPI's mpiexec",
+        "the run continues when ranks die: run.survive = K, under Open MPI's mpiexec",
         kinds=("slurm", "slurm-once", "slurm-gpu", "slurm-array"),
     ),
     "throttle": Option(

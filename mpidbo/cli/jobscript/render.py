@@ -53,7 +53,7 @@ LAUNCHERS = {
 
 
 SURVIVING = Launcher("That of Open MPI 5, on the nodes of the job", '"mpiexec --with-ft ulfm"')
-"""The launcher of a run that goes on when ranks die."""
+"""The launcher of a run that continues when ranks die."""
 
 
 def script(job: Job) -> str:
@@ -162,7 +162,7 @@ def _wait(job: Job) -> Iterator[str]:
     if job.survive:
         yield (
             "export SLURM_WAIT=0 SLURM_KILL_BAD_EXIT=0 SLURM_NO_KILL=set   # mpiexec's daemons are "
-            "a step of srun: it goes on without a node"
+            "a step of srun: it continues without a node"
         )
         return
     yield (

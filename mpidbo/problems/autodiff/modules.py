@@ -98,7 +98,7 @@ def _places(module: Any) -> list[tuple[dict[str, Any], str, str]]:
     """Where a module keeps its tensors: a dict of one of its parts, the name there, and the key.
 
     The key is the name of the tensor in `named_parameters` or `named_buffers`, which have a shared
-    tensor once; here it has all its places. `torch.func.functional_call` finds them anew at each
+    tensor once; here it has all its places. `torch.func.functional_call` finds them again at each
     call, which takes longer than a small module itself.
     """
     named = (*module.named_parameters(), *module.named_buffers())

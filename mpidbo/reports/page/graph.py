@@ -181,8 +181,8 @@ def _figure(uses: Sequence[Use], text: str, drawing: Element | None = None) -> E
     caption = element("figcaption", element("strong", text))
     for names in dict.fromkeys(names for _, names in uses):
         whose = [label for label, own in uses if own == names and label]
-        said = "; ".join([*([f"for {names}"] if names else []), *whose])
-        caption.append(element("span", said, class_="note"))
+        users = "; ".join([*([f"for {names}"] if names else []), *whose])
+        caption.append(element("span", users, class_="note"))
     figure = element("figure", class_="graph")
     if drawing is not None:
         figure.append(drawing)

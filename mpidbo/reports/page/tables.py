@@ -155,8 +155,8 @@ def provenance(runs: Sequence[Saved]) -> list[Row]:
 
 def _state(run: Saved) -> Element:
     word = state(run)
-    said = verdict(run)
-    rest = said.removeprefix(word).lstrip(",;: ")
+    text = verdict(run)
+    rest = text.removeprefix(word).lstrip(",;: ")
     return element("span", element("span", word, class_=f"badge {word}"), f" {rest}")
 
 

@@ -33,7 +33,7 @@ class Claim(ABC):
     """
 
     statement: ClassVar[str]
-    """The claim, in a sentence."""
+    """The claim, one sentence."""
     source: ClassVar[str]
     """The publication that makes it."""
     rule: ClassVar[str]

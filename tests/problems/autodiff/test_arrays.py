@@ -158,9 +158,9 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_no_numbers_are_refused_by_their_agent_argument_and_type(name):
     given, sentence = REFUSED[name]
-    with pytest.raises(mpidbo.UserError, match=re.escape(sentence)) as told:
+    with pytest.raises(mpidbo.UserError, match=re.escape(sentence)) as caught:
         source({"X": given})
-    assert str(told.value).startswith('data of agent 1, "X"') and len(str(told.value)) < 400
+    assert str(caught.value).startswith('data of agent 1, "X"') and len(str(caught.value)) < 400
 
 
 def test_rows_are_taken_by_position():
@@ -304,9 +304,9 @@ def test_labels_of_any_kind_give_the_same_split(rule, labels):
     ],
 )
 def test_mistakes_of_labels_and_parts(call, sentence):
-    with pytest.raises(mpidbo.UserError, match=re.escape(sentence)) as told:
+    with pytest.raises(mpidbo.UserError, match=re.escape(sentence)) as caught:
         call()
-    assert len(str(told.value)) < 400
+    assert len(str(caught.value)) < 400
 
 
 def test_unsigned_numbers_as_signed_ones():
@@ -330,12 +330,12 @@ def test_whole_numbers():
     for given in (3, np.int64(3), np.uint8(3)):
         assert type(whole_number(given, "n", "")) is int and source(VALUES, given).batch == 0
     for given in (True, np.True_, 3.0, "3", None, -1, [3], np.array([3, 4])):
-        with pytest.raises(mpidbo.UserError, match=re.escape("problem.batch: ")) as told:
+        with pytest.raises(mpidbo.UserError, match=re.escape("problem.batch: ")) as caught:
             source(VALUES, given)
-        assert "is not a number of samples" in str(told.value)
-    with pytest.raises(mpidbo.UserError) as told:
+        assert "is not a number of samples" in str(caught.value)
+    with pytest.raises(mpidbo.UserError) as caught:
         source(VALUES, "9" * 10**6)
-    assert len(str(told.value)) < 300
+    assert len(str(caught.value)) < 300
 
 
 class Loader:
@@ -420,18 +420,18 @@ class Endless(Failing):
     ],
 )
 def test_mistakes_of_an_entry(entry, batch, sentence):
-    with pytest.raises(mpidbo.UserError, match=re.escape(sentence)) as told:
+    with pytest.raises(mpidbo.UserError, match=re.escape(sentence)) as caught:
         source(entry, batch)
-    assert len(str(told.value)) < 500
+    assert len(str(caught.value)) < 500
 
 
 def test_a_data_set_that_fails_is_named_with_its_line():
     with pytest.raises(
         mpidbo.UserError,
         match=r"data of agent 1: .*test_arrays.py, line \d+: ValueError: no such file",
-    ) as told:
+    ) as caught:
         _ = source(Failing()).full_batch
-    assert len(str(told.value)) < 700
+    assert len(str(caught.value)) < 700
 
 
 def test_samples_of_any_kind():

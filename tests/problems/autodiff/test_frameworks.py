@@ -95,7 +95,7 @@ def test_over_ranks(path, mpi, ranks, tmp_path):
 
 @pytest.mark.slow
 def test_restart(path, tmp_path):
-    """A run that ended after a checkpoint and went on, in a process that knows nothing of it, is
+    """A run that ended after a checkpoint and continued, in a process that knows nothing of it, is
     the one that did not end."""
     run(path, tmp_path / "whole")
     run(path, tmp_path / "cut", run__iterations=15)
@@ -123,9 +123,9 @@ def test_page(framework, tmp_path, monkeypatch):
         if language == "python":
             if named := re.match(r"# ([\w.]+)\n", body):
                 (tmp_path / named[1]).write_text(body, encoding="utf-8")
-            with contextlib.redirect_stdout(io.StringIO()) as said:
+            with contextlib.redirect_stdout(io.StringIO()) as printed:
                 exec(compile(body, str(page), "exec"), module.__dict__)
-            assert below is None or alike(said.getvalue(), below), said.getvalue()
+            assert below is None or alike(printed.getvalue(), below), printed.getvalue()
             ran += 1
         elif language == "sh":
             run_line(body)

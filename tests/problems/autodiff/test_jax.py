@@ -391,8 +391,8 @@ def test_mistakes(case):
         mpidbo.solve(build(), "sparkle", agents=2, iterations=1)
 
 
-@pytest.mark.parametrize(("before", "told"), [("", False), ("jnp.zeros(3)", True)])
-def test_threads_are_heeded_or_a_warning_says_so(before, told):
+@pytest.mark.parametrize(("before", "warns"), [("", False), ("jnp.zeros(3)", True)])
+def test_threads_are_limited_or_a_warning_says_so(before, warns):
     """JAX reads how many when it first computes."""
     code = (
         "import os, warnings, numpy as np, jax, jax.numpy as jnp, mpidbo\n"
@@ -409,7 +409,7 @@ def test_threads_are_heeded_or_a_warning_says_so(before, told):
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60
     )
-    if told:
+    if warns:
         assert "call from_jax first, or set PJRT_NPROC=1" in done.stderr
     else:
         assert done.returncode == 0, done.stderr

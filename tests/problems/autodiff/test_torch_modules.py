@@ -405,10 +405,10 @@ def test_mistakes_in_a_loss(name):
     if name == "compiled":
         change = lambda y, z: compiled(y.features[0].weight)  # noqa: E731
         compiled = torch.compile(lambda w: (w**3).sum(), backend="aot_eager")
-    with pytest.raises(mpidbo.UserError, match=re.escape(sentence)) as told:
+    with pytest.raises(mpidbo.UserError, match=re.escape(sentence)) as caught:
         mpidbo.solve(both(change), "sparkle", iterations=1)
-    assert len(str(told.value)) < 1000 and re.match(
-        r"[fg]: agent \d: .*test_torch_modules.py, line \d+: ", str(told.value)
+    assert len(str(caught.value)) < 1000 and re.match(
+        r"[fg]: agent \d: .*test_torch_modules.py, line \d+: ", str(caught.value)
     )
 
 
@@ -573,9 +573,9 @@ def test_a_mistake_during_the_run_is_a_sentence():
         with pytest.raises(
             mpidbo.UserError,
             match=rf"{name}: agent \d.*test_torch_modules.py, line \d+: ValueError: too late",
-        ) as told:
+        ) as caught:
             mpidbo.solve(cls, "sparkle-gt", iterations=5, evaluate_every=1)
-        assert len(str(told.value)) < 1000
+        assert len(str(caught.value)) < 1000
 
 
 def test_a_projection_may_return_its_module():

@@ -166,14 +166,14 @@ def test_sums_of_lines_know_no_line_ends(small, home):
 
 def test_sentences(small, home, monkeypatch, capsys):
     small(("http://127.0.0.1:9/",))
-    for words, said in (
+    for words, printed in (
         (["fetch", "smal"], "did you mean small?"),
         (["fetch"], "which one? Known: mnist"),
         (["fetch", "small"], "ConnectionError); try where there is a network"),
         (["path", "small"], "fetch it first: mpidbo data fetch small"),
     ):
         assert cli.main(["data", *words]) == 2
-        assert said in capsys.readouterr().err
+        assert printed in capsys.readouterr().err
     assert cli.main(["data", "list"]) == 0
     assert "a9a" in capsys.readouterr().out
     monkeypatch.setitem(sys.modules, "pooch", None)

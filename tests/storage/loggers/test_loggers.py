@@ -213,7 +213,7 @@ def close(self, status, reason):
 
 
 @pytest.mark.parametrize(
-    ("method", "said", "rows"),
+    ("method", "printed", "rows"),
     [
         (start, "Kept cannot be started (OSError: no server); the run continues without", None),
         (log, "Kept failed (ValueError: odd row); the run continues", 2),
@@ -221,15 +221,15 @@ def close(self, status, reason):
         (close, "Kept failed (RuntimeError: too late)", 3),
     ],
 )
-def test_one_that_fails_costs_a_warning(kept, monkeypatch, method, said, rows):
+def test_one_that_fails_costs_a_warning(kept, monkeypatch, method, printed, rows):
     """One, and the others get all rows."""
     name = {start: "__init__", always: "log"}.get(method, method.__name__)
     failing = type("Kept", (Kept,), {name: method})
     plain = run_config(checked(run={"log": []}))
     with pytest.warns(UserWarning) as found:
         result = run_config(checked(run={"log": [failing, Kept]}))
-    assert [str(warning.message)[: len(f"run.log: {said}")] for warning in found] == [
-        f"run.log: {said}"
+    assert [str(warning.message)[: len(f"run.log: {printed}")] for warning in found] == [
+        f"run.log: {printed}"
     ]
     assert result.x.tobytes() == plain.x.tobytes()
     whole = next(logger for logger in kept if type(logger) is Kept)
@@ -286,7 +286,7 @@ def test_a_folder_called_like_a_package_is_none(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "printed"),
     [
         (["json"], 'no logger is called "json"; did you mean jsonl?'),
         ("tensorbord", "did you mean tensorboard?"),
@@ -298,10 +298,10 @@ def test_a_folder_called_like_a_package_is_none(tmp_path, monkeypatch):
         (["jsonl"], '"jsonl" writes into the run\'s folder, and this run has none'),
     ],
 )
-def test_mistakes(given, said):
+def test_mistakes(given, printed):
     with pytest.raises(mpidbo.UserError) as error:
         mpidbo.solve("quadratic", agents=2, iterations=5, log=given)
-    assert str(error.value).startswith("run.log: ") and said in str(error.value)
+    assert str(error.value).startswith("run.log: ") and printed in str(error.value)
 
 
 def test_what_loggers_write_belongs_to_the_run(path, tmp_path):

@@ -38,8 +38,8 @@ __all__ = [
 
 
 class CUDARuntimeError(RuntimeError):
-    def __init__(self, status: int, said: str) -> None:
-        super().__init__(said)
+    def __init__(self, status: int, printed: str) -> None:
+        super().__init__(printed)
         self.status = status
 
 
