@@ -65,6 +65,7 @@ class Tuning(NamedTuple):
         cost = self.pilots.cost()
         agents, run = self.pilots.setup.agents, self.pilots.setup.config.run
         calls = cost.calls + self.start.calls
+        of_run = cost.expected(run.iterations, 0)
         return {
             "found": {},
             "judge": self.pilots.judge,
@@ -76,7 +77,7 @@ class Tuning(NamedTuple):
             ],
             "iterations": cost.iterations,
             "calls": calls // agents.n,
-            "share": rounded(calls / cost.expected(run.iterations, 0)),
+            **({"share": rounded(calls / of_run)} if of_run else {}),
             **({"ended_before": f"a pilot of {self.ended} iterations"} if self.ended else {}),
         }
 

@@ -275,6 +275,12 @@ def test_the_record():
         assert best["value"] == fresh.score(constant, length, parts)
 
 
+def test_a_run_without_iterations():
+    """What the search took has no share of it."""
+    result = mpidbo.solve("quadratic", agents=4, steps="auto", iterations=0)
+    assert "share" not in result.config.tuning and "found: alpha" in repr(result)
+
+
 @pytest.mark.parametrize(("calls", "ended"), [(0, False), (20, True), (60, True)])
 def test_the_search_keeps_to_its_budget(monkeypatch, calls, ended):
     """A phi that takes more calls ends it sooner; the record says so."""
