@@ -202,17 +202,33 @@ def _problems(
         made = dict(enumerate(earlier.problems, earlier.agents.first))
     missing = [agent for agent in range(agents.first, agents.last) if agent not in made]
     if missing:
-        new = make_problems(
-            resolved.problem,
-            resolved.config.problem,
-            missing,
-            agents.n,
-            seed=run.seed,
-            dtype=np.dtype(run.dtype),
-            xp=backend.xp,
-        )
+        try:
+            new = make_problems(
+                resolved.problem,
+                resolved.config.problem,
+                missing,
+                agents.n,
+                seed=run.seed,
+                dtype=np.dtype(run.dtype),
+                xp=backend.xp,
+            )
+        except Exception as error:
+            if earlier is None:
+                raise
+            raise _unreadable(missing, error) from error
         made |= dict(zip(missing, new, strict=True))
     return [made[agent] for agent in range(agents.first, agents.last)]
+
+
+def _unreadable(agents: list[int], error: Exception) -> UserError:
+    """The error of a rank that cannot make the problems of agents of a rank that has died."""
+    numbers = ", ".join(map(str, agents))
+    named = f"agent {numbers}" if len(agents) == 1 else f"agents {numbers}"
+    return UserError(
+        f"run.survive: {named}, which another rank had, cannot be made on this one "
+        f"({type(error).__name__}: {error}); store their data where every rank can read them, and "
+        "repeat the command, which resumes from the newest checkpoint"
+    )
 
 
 def _oracle(

@@ -182,6 +182,29 @@ def test_where_mpi_fails_for_those_that_are_left_the_job_ends(mortal):
     assert "mpidbo: run.survive: MPI fails for the ranks that are left (" in done.stderr
 
 
+LOCAL = """
+import os
+from mpidbo.problems.quadratic import Quadratic
+
+class Local(Quadratic):
+    def __init__(self, agent, n_agents, **more):
+        super().__init__(agent, n_agents, **more)
+        own = os.environ["OMPI_COMM_WORLD_RANK"]  # each rank has the data of its first two agents
+        if agent // 2 != int(own):
+            open(f"/local/data-{agent}.csv")
+"""
+
+
+def test_what_only_a_dead_rank_could_read_ends_the_run_with_its_name(mortal, tmp_path):
+    (tmp_path / "local.py").write_text(LOCAL)
+    tables = {key: value for key, value in BASE.items() if not key.startswith("problem.")}
+    out, done = mortal(3, "1:iteration:25", {**tables, "problem.name": "local.py:Local"}, code=2)
+    message = "which another rank had, cannot be made on this one (FileNotFoundError: "
+    assert done.stderr.count("mpidbo: ") == 1 and message in done.stderr, done.stderr
+    assert "/local/data-" in done.stderr
+    assert (out / "checkpoints" / "15").is_dir()
+
+
 def test_shown(mortal, tmp_path, capsys):
     out, _ = mortal(2, "1:iteration:10", BASE)
     assert cli.main(["show", str(out)]) == 0
