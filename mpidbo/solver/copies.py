@@ -147,7 +147,7 @@ class Copies:
     def logging(self, setup: "Setup", folder: Path | None) -> Logs:
         """Return what passes rows on to the loggers; where they have been started, it continues."""
         if self._logs is None or not self._logs.started:
-            self._logs = Logs(setup, folder, goes_on=is_failure)
+            self._logs = Logs(setup, folder, continues=is_failure)
         return self._logs
 
     def next(self, k: int) -> int:

@@ -24,7 +24,7 @@ class Logs:
     """A watcher that passes each row of the history on to the loggers of `run.log`.
 
     Where a logger fails, there is one warning, and the run continues. At the end of its context the
-    loggers are closed, unless `goes_on`; in its next context they get the rows that they lack.
+    loggers are closed, unless `continues`; in its next context they get the rows that they lack.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class Logs:
         The run, with its loggers on rank 0.
     folder : Path or None
         The run's folder.
-    goes_on : callable, optional
+    continues : callable, optional
         Whether the run continues after an error, with these loggers.
 
     Attributes
@@ -45,9 +45,9 @@ class Logs:
         self,
         setup: Setup,
         folder: Path | None,
-        goes_on: Callable[[BaseException | None], bool] = lambda error: False,
+        continues: Callable[[BaseException | None], bool] = lambda error: False,
     ) -> None:
-        self.setup, self.folder, self.goes_on = setup, folder, goes_on
+        self.setup, self.folder, self.continues = setup, folder, continues
         self.outcome: tuple[Status, str] = ("stopped", "not finished")
         self._last = -1
         self._columns: dict[str, None] = {}
@@ -57,7 +57,7 @@ class Logs:
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if self.goes_on(error):
+        if self.continues(error):
             return
         for feed in self._feeds:
             feed.put("close", *(self.outcome if error is None else _outcome(error)))

@@ -26,8 +26,9 @@ MAX_CURVATURE = 8.0
 MAX_USED = 1.25
 """Growth of the curvature in the last pilot beyond which beta and gamma get their margin back."""
 DECAY = 0.5
-"""The least a of (1 + k/160)^-a, as which alpha falls where it is found: pilots are too short to
-see an instability that grows slowly.
+"""The least a of (1 + k/K)^-a, as which a found alpha falls; K: iterations of the last pilot.
+
+Pilots are too short to see an instability that grows slowly.
 """
 INCREASE = 1.5
 """Factor of beta and gamma that is tried once, where alpha is about known."""

@@ -283,7 +283,7 @@
     }
   }
 
-  // ---- news of a run that goes on
+  // ---- news of a run that continues
 
   async function poll(every) {
     const status = find("status");
