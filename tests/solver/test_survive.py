@@ -156,7 +156,7 @@ def test_without_copies_and_checkpoint_the_same_command_starts_again(mortal, tmp
 def test_after_too_many_recoveries_it_goes_on_from_the_newest_checkpoint(mortal, tmp_path):
     tables = {**BASE, "checkpoint.every": 10}
     runs.run(runs.toml(tmp_path, tables), tmp_path / "whole")
-    out, _ = mortal(3, "1:iteration:15", tables, failures=0)
+    out, _ = mortal(3, "1:checkpoint:2", tables, failures=0)  # only once the first is complete
     assert runs.same(tmp_path / "whole", out)
     (note,) = NOTE.findall((out / files.SURVIVED).read_text())
     assert int(note[3]) == 10
@@ -165,7 +165,7 @@ def test_after_too_many_recoveries_it_goes_on_from_the_newest_checkpoint(mortal,
 def test_after_one_more_the_batch_system_is_to_start_it_again(mortal, tmp_path):
     tables = {**BASE, "checkpoint.every": 10}
     runs.run(runs.toml(tmp_path, tables), tmp_path / "whole")
-    out, done = mortal(4, "1:iteration:15 3:settling:4", tables, code=85, failures=0)
+    out, done = mortal(4, "1:checkpoint:2 3:settling:4", tables, code=85, failures=0)
     assert "mpidbo: run.survive: 2 recoveries in a row have failed; the same" in done.stderr
     runs.run(runs.toml(tmp_path, tables), out)
     assert runs.same(tmp_path / "whole", out)
