@@ -205,6 +205,38 @@ def test_what_only_a_dead_rank_could_read_ends_the_run_with_its_name(mortal, tmp
     assert (out / "checkpoints" / "15").is_dir()
 
 
+LOSSES = """
+import numpy as np
+import {module} as framework
+import mpidbo
+
+def data(agent):
+    rng = np.random.default_rng([7, agent])
+    return rng.standard_normal((12, 3)), rng.standard_normal(12)
+
+def f(x, y, batch):
+    return ((batch[0] @ y["w"] - batch[1]) ** 2).mean()
+
+def g(x, y, batch):
+    return f(x, y, batch) + (framework.exp(x) * y["w"] ** 2).sum()
+
+zero = framework.zeros(3)
+problem = mpidbo.from_{name}(f, g, x0=zero, y0={{"w": zero}}, data=data, val_data=data, batch=4)
+"""
+
+
+@pytest.mark.parametrize("module", ["torch", "jax.numpy"])
+def test_losses_whose_data_are_a_function(module, mortal, tmp_path):
+    pytest.importorskip(module)
+    name, _, _ = module.partition(".")
+    (tmp_path / "losses.py").write_text(LOSSES.format(module=module, name=name))
+    tables = {key: value for key, value in BASE.items() if not key.startswith("problem.")}
+    tables["problem.name"] = "losses.py:problem"
+    runs.run(runs.toml(tmp_path, tables), tmp_path / "whole")
+    out, _ = mortal(3, "0:iteration:13 2:iteration:29", tables)
+    assert runs.same(tmp_path / "whole", out)
+
+
 def test_shown(mortal, tmp_path, capsys):
     out, _ = mortal(2, "1:iteration:10", BASE)
     assert cli.main(["show", str(out)]) == 0
