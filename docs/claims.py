@@ -2,6 +2,7 @@
 
     python docs/claims.py                   the pages and figures
     python docs/claims.py --add FILE ...    archives of `mpidbo reproduce` into results/ before
+    python docs/claims.py --draw DIR --figures pdf --column      only figures, for print
 
 docs/results.md is the overview, docs/claims.md has a section for each claim, both from their marks
 on; docs/papers/ has a page for each paper (docs/papers.py). results/SHA256SUMS holds the checksum
@@ -19,18 +20,18 @@ from typing import Any
 
 import papers
 
-from mpidbo.reports import new_figure, save
+from mpidbo.reports import FORMATS, FigureFolder, new_figure
 from mpidbo.studies import claims
 from mpidbo.studies.claims import Finding
 from mpidbo.studies.claims.archive import Archived, read_archive
 from mpidbo.studies.claims.finding import FAILS, HOLDS, UNDECIDED, findings, verdict
-from mpidbo.studies.claims.intervals import PENS, draw_findings
+from mpidbo.studies.claims.intervals import INTERVALS, PENS, draw_findings
 
 DOCS = Path(__file__).parent
 RESULTS = DOCS.parent / "results"
 SUMS = "SHA256SUMS"
 SIZE = "standard"
-SMALL = "small.png"
+SMALL = "small"
 """The figure of the overview."""
 MARK = "<!-- what follows is written by make results -->\n"
 
@@ -89,14 +90,14 @@ class Result:
         """The time that the runs took."""
         return f"{self.about['seconds'] / 3600:.2f}"
 
-    def draw(self, folder: Path) -> None:
-        """Draw its figures into docs/figures/claims/NAME."""
-        folder.mkdir(parents=True, exist_ok=True)
-        for path in folder.glob("*.png"):
+    def draw(self, out: FigureFolder) -> None:
+        """Draw its figures, in place of those that are there."""
+        out.folder.mkdir(parents=True, exist_ok=True)
+        for path in out.folder.glob(f"*.{out.kind}"):
             path.unlink()
-        self.claim.draw(self.found, folder)
-        draw_findings(folder / "intervals.png", self.findings)
-        draw_small(folder / SMALL, self.findings)
+        self.claim.draw(self.found, out)
+        draw_findings(out, self.findings)
+        draw_small(out, self.findings)
 
     @property
     def size(self) -> str:
@@ -105,7 +106,7 @@ class Result:
         return "; ".join([*sizes(self.found), f"{' or '.join(map(str, numbers))} seeds"])
 
 
-def draw_small(path: Path, findings: Sequence[Finding]) -> None:
+def draw_small(out: FigureFolder, findings: Sequence[Finding]) -> None:
     """Draw the interval of every finding on a scale of its own, in which its bounds are shaded."""
     figure = new_figure(1.1, 0.1 + 0.07 * len(findings))
     ax = figure.subplots()
@@ -116,7 +117,7 @@ def draw_small(path: Path, findings: Sequence[Finding]) -> None:
         ax.plot(ends, [y, y], "|-", color=color, linewidth=1.5, markersize=3)
     ax.set(xlim=(-1, 2), ylim=(len(findings) - 0.4, -0.6))
     ax.set_axis_off()
-    save(figure, path)
+    out.save(figure, SMALL)
 
 
 def scaled(finding: Finding, value: float) -> float:
@@ -156,7 +157,7 @@ def overview(results: Mapping[str, Result]) -> str:
         what = f"[`{name}`](claims.md#{name}): {claims.make_claim(name).statement}"
         cells = [what, "not run", "", "", "", ""]
         if result:
-            small = f"![{name}: {result.verdict}](figures/claims/{name}/{SMALL})"
+            small = f"![{name}: {result.verdict}](figures/claims/{name}/{SMALL}.png)"
             cells = [what, result.verdict, result.decisive, result.size, result.hours, small]
         lines.append(f"| {' | '.join(map(escaped, cells))} |\n")
     return "".join(lines)
@@ -183,7 +184,7 @@ def section(name: str, result: Result | None, figures: Path) -> Iterator[str]:
         cells = (c.what, c.numbers, finding.condition, str(len(c.values)), finding.verdict)
         yield f"| {' | '.join(map(escaped, cells))} |\n"
     yield "\n"
-    yield f"![{name}: intervals](figures/claims/{name}/intervals.png)\n"
+    yield f"![{name}: intervals](figures/claims/{name}/{INTERVALS}.png)\n"
     for path in curves(figures / name):
         yield f"![{name}: curves](figures/claims/{name}/{path.name})\n"
 
@@ -191,7 +192,7 @@ def section(name: str, result: Result | None, figures: Path) -> Iterator[str]:
 def curves(folder: Path) -> list[Path]:
     """The figures of a claim's runs."""
     found = sorted(folder.glob("*.png"))
-    return [path for path in found if path.name not in ("intervals.png", SMALL)]
+    return [path for path in found if path.stem not in (INTERVALS, SMALL)]
 
 
 def sizes(found: Mapping[str, Any]) -> Iterator[str]:
@@ -233,16 +234,30 @@ def load(folder: Path = RESULTS) -> dict[str, Result]:
     }
 
 
+def draw_all(
+    results: Mapping[str, Result], folder: Path, kind: str = "png", column: bool = False
+) -> None:
+    """Draw the figures of all claims, into a folder for each."""
+    for name, result in results.items():
+        result.draw(FigureFolder(folder / name, kind, column))
+
+
 def main() -> int:
     """Write the page and the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--add", nargs="+", type=Path, default=[], metavar="FILE")
-    added = parser.parse_args().add
-    if added:
-        add(added, RESULTS)
+    parser.add_argument("--draw", type=Path, metavar="DIR", help="only draw, into DIR/CLAIM/")
+    parser.add_argument("--figures", choices=FORMATS, default="png", help="with --draw: the format")
+    parser.add_argument("--column", action="store_true", help="with --draw: 3.4 inches wide")
+    args = parser.parse_args()
+    if args.add:
+        add(args.add, RESULTS)
     results, figures = load(), DOCS / "figures" / "claims"
-    for name, result in results.items():
-        result.draw(figures / name)
+    if args.draw:
+        draw_all(results, args.draw, args.figures, args.column)
+        papers.draw(results, FigureFolder(args.draw / "papers", args.figures, args.column))
+        return 0
+    draw_all(results, figures)
     texts = {"claims.md": page(results, figures), "results.md": overview(results)}
     for name, text in texts.items():
         path = DOCS / name
@@ -250,7 +265,7 @@ def main() -> int:
         path.write_text(f"{written}{MARK}\n{text}", encoding="utf-8")
     for path in papers.PAGES:
         path.write_text(papers.filled(path, results), encoding="utf-8")
-    papers.draw(results)
+    papers.draw(results, FigureFolder(papers.FIGURES))
     return 0
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mpidbo.reports import FigureFolder
 from mpidbo.studies.claims.finding import FAILS, HOLDS, UNDECIDED
 from mpidbo.studies.claims.panels import panels
 
@@ -71,20 +72,20 @@ def agreement(result: "Result") -> Iterator[str]:
         yield f"![{name} on the axes of the paper](../figures/papers/{name}.png)\n"
         return
     figures = DOCS / "figures" / "claims" / name
-    hidden = ("intervals.png", "small.png")
-    for path in sorted(path for path in figures.glob("*.png") if path.name not in hidden):
+    hidden = ("intervals", "small")
+    for path in sorted(path for path in figures.glob("*.png") if path.stem not in hidden):
         yield f"![{name}](../figures/claims/{name}/{path.name})\n"
 
 
-def draw(results: "Mapping[str, Result]") -> None:
+def draw(results: "Mapping[str, Result]", out: FigureFolder) -> None:
     """Draw the figures that have the axes of the paper, not those of the claim."""
-    FIGURES.mkdir(exist_ok=True)
+    out.folder.mkdir(exist_ok=True)
     for name, drawn in DRAWN.items():
         if name in results:
-            drawn(FIGURES / f"{name}.png", results[name])
+            drawn(out, results[name])
 
 
-def linear_regression(path: Path, result: "Result") -> None:
+def linear_regression(out: FigureFolder, result: "Result") -> None:
     """sum_i |x_i - x*|^2, as in SPARKLE's second experiment, over iterations."""
     shown = {}
     for level, outcome in result.found.items():
@@ -94,10 +95,10 @@ def linear_regression(path: Path, result: "Result") -> None:
             for method in outcome.methods:
                 k, distance = outcome.curve(method, topology)
                 panel[method] = (k, n * distance**2)
-    panels(path, shown, "iterations", "sum of |x_i - x*|^2", log=True)
+    panels(out, "heterogeneity", shown, "iterations", "sum of |x_i - x*|^2", log=True)
 
 
-def accuracy(path: Path, result: "Result") -> None:
+def accuracy(out: FigureFolder, result: "Result") -> None:
     """Test accuracy, as in SPARKLE's first experiment, over the oracle calls of an agent."""
     from mpidbo.studies.claims.corrected_strategies import METHODS
 
@@ -108,10 +109,10 @@ def accuracy(path: Path, result: "Result") -> None:
         for method in outcome.methods:
             k, values = outcome.curve(method, "ring")
             panel[method] = (METHODS[kind][0] * k, 100 * values)
-    panels(path, shown, "oracle calls of an agent", "test accuracy, %")
+    panels(out, "corrected-strategies", shown, "oracle calls of an agent", "test accuracy, %")
 
 
-DRAWN: "dict[str, Callable[[Path, Result], None]]" = {
+DRAWN: "dict[str, Callable[[FigureFolder, Result], None]]" = {
     "corrected-strategies": accuracy,
     "heterogeneity": linear_regression,
 }

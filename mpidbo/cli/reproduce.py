@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ..config import named_folder
 from ..errors import STOPPED, UserError, did_you_mean, shown
 from ..parallel import agreed, is_root
+from ..reports import FORMATS
 from ..solver import StallWatch, compare_ranks, stall_timeout
 from ..studies import claims, claims_listing
 
@@ -37,6 +38,14 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=named_folder,
         metavar="DIR",
         help="the folder of its runs; default: runs/claims/NAME",
+    )
+    parser.add_argument(
+        "--figures", choices=FORMATS, default="png", help="the format of its figures; default: png"
+    )
+    parser.add_argument(
+        "--column",
+        action="store_true",
+        help="figures as wide as one column of a page, 3.4 inches, with small text",
     )
 
 
@@ -70,7 +79,9 @@ def reproduce(args: Namespace, comm: "MPI.Comm | None") -> int:
     claim = claims.make_claim(args.name)
     if args.part is not None:
         return 0 if claim.run_part(args.part, args.size, out, comm, log) else STOPPED
-    found = claims.reproduce(args.name, claim, args.size, out, comm, log)
+    found = claims.reproduce(
+        args.name, claim, args.size, out, comm, log, figures=args.figures, column=args.column
+    )
     if found is None:
         return STOPPED
     if root:

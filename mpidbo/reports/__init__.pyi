@@ -13,6 +13,7 @@ from .style import COLORS as COLORS
 from .style import COLUMN_WIDTH as COLUMN_WIDTH
 from .style import FORMATS as FORMATS
 from .style import MAX_COLUMN_TITLE as MAX_COLUMN_TITLE
+from .style import FigureFolder as FigureFolder
 from .style import draw_band as draw_band
 from .style import draw_divergence as draw_divergence
 from .style import draw_target as draw_target

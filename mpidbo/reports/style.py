@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 from warnings import catch_warnings, simplefilter
 
@@ -243,3 +245,37 @@ def figure_format(path: Path) -> str:
     if kind not in FORMATS:
         raise UserError(f"{path}: a figure is a .{', a .'.join(FORMATS)}; give such a name")
     return kind
+
+
+@dataclass(frozen=True)
+class FigureFolder:
+    """A folder for several figures of one format and width.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder, which exists.
+    kind : {"png", "pdf", "svg"}, default "png"
+        The format.
+    column : bool, default False
+        Whether figures are as wide as one column of a page, 3.4 inches, with small text and panels
+        below each other.
+    """
+
+    folder: Path
+    kind: str = "png"
+    column: bool = False
+
+    def text(self) -> AbstractContextManager[Any]:
+        """The context in which text has the size for this width."""
+        return text_of(self.column)
+
+    def filled(self, title: str, width: int = MAX_COLUMN_TITLE) -> str:
+        """A title; in one column in lines of at most so many characters."""
+        return fill(title, width) if self.column else title
+
+    def save(self, figure: Figure, name: str) -> Path:
+        """Write a figure, and return its file."""
+        path = self.folder / f"{name}.{self.kind}"
+        save(figure, path)
+        return path

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mpidbo import cli
+from mpidbo.reports import FigureFolder
 from mpidbo.studies import claims, claims_listing
 from mpidbo.studies.claims.archive import Archived, read_archive, write_archive
 from mpidbo.studies.claims.base import Claim
@@ -76,12 +77,17 @@ def test_a_false_claim_does_not_hold(kind, verdict, tmp_path, monkeypatch, capsy
     (judged,) = findings(kind().judge(found))
     assert judged.condition in printed and judged.verdict == verdict
     (out / "curves.png").unlink()
-    assert kind().draw(found, out) == [out / "curves.png"] and (out / "curves.png").is_file()
+    drawn = kind().draw(found, FigureFolder(out))
+    assert drawn == [out / "curves.png"] and (out / "curves.png").is_file()
     assert about["command"] == "mpidbo reproduce planted --size quick"
     assert about["seconds"] == float((out / "seconds.txt").read_text()) > 0
     # nothing is run anew
     written = {path: path.stat().st_mtime_ns for path in out.rglob("result.h5")}
-    assert cli.main(["reproduce", "planted", "--out", str(tmp_path)]) == 0
+    again = ["reproduce", "planted", "--out", str(tmp_path), "--figures", "svg", "--column"]
+    assert cli.main(again) == 0
+    printed = capsys.readouterr().out
+    for name in ("curves.svg", "intervals.svg"):
+        assert str(out / name) in printed and (out / name).is_file()
     assert {path: path.stat().st_mtime_ns for path in out.rglob("result.h5")} == written
 
 

@@ -10,6 +10,7 @@ import pytest
 import mpidbo
 from mpidbo import network as topologies
 from mpidbo.algorithms.schedules import schedule
+from mpidbo.reports import FigureFolder
 from mpidbo.studies import claims
 from mpidbo.studies.claims import transient as transient_claim
 from mpidbo.studies.claims.decay import (
@@ -124,14 +125,10 @@ def test_the_reduced_problem_has_the_solution_of_the_bilevel_one():
     np.testing.assert_allclose(agent.f_x(x, y, sample), expected)
 
 
-def test_the_figure_stands_where_a_run_never_ends_its_transient(tmp_path):
+def test_there_is_a_figure_where_a_run_never_ends_its_transient(tmp_path):
     values = np.array([[10.0, 80.0], [20.0, np.inf]])
-    assert growth(
-        tmp_path / "figure.png",
-        {"n": {"a": (np.array([4.0, 8.0]), values)}},
-        {"n": 3},
-        "iterations",
-    ).is_file()
+    shown = {"n": {"a": (np.array([4.0, 8.0]), values)}}
+    assert growth(FigureFolder(tmp_path), "figure", shown, {"n": 3}, "iterations").is_file()
 
 
 def test_each_seed_has_its_own_cost():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from mpidbo.reports import FigureFolder
 from mpidbo.studies.claims import sun_dsbo_nonconvex
 from mpidbo.studies.claims.finding import FAILS, HOLDS, findings
 from mpidbo.studies.claims.sun_dsbo_messages import SunDsboMessages
@@ -86,7 +87,7 @@ def test_the_share_of_the_steps_that_arrive(tmp_path):
     assert sun_dsbo_nonconvex.shares(found, "any").tolist() == [1.0, 0.25]
     of_starts = sun_dsbo_nonconvex.arrivals(found, "any").mean(axis=0).reshape(4, 4)
     assert (of_starts == np.array([0.5, 0.5, 1.0, 0.5])[:, None]).all()
-    assert sun_dsbo_nonconvex.draw_steps(tmp_path, found).is_file()
+    assert sun_dsbo_nonconvex.draw_steps(FigureFolder(tmp_path), found).is_file()
 
 
 def test_messages_until_each_accuracy():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, get_args
 
 from ...errors import UserError
 from ...parallel import agreed
-from ...reports import axis_label
+from ...reports import FigureFolder, axis_label
 from ..run import run_study
 from ..study import Study, Tables, study_of
 from .comparison import Comparison
@@ -98,7 +98,7 @@ class Claim(ABC):
             key: study_of(tables, key, out=out / key) for key, tables in self.studies(size).items()
         }
 
-    def draw(self, found: Mapping[str, Any], out: Path) -> list[Path]:
+    def draw(self, found: Mapping[str, Any], out: FigureFolder) -> list[Path]:
         """Draw the figures and return their files; by default the metric of every study."""
         shown: dict[str, dict[str, Curve]] = {}
         for key, outcome in found.items():
@@ -108,7 +108,7 @@ class Claim(ABC):
                     method: outcome.curve(method, topology) for method in outcome.methods
                 }
         ylabel = axis_label(next(iter(found.values())).study.metric)
-        return [panels(out / "curves.png", shown, "iterations", ylabel, log=True)]
+        return [panels(out, "curves", shown, "iterations", ylabel, log=True)]
 
 
 def study_tables(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..._types import Array, Float
+from ...reports import FigureFolder
 from ..study import Tables
 from .base import Claim, Size, grid, study_tables
 from .comparison import Comparison, as_good, better, mean_std
@@ -127,7 +128,7 @@ class CorrectedStrategies(Claim):
                     worst,
                 )
 
-    def draw(self, found: Mapping[str, Outcome], out: Path) -> list[Path]:
+    def draw(self, found: Mapping[str, Outcome], out: FigureFolder) -> list[Path]:
         shown: dict[str, dict[str, Any]] = {}
         for corruption in CORRUPTIONS:
             panel = shown[f"corruption {corruption}"] = {}
@@ -136,5 +137,4 @@ class CorrectedStrategies(Claim):
                 for method in outcome.methods:
                     k, accuracy = outcome.curve(method, "ring")
                     panel[method] = (calls * k, 1 - accuracy)
-        path = out / "curves.png"
-        return [panels(path, shown, "oracle calls of an agent", "test error", log=True)]
+        return [panels(out, "curves", shown, "oracle calls of an agent", "test error", log=True)]

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ...reports import FigureFolder
 from ..study import Tables
 from .base import Claim, Size, study_tables
 from .comparison import Comparison, better, mean_std
@@ -105,7 +106,7 @@ class DSobaCleaning(Claim):
                 yield better(where, f"{words}, {THEIRS} {mean_std(other)}", other, own)
                 yield better(where + OFF, f"{words}{OFF} {mean_std(without)}", without, own)
 
-    def draw(self, found: Mapping[str, Outcome], out: Path) -> list[Path]:
+    def draw(self, found: Mapping[str, Outcome], out: FigureFolder) -> list[Path]:
         shown: dict[str, dict[str, Curve]] = {}
         for corruption in CORRUPTIONS:
             for kind in (PRINTED, CLEANING):
@@ -115,8 +116,7 @@ class DSobaCleaning(Claim):
                     for which in ("", OFF) if name == OURS else ("",):
                         k, accuracy = outcome.curve(label(name, kind) + which, TOPOLOGY)
                         panel[name + which] = (calls * k, 100 * accuracy)
-        path = out / "curves.png"
-        return [panels(path, shown, "oracle calls of an agent", "test accuracy, %")]
+        return [panels(out, "curves", shown, "oracle calls of an agent", "test accuracy, %")]
 
 
 def label(method: str, kind: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...reports import FigureFolder
 from ..study import Tables
 from .base import Claim, Size, study_tables
 from .comparison import Comparison, as_good, log_ratio, mean_std
@@ -99,7 +100,7 @@ class DSobaVariants(Claim):
             words = f"{mean_std(end)}, theta 0.2 {mean_std(usual)}"
             yield Comparison(method, words, log_ratio(end, usual), -bound, bound, ratio=True)
 
-    def draw(self, found: Mapping[str, Any], out: Path) -> list[Path]:
+    def draw(self, found: Mapping[str, Any], out: FigureFolder) -> list[Path]:
         order, theta = found["order"], found["theta"]
         k, second_order = order.curve("second order", TOPOLOGY)
         differences = {}
@@ -109,13 +110,12 @@ class DSobaVariants(Claim):
         distances = {method: theta.curve(method, TOPOLOGY) for method in theta.methods}
         return [
             panels(
-                out / "order.png",
+                out,
+                "order",
                 {"first order, from second order": differences},
                 "iterations",
                 "relative difference of loss",
                 log=True,
             ),
-            panels(
-                out / "theta.png", {"theta": distances}, "iterations", "distance to x*", log=True
-            ),
+            panels(out, "theta", {"theta": distances}, "iterations", "distance to x*", log=True),
         ]

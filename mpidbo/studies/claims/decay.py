@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..._types import Array, Float
-from ...reports import COLORS, new_figure, save
+from ...reports import COLORS, COLUMN_WIDTH, FigureFolder, new_figure, style_frame
 from ..study import Tables
 from .outcome import Outcome
 
@@ -103,7 +103,8 @@ def exponents(
 
 
 def growth(
-    path: Path,
+    out: FigureFolder,
+    name: str,
     panels: Mapping[str, Mapping[str, tuple[Array, Array]]],
     slopes: Mapping[str, float],
     ylabel: str,
@@ -112,8 +113,10 @@ def growth(
 
     Parameters
     ----------
-    path : Path
-        The file.
+    out : FigureFolder
+        Where the figure is written, its format and width.
+    name : str
+        Name of the file, without its suffix.
     panels : Mapping
         Title of the x axis -> label -> sizes (points,) and values (seeds, points). A line is the
         median over the seeds, a dot a seed.
@@ -127,24 +130,28 @@ def growth(
     Path
         The file.
     """
-    width = 3.3 * len(panels) + 0.8
-    figure = new_figure(width, 3.6)
-    axes = figure.subplots(1, len(panels), squeeze=False)[0]
-    for ax, (xlabel, entries) in zip(axes, panels.items(), strict=True):
-        for (label, (x, values)), color in zip(entries.items(), COLORS, strict=False):
-            values = np.where(np.isfinite(values), values, np.nan)
-            ax.plot(x, np.nanmedian(values, axis=0), color=color, label=label)
-            ax.plot(x, values.T, ".", color=color, alpha=0.5)
-        x, values = next(iter(entries.values()))
-        slope = slopes[xlabel]
-        line = np.nanmedian(values[:, 0]) * (x / x[0]) ** slope
-        ax.plot(x, line, color="0.5", linestyle=":", label=f"slope {slope:g}")
-        ax.set(xlabel=xlabel, xscale="log", yscale="log")
-        ax.set_xticks(x, [f"{at:.3g}" for at in x])
-        ax.set_xticks([], minor=True)
-        ax.grid(True, color="0.9", linewidth=0.6)
-        ax.spines[["top", "right"]].set_visible(False)
-        ax.legend(frameon=False)
-    axes[0].set_ylabel(ylabel)
-    save(figure, path)
-    return path
+    count = len(panels)
+    with out.text():
+        if out.column:
+            figure = new_figure(COLUMN_WIDTH, 2.6 * count)
+            axes = figure.subplots(count, 1, squeeze=False)
+        else:
+            figure = new_figure(3.3 * count + 0.8, 3.6)
+            axes = figure.subplots(1, count, squeeze=False)
+        for ax, (xlabel, entries) in zip(axes.flat, panels.items(), strict=True):
+            for (label, (x, values)), color in zip(entries.items(), COLORS, strict=False):
+                values = np.where(np.isfinite(values), values, np.nan)
+                ax.plot(x, np.nanmedian(values, axis=0), color=color, label=label)
+                ax.plot(x, values.T, ".", color=color, alpha=0.5)
+            x, values = next(iter(entries.values()))
+            slope = slopes[xlabel]
+            line = np.nanmedian(values[:, 0]) * (x / x[0]) ** slope
+            ax.plot(x, line, color="0.5", linestyle=":", label=f"slope {slope:g}")
+            ax.set(xlabel=xlabel, xscale="log", yscale="log")
+            ax.set_xticks(x, [f"{at:.3g}" for at in x])
+            ax.set_xticks([], minor=True)
+            style_frame(ax)
+            ax.legend(frameon=False)
+        for ax in axes[:, 0]:
+            ax.set_ylabel(ylabel)
+        return out.save(figure, name)

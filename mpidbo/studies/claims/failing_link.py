@@ -11,6 +11,7 @@ import numpy as np
 from ..._signals import Held
 from ...config import check as check_config
 from ...parallel import agreed, allgather_text, is_root
+from ...reports import FigureFolder
 from ...solver import Loop, Plan
 from ...storage import read_text, write_text
 from .base import Claim, Size
@@ -128,14 +129,14 @@ class FailingLink(Claim):
             MIN_RATIO_OF_CENTRE,
         )
 
-    def draw(self, found: Mapping[str, Any], out: Path) -> list[Path]:
+    def draw(self, found: Mapping[str, Any], out: FigureFolder) -> list[Path]:
         titles = {
             "gossip on a ring": ["gossip", "5 % of the links fail", "one link is lost"],
             "one centre": ["one centre", "the centre is lost"],
         }
         shown = {title: {name: found[name] for name in names} for title, names in titles.items()}
         ylabel = "distance to x*, of the agents"
-        return [panels(out / "curves.png", shown, "iterations", ylabel, log=True)]
+        return [panels(out, "curves", shown, "iterations", ylabel, log=True)]
 
 
 def _kept(

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from ...reports import FigureFolder
 from ..study import Tables
 from .base import Claim, Size, study_tables
 from .comparison import AS_GOOD, Comparison, as_good, mean_std
@@ -70,11 +71,11 @@ class GossipGraphs(Claim):
                     here,
                 )
 
-    def draw(self, found: Mapping[str, Outcome], out: Path) -> list[Path]:
+    def draw(self, found: Mapping[str, Outcome], out: FigureFolder) -> list[Path]:
         outcome = found["australian"]
         columns = {"upper loss": "upper_loss", "spread of x over the agents": "consensus_x"}
         shown = {}
         for what, column in columns.items():
             curves = {graph: outcome.curve(METHOD, graph, column) for graph in outcome.topologies}
             shown[what] = {graph: (k[1:], rows[:, 1:]) for graph, (k, rows) in curves.items()}
-        return [panels(out / "curves.png", shown, "iterations", "", log=True)]
+        return [panels(out, "curves", shown, "iterations", "", log=True)]

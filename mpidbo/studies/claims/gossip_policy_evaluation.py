@@ -10,6 +10,7 @@ import numpy as np
 from ..._types import Array, Float
 from ...errors import UserError
 from ...problems import located
+from ...reports import FigureFolder
 from ..study import Tables
 from .base import Claim, Size, grid, study_tables
 from .comparison import Comparison, as_good, better, mean_std
@@ -187,7 +188,7 @@ class GossipPolicyEvaluation(Claim):
             ours,
         )
 
-    def draw(self, found: Mapping[str, Outcome], out: Path) -> list[Path]:
+    def draw(self, found: Mapping[str, Outcome], out: FigureFolder) -> list[Path]:
         shown: dict[str, dict[str, Curve]] = {
             f"n = {n}": {
                 method: error_over_samples(found[f"{method}, n = {n}"], n)
@@ -206,7 +207,7 @@ class GossipPolicyEvaluation(Claim):
             for title, panel in shown.items()
         }
         xlabel = "log10 of the samples of all agents"
-        return [panels(out / "curves.png", logarithmic, xlabel, "|xbar - x*|^2", log=True)]
+        return [panels(out, "curves", logarithmic, xlabel, "|xbar - x*|^2", log=True)]
 
 
 def squared_error(outcome: Outcome) -> Curve:

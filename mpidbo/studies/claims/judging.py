@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..._text import aligned
 from ...parallel import agreed, is_root
+from ...reports import FigureFolder
 from ...storage import read_text, write_text
 from .archive import about_runs, write_archive
 from .base import Claim, Size
@@ -74,6 +75,9 @@ def reproduce(
     out: Path,
     comm: "Comm | None",
     log: Callable[[str], None],
+    *,
+    figures: str = "png",
+    column: bool = False,
 ) -> Judgement | None:
     """Run a claim, or resume it, and judge it. Collective.
 
@@ -91,6 +95,10 @@ def reproduce(
         The ranks.
     log : callable
         Takes a line for each finished run.
+    figures : {"png", "pdf", "svg"}, default "png"
+        The format of its figures.
+    column : bool, default False
+        Whether they are as wide as one column of a page, 3.4 inches.
 
     Returns
     -------
@@ -105,8 +113,9 @@ def reproduce(
     with agreed(comm):
         if is_root(comm):
             judged = findings(claim.judge(found))
-            figures = (*claim.draw(found, out), draw_findings(out / "intervals.png", judged))
-            judgement = Judgement(name, claim, size, judged, figures)
+            folder = FigureFolder(out, figures, column)
+            drawn = (*claim.draw(found, folder), draw_findings(folder, judged))
+            judgement = Judgement(name, claim, size, judged, drawn)
             write_text(out / VERDICT, f"{judgement}\n")
             about = about_runs(name, size, float(read_text(out / SECONDS)), comm)
             write_archive(out / f"{name}-{size}.h5", claim, found, about)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..._types import Array, Float
+from ...reports import FigureFolder
 from ..study import Tables
 from .base import Claim, Size, grid, study_tables
 from .comparison import Comparison, cheaper
@@ -99,7 +100,7 @@ class LogisticTuning(Claim):
                 for name, theirs in spent.items():
                     yield cheaper(f"{level}, {cost}, {name}", {name: theirs}, {OURS: ours})
 
-    def draw(self, found: Mapping[str, Any], out: Path) -> list[Path]:
+    def draw(self, found: Mapping[str, Any], out: FigureFolder) -> list[Path]:
         paths = []
         for cost in COSTS:
             shown: dict[str, dict[str, Any]] = {}
@@ -109,8 +110,16 @@ class LogisticTuning(Claim):
                     outcome = found[f"{level} {name}"]
                     x = costs(outcome, name, cost).min(axis=0)
                     panel[name] = (x, outcome.column(name, "ring"))
-            path = out / f"{cost.replace(' ', '-')}.png"
-            paths.append(panels(path, shown, f"{cost}, all agents", "validation loss", log=True))
+            paths.append(
+                panels(
+                    out,
+                    cost.replace(" ", "-"),
+                    shown,
+                    f"{cost}, all agents",
+                    "validation loss",
+                    log=True,
+                )
+            )
         return paths
 
 

@@ -21,6 +21,7 @@ from ..._types import Float
 from ...config import check as check_config
 from ...errors import UserError
 from ...parallel import agreed
+from ...reports import FigureFolder
 from ...solver import Plan, run_config
 from ...storage import files, load, write_text
 from .base import Claim, Size
@@ -127,13 +128,13 @@ class LostRank(Claim):
             MIN_RATIO_OF_CENTRE,
         )
 
-    def draw(self, found: Mapping[str, Any], out: Path) -> list[Path]:
+    def draw(self, found: Mapping[str, Any], out: FigureFolder) -> list[Path]:
         shown: dict[str, dict[str, Curve]] = {
             "SPARKLE-ED on a ring": {case: found[case] for case in (NONE, KILLED)},
             "SPARKLE with one centre": {case: found[case] for case in (CENTRE, LOST)},
         }
         ylabel = "distance to x*, of the agents"
-        return [panels(out / "curves.png", shown, "iterations", ylabel, log=True)]
+        return [panels(out, "curves", shown, "iterations", ylabel, log=True)]
 
 
 def _tables(method: str, T: int, seed: int, topology: Mapping[str, Any] = RING) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ..._types import Array, Float
+from ...reports import FigureFolder
 from ..study import Tables
 from .base import Claim, Size, grid, study_tables
 from .comparison import AS_GOOD, Comparison, as_good, better, mean_std
@@ -76,7 +77,7 @@ class MixedStrategies(Claim):
                 floats[mixed],
             )
 
-    def draw(self, found: Mapping[str, Outcome], out: Path) -> list[Path]:
+    def draw(self, found: Mapping[str, Outcome], out: FigureFolder) -> list[Path]:
         outcome = found["cleaning"]
         shown: dict[str, dict[str, tuple[Array, Array]]] = {}
         for column, name in (("iteration", "iterations"), ("floats", "floats sent")):
@@ -84,7 +85,7 @@ class MixedStrategies(Claim):
             for method in outcome.methods:
                 x, accuracy = outcome.curve(method, "ring", x=column)
                 panel[method] = (x, 1 - accuracy)
-        return [panels(out / "curves.png", shown, "", "test error", log=True)]
+        return [panels(out, "curves", shown, "", "test error", log=True)]
 
 
 def in_millions(floats: Float[Array, " seeds"]) -> str:

@@ -2,25 +2,38 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from ..._text import plural
 from ..._types import Array
-from ...reports import COLORS, draw_band, legend_below, line, new_figure, save, style_axes, widths
+from ...reports import (
+    COLORS,
+    COLUMN_WIDTH,
+    FigureFolder,
+    draw_band,
+    legend_below,
+    line,
+    new_figure,
+    style_axes,
+    widths,
+)
 
 Curve: TypeAlias = tuple[Array, Array]
 """An x axis (evaluations,) and a column of the history (seeds, evaluations)."""
 
 MAX_IN_A_ROW = 3
 """Panels side by side; more are drawn in rows of two."""
+MAX_COLUMN_YLABEL = 20
+"""Characters of a line of a y axis's title, in one column."""
 MANY_SEEDS = 8
 """Seeds from which the band is that of the middle half: a single one would widen the range."""
 
 
 def panels(
-    path: Path,
+    out: FigureFolder,
+    name: str,
     curves: Mapping[str, Mapping[str, Curve]],
     xlabel: str,
     ylabel: str,
@@ -32,8 +45,10 @@ def panels(
 
     Parameters
     ----------
-    path : Path
-        The file.
+    out : FigureFolder
+        Where the figure is written, its format and width.
+    name : str
+        Name of the file, without its suffix.
     curves : Mapping
         Title of a panel -> label -> curve.
     xlabel, ylabel : str
@@ -46,38 +61,51 @@ def panels(
     Path
         The file.
     """
-    count = len(curves)
-    columns = count if count <= MAX_IN_A_ROW else 2
-    rows = -(-count // columns)
-    figure = new_figure(max(5.6, 3.3 * columns + 0.8), 2.7 * rows + 1.2)
-    axes = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
-    for ax in axes[count:]:
-        ax.set_axis_off()
     labels = list(dict.fromkeys(label for panel in curves.values() for label in panel))
     pens = {
         label: (COLORS[i % len(COLORS)], thickness)
         for i, (label, thickness) in enumerate(zip(labels, widths(len(labels)), strict=True))
     }
-    most = 1
-    for ax, (title, panel) in zip(axes, curves.items(), strict=False):
-        for label, (x, values) in panel.items():
-            most = max(most, len(values))
-            draw_band(ax, x, _band(values), *pens[label], median=np.median(values, axis=0))
-        ax.set(title=title, xlabel=xlabel, yscale="log" if log else "linear")
-        ax.annotate(
-            _diverged(panel), (1, 1), xycoords="axes fraction", ha="right", va="top", size="small"
-        )
-        style_axes(ax)
-    for ax in axes[:count:columns]:
-        ax.set_ylabel(ylabel)
-    if most > 1:
-        band = "the middle half" if most >= MANY_SEEDS else "all"
-        title = f"median over {plural(most, 'seed')}, in a band of {band}"
-        figure.suptitle(title, fontsize="medium")
-    lines = [line(color=color) for color, _ in pens.values()]
-    legend_below(figure, lines, labels, min(len(labels), 2 * columns))
-    save(figure, path)
-    return path
+    with out.text():
+        figure, axes = _axes(len(curves), len(labels), out.column)
+        for ax, (title, panel) in zip(axes.flat, curves.items(), strict=False):
+            for label, (x, values) in panel.items():
+                draw_band(ax, x, _band(values), *pens[label], median=np.median(values, axis=0))
+            ax.set(title=out.filled(title), xlabel=xlabel, yscale="log" if log else "linear")
+            ax.annotate(
+                _diverged(panel),
+                (1, 1),
+                xycoords="axes fraction",
+                ha="right",
+                va="top",
+                size="small",
+            )
+            style_axes(ax)
+        for ax in axes[:, 0]:
+            ax.set_ylabel(out.filled(ylabel, MAX_COLUMN_YLABEL))
+        most = max(len(values) for panel in curves.values() for _, values in panel.values())
+        if most > 1:
+            band = "the middle half" if most >= MANY_SEEDS else "all"
+            title = f"median over {plural(most, 'seed')}, in a band of {band}"
+            figure.suptitle(out.filled(title), fontsize="medium")
+        lines = [line(color=color) for color, _ in pens.values()]
+        in_a_row = 1 if out.column else min(len(labels), 2 * axes.shape[1])
+        legend_below(figure, lines, labels, in_a_row)
+        return out.save(figure, name)
+
+
+def _axes(count: int, labels: int, column: bool) -> tuple[Any, Any]:
+    """A figure, and rows of axes for so many panels, with room for so many labels below them."""
+    if column:
+        figure = new_figure(COLUMN_WIDTH, 1.9 * count + 0.16 * labels + 0.6)
+        return figure, figure.subplots(count, 1, squeeze=False, sharey=True)
+    columns = count if count <= MAX_IN_A_ROW else 2
+    rows = -(-count // columns)
+    figure = new_figure(max(5.6, 3.3 * columns + 0.8), 2.7 * rows + 1.2)
+    axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
+    for ax in axes.flat[count:]:
+        ax.set_axis_off()
+    return figure, axes
 
 
 def _band(values: Array) -> Array:

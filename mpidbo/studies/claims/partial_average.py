@@ -13,6 +13,7 @@ from ...config import check as check_config
 from ...errors import UserError
 from ...network import Average, Central, Levels
 from ...parallel import Agents, agreed, allreduce, barrier, free, split
+from ...reports import FigureFolder
 from ...solver import Loop, set_up
 from ..run import run_study
 from ..study import Study, Tables
@@ -145,7 +146,7 @@ class PartialAverage(Claim):
             ratio=True,
         )
 
-    def draw(self, found: Mapping[str, Any], out: Path) -> list[Path]:
+    def draw(self, found: Mapping[str, Any], out: FigureFolder) -> list[Path]:
         keys = [key for key in found if key != "timed"]
         n = np.array([int(key.split()[0]) for key in keys])
         labels = {GOSSIP: "ring, one partial average", CENTRAL: "all-reduce"}
@@ -158,7 +159,7 @@ class PartialAverage(Claim):
             "seconds of an iteration": of_iteration,
             f"seconds until a distance of {TARGET}": until,
         }
-        return [panels(out / "curves.png", shown, "agents", "seconds", log=True)]
+        return [panels(out, "curves", shown, "agents", "seconds", log=True)]
 
 
 def seconds(found: Mapping[str, Any], key: str) -> dict[str, Float[Array, " seeds"]]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..._types import Array
+from ...reports import FigureFolder
 from ..study import Tables
 from .base import Claim, Size, grid, study_tables
 from .comparison import AS_GOOD, Comparison, as_good, better, mean_std
@@ -72,7 +73,7 @@ class SparseUpperGraph(Claim):
                 AS_GOOD,
             )
 
-    def draw(self, found: Mapping[str, Outcome], out: Path) -> list[Path]:
+    def draw(self, found: Mapping[str, Outcome], out: FigureFolder) -> list[Path]:
         outcome = found["cleaning"]
         shown: dict[str, dict[str, tuple[Array, Array]]] = {}
         for method in METHODS:
@@ -80,4 +81,4 @@ class SparseUpperGraph(Claim):
             for graphs in GRAPHS:
                 k, accuracy = outcome.curve(method, graphs)
                 panel[graphs] = (k, 1 - accuracy)
-        return [panels(out / "curves.png", shown, "iterations", "test error", log=True)]
+        return [panels(out, "curves", shown, "iterations", "test error", log=True)]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..._types import Array
+from ...reports import FigureFolder
 from ..study import Tables
 from .base import Claim, Size, study_tables
 from .comparison import Comparison, log_ratio, mean_std
@@ -130,7 +131,7 @@ class SpeedUp(Claim):
                 ratio=True,
             )
 
-    def draw(self, found: Mapping[str, Any], out: Path) -> list[Path]:
+    def draw(self, found: Mapping[str, Any], out: FigureFolder) -> list[Path]:
         floors = {method: self.floors(found, method) for method in SINGLE_LEVEL}
         bilevel, single = found["bilevel"], found["single"]
         topology = bilevel.topologies[0]
@@ -144,12 +145,13 @@ class SpeedUp(Claim):
         ylabel = "error over the centralized one"
         return [
             growth(
-                out / "figure.png",
+                out,
+                "figure",
                 {"agents n": floors},
                 {"agents n": -1},
                 "mean squared distance to x*",
             ),
-            panels(out / "transients.png", shown, "iterations", ylabel, log=True),
+            panels(out, "transients", shown, "iterations", ylabel, log=True),
         ]
 
 

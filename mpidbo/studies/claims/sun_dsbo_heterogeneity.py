@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ...reports import FigureFolder
 from ..study import Tables
 from .base import Claim, Size, grid, study_tables
 from .comparison import EFFECT, Comparison, as_good, better, log_ratio, mean_std
@@ -93,9 +94,9 @@ class SunDsboHeterogeneity(Claim):
                 ratio=True,
             )
 
-    def draw(self, found: Mapping[str, Outcome], out: Path) -> list[Path]:
+    def draw(self, found: Mapping[str, Outcome], out: FigureFolder) -> list[Path]:
         shown = {
             key: {method: outcome.curve(method, TOPOLOGY) for method in outcome.methods}
             for key, outcome in found.items()
         }
-        return [panels(out / "curves.png", shown, "iterations", "distance to x*", log=True)]
+        return [panels(out, "curves", shown, "iterations", "distance to x*", log=True)]

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ...reports import FigureFolder
 from ..study import Tables
 from .base import Claim, Size, grid, study_tables
 from .comparison import Comparison, cheaper
@@ -80,10 +81,10 @@ class SunDsboMessages(Claim):
             for name, theirs in sent.items():
                 yield cheaper(f"{name}, until {target}", {name: theirs}, {OURS: ours})
 
-    def draw(self, found: Mapping[str, Outcome], out: Path) -> list[Path]:
+    def draw(self, found: Mapping[str, Outcome], out: FigureFolder) -> list[Path]:
         shown: dict[str, dict[str, Curve]] = {}
         for cost in ("messages", "floats"):
             shown[f"{cost} of all agents"] = {
                 name: outcome.curve(name, TOPOLOGY, x=cost) for name, outcome in found.items()
             }
-        return [panels(out / "curves.png", shown, "", "distance to x*", log=True)]
+        return [panels(out, "curves", shown, "", "distance to x*", log=True)]

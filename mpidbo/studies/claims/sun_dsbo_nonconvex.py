@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..._types import Array, Bool, Float
-from ...reports import new_figure, save
+from ...reports import COLUMN_WIDTH, FigureFolder, new_figure
 from ..study import Tables
 from .base import Claim, Size, grid, study_tables
 from .comparison import Comparison, better, mean_std
@@ -107,7 +107,7 @@ class SunDsboNonconvex(Claim):
         words = f"largest {mean_std(largest)}, at the end {mean_std(late)}"
         yield better("G - V", words, largest, late, times=10)
 
-    def draw(self, found: Mapping[str, Outcome], out: Path) -> list[Path]:
+    def draw(self, found: Mapping[str, Outcome], out: FigureFolder) -> list[Path]:
         starts = np.array([float(key.removeprefix("from ")) for key in found if is_start(key)])
         order = np.argsort(starts)
         arrived = {
@@ -115,7 +115,7 @@ class SunDsboNonconvex(Claim):
             for method in (SUN, *SPARKLE)
         }
         shown = {"share of the choices of step sizes that arrive": arrived}
-        return [panels(out / "curves.png", shown, "start x", "share"), draw_steps(out, found)]
+        return [panels(out, "curves", shown, "start x", "share"), draw_steps(out, found)]
 
 
 def label(method: str, steps: Sequence[float]) -> str:
@@ -142,22 +142,29 @@ def arrivals(found: Mapping[str, Any], method: str) -> Bool[Array, "starts choic
     return np.array(ends) < MAX_DISTANCE
 
 
-def draw_steps(out: Path, found: Mapping[str, Any]) -> Path:
+def draw_steps(out: FigureFolder, found: Mapping[str, Any]) -> Path:
     """Draw the share of the starts that arrive, for each choice of step sizes."""
     alphas, others = STEPS["alpha"], [*product(STEPS["beta"], STEPS["gamma"])]
     methods = (SUN, *SPARKLE)
-    figure = new_figure(9.0, 3.2)
-    axes = figure.subplots(1, len(methods), sharey=True)
-    for ax, method in zip(axes, methods, strict=True):
-        share = 100 * arrivals(found, method).mean(axis=0).reshape(len(alphas), len(others))
-        ax.imshow(share, cmap="Blues", vmin=0, vmax=100, aspect="auto")
-        for (row, column), value in np.ndenumerate(share):
-            color = "white" if value > LIGHT else "black"
-            ax.text(column, row, f"{value:.0f}", ha="center", va="center", color=color)
-        ax.set(title=method, xlabel="beta, gamma")
-        ax.set_xticks(range(len(others)), [f"{beta:g}, {gamma:g}" for beta, gamma in others])
-        ax.set_yticks(range(len(alphas)), [f"{alpha:g}" for alpha in alphas])
-    axes[0].set_ylabel("alpha")
-    figure.suptitle("% of the starts that arrive", fontsize="medium")
-    save(figure, out / "steps.png")
-    return out / "steps.png"
+    with out.text():
+        if out.column:
+            figure = new_figure(COLUMN_WIDTH, 1.9 * len(methods))
+            axes = figure.subplots(len(methods), 1, squeeze=False, sharex=True)
+        else:
+            figure = new_figure(9.0, 3.2)
+            axes = figure.subplots(1, len(methods), squeeze=False, sharey=True)
+        for ax, method in zip(axes.flat, methods, strict=True):
+            share = 100 * arrivals(found, method).mean(axis=0).reshape(len(alphas), len(others))
+            ax.imshow(share, cmap="Blues", vmin=0, vmax=100, aspect="auto")
+            for (row, column), value in np.ndenumerate(share):
+                color = "white" if value > LIGHT else "black"
+                ax.text(column, row, f"{value:.0f}", ha="center", va="center", color=color)
+            ax.set_title(method)
+            ax.set_xticks(range(len(others)), [f"{beta:g}, {gamma:g}" for beta, gamma in others])
+            ax.set_yticks(range(len(alphas)), [f"{alpha:g}" for alpha in alphas])
+        for ax in axes[-1]:
+            ax.set_xlabel("beta, gamma")
+        for ax in axes[:, 0]:
+            ax.set_ylabel("alpha")
+        figure.suptitle("% of the starts that arrive", fontsize="medium")
+        return out.save(figure, "steps")

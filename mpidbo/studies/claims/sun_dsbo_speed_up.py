@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ..._types import Array, Float
+from ...reports import FigureFolder
 from ..study import Tables
 from .base import Claim, Size, study_tables
 from .comparison import Comparison, as_good, mean_std
@@ -77,7 +78,7 @@ class SunDsboSpeedUp(Claim):
                 times=1.5,
             )
 
-    def draw(self, found: Mapping[str, Outcome], out: Path) -> list[Path]:
+    def draw(self, found: Mapping[str, Outcome], out: FigureFolder) -> list[Path]:
         shown: dict[str, dict[str, tuple[Array, Array]]] = {SAME: {}, SCALED: {}}
         for key, title in (("same", SAME), ("scaled", SCALED)):
             for n in agents_in(found):
@@ -85,7 +86,7 @@ class SunDsboSpeedUp(Claim):
                 k, _ = outcome.curve(METHOD, TOPOLOGY)
                 shown[title][f"n = {n}"] = (k, squared_error(outcome))
         ylabel = "squared distance of the average"
-        return [panels(out / "curves.png", shown, "iterations", ylabel, log=True)]
+        return [panels(out, "curves", shown, "iterations", ylabel, log=True)]
 
 
 def agents_in(found: Mapping[str, Outcome]) -> list[int]:

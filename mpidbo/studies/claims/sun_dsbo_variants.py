@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..._types import Array, Float
+from ...reports import FigureFolder
 from ..study import Tables
 from .base import Claim, Size, grid, study_tables
 from .comparison import Comparison, as_good, better, mean_std
@@ -92,7 +93,7 @@ class SunDsboVariants(Claim):
         least, largest = ends.min(axis=0), ends.max(axis=0)
         yield as_good("lam", f"distance {', '.join(words)}", least, largest, times=2)
 
-    def draw(self, found: Mapping[str, Outcome], out: Path) -> list[Path]:
+    def draw(self, found: Mapping[str, Outcome], out: FigureFolder) -> list[Path]:
         titles = {
             "strategies": "strategies, mu = 0.003",
             "mu": "mu, no noise",
@@ -108,7 +109,7 @@ class SunDsboVariants(Claim):
             for key, title in titles.items()
         }
         xlabel = "floats sent by all agents"
-        return [panels(out / "curves.png", shown, xlabel, "distance to x*", log=True)]
+        return [panels(out, "curves", shown, xlabel, "distance to x*", log=True)]
 
 
 def floats_until(

@@ -5,7 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from ...reports import axis_label
+from ...reports import FigureFolder, axis_label
 from ..study import Tables
 from .base import Claim, Size, study_tables
 from .comparison import Comparison, better, mean_std
@@ -76,10 +76,10 @@ class TopologyOrder(Claim):
                     ends[dense],
                 )
 
-    def draw(self, found: Mapping[str, Any], out: Path) -> list[Path]:
+    def draw(self, found: Mapping[str, Any], out: FigureFolder) -> list[Path]:
         paths = []
         for key, outcome in found.items():
             shown = {f"D-SOBA, {key}": {name: outcome.curve(METHOD, name) for name in ORDER}}
             ylabel = axis_label(outcome.study.metric)
-            paths.append(panels(out / f"{key}.png", shown, "iterations", ylabel, log=True))
+            paths.append(panels(out, key, shown, "iterations", ylabel, log=True))
         return paths

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..._types import Array, Float
+from ...reports import FigureFolder
 from ..study import Tables
 from .base import Claim, Size, study_tables
 from .comparison import Comparison, mean_std
@@ -195,7 +196,7 @@ class Transient(Claim):
                     TOLERANCE,
                 )
 
-    def draw(self, found: Mapping[str, Any], out: Path) -> list[Path]:
+    def draw(self, found: Mapping[str, Any], out: FigureFolder) -> list[Path]:
         paths = []
         for name, methods in (("figure", METHODS.keys()), ("single-level", METHODS.values())):
             shown = {}
@@ -205,7 +206,7 @@ class Transient(Claim):
             shown = {title: curves for title, curves in shown.items() if curves}
             if shown:
                 slopes = {"n": 3, "1/(1-rho)": 2}
-                paths.append(growth(out / f"{name}.png", shown, slopes, "transient iterations"))
+                paths.append(growth(out, name, shown, slopes, "transient iterations"))
         return paths
 
 

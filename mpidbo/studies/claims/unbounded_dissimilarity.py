@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...reports import FigureFolder
 from ..study import Tables
 from .base import Claim, Size, halving, study_tables
 from .comparison import Comparison, better, mean_std
@@ -69,12 +70,11 @@ class UnboundedDissimilarity(Claim):
             biased = np.full(len(end), BIASED)
             yield better(f"{level}, d-soba", mean_std(end), end, biased)
 
-    def draw(self, found: Mapping[str, Any], out: Path) -> list[Path]:
+    def draw(self, found: Mapping[str, Any], out: FigureFolder) -> list[Path]:
         shown = {
             f"{level}, h = {LEVELS[level]:g}": {
                 method: outcome.curve(method, TOPOLOGY) for method in outcome.methods
             }
             for level, outcome in found.items()
         }
-        path = out / "figure.png"
-        return [panels(path, shown, "iterations", "distance to x*", log=True)]
+        return [panels(out, "figure", shown, "iterations", "distance to x*", log=True)]
