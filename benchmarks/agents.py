@@ -2,7 +2,7 @@
 
 The script starts mpiexec itself, for the table of ranks:
 
-    .venv/bin/python benchmarks/agents.py [problems] [simulation] [graphs] [growth] [ranks]
+    .venv/bin/python benchmarks/agents.py [problems] [digits] [simulation] [graphs] [growth] [ranks]
 
 Times of one process are those of the processor. An exponent is the slope between a row and the row
 above it on logarithmic axes. Memory is what the peak (VmHWM) has grown by since the imports.
@@ -23,6 +23,7 @@ from many import peak
 from mpidbo import Problem
 from mpidbo.network import TOPOLOGIES, make
 from mpidbo.parallel import keep_freed
+from mpidbo.problems.streams import Stream
 from run import mpiexec
 
 ROUNDS = 7
@@ -163,6 +164,69 @@ def problems() -> None:
         )
 
 
+def digits() -> None:
+    """Parts of an iteration of hyper-cleaning of the digits without which there is none.
+
+    These are the matrix products of the oracles, what is added and multiplied in the rows of x, and
+    for mini-batches the calls of numpy that draw; without anything of mpidbo.
+    """
+    n, batch = 64, 5
+    plan, loop, state = made({"problem": {"name": "hyper-cleaning"}, "agents": n})
+    rng, rows = np.random.default_rng(0), plan.problems
+    d, classes = rows[0].classifier.sizes
+    sizes = [[len(agent.train) for agent in rows], [len(agent.validation) for agent in rows]]
+
+    def operands(own: list[int]) -> list[tuple[Any, Any, Any, Any]]:
+        """Samples, parameters and room for both products of each agent."""
+        shapes = [((size, d), (d, classes), (size, classes), (d, classes)) for size in own]
+        return [tuple(rng.random(shape) for shape in agent) for agent in shapes]
+
+    train, validation = map(operands, sizes)
+
+    def products() -> None:
+        # g_y and f_y have one of each kind, g_yy two and one, g_xy two and none.
+        for samples, forward, backward in ((train, 5, 2), (validation, 1, 1)):
+            for X, y, z, gradient in samples:
+                for _ in range(forward):
+                    np.dot(X, y, z)
+                for _ in range(backward):
+                    np.dot(X.T, z, gradient)
+
+    x, old, r, u, f, g = rng.random((6, n, plan.dims[0]))
+
+    def update() -> Any:
+        new = 0.8 * r + 0.2 * (f - g)
+        step = 0.1 * new
+        return 2 * x - old - (step - u)
+
+    streams = [Stream(0, agent) for agent in range(n)]
+
+    def draws() -> None:
+        for stream, *own in zip(streams, *sizes, strict=True):
+            for phase in range(3):
+                generator = stream.at(1, phase)
+                for size in own:
+                    generator.choice(size, min(batch, size), replace=False, shuffle=False)
+
+    def iteration() -> None:
+        loop.steps(state, 2, 3)
+
+    works = {"iteration": iteration, "products": products, "update of x": update, "draws": draws}
+    taken: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(ROUNDS):
+        for name, work in works.items():
+            began, times = process_time(), 0
+            while process_time() - began < 0.05:
+                work()
+                times += 1
+            taken[name].append((process_time() - began) / times)
+    print(
+        f"(n) hyper-cleaning of the digits, {n} agents: us per agent: "
+        + ", ".join(f"{name} {1e6 * median(times) / n:.1f}" for name, times in taken.items()),
+        flush=True,
+    )
+
+
 def simulation() -> None:
     """1000 agents with p = q = 50, in the user's class alone and with stacked oracles."""
     n, runs = 1000, {}
@@ -245,7 +309,8 @@ def table(title: str, sizes: list[int], given: Callable[[int], dict[str, Any]], 
 
 
 def main(wanted: list[str]) -> int:
-    for part in (problems, simulation, graphs):
+    keep_freed()  # as a run does
+    for part in (problems, digits, simulation, graphs):
         if not wanted or part.__name__ in wanted:
             part()
     if not wanted or "growth" in wanted:
