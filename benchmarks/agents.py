@@ -33,6 +33,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("minimax", {"noise": 0.1}),
     ("compositional", {"noise": 0.1}),
     ("unbounded-dissimilarity", {"noise": 0.1}),
+    ("ridge-tuning", {}),
     ("nonconvex-toy", {"noise": 0.1}),
     ("linear-regression", {}),
     ("policy-evaluation", {}),

@@ -20,6 +20,7 @@ CLAIMS = {
     "lost-rank": "lost_rank:LostRank",
     "mixed-strategies": "mixed_strategies:MixedStrategies",
     "partial-average": "partial_average:PartialAverage",
+    "ridge-tuning": "ridge_tuning:RidgeTuning",
     "sparse-upper-graph": "sparse_upper_graph:SparseUpperGraph",
     "speed-up": "speed_up:SpeedUp",
     "sun-dsbo-heterogeneity": "sun_dsbo_heterogeneity:SunDsboHeterogeneity",
