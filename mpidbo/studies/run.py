@@ -16,6 +16,7 @@ from ..config import check as check_config
 from ..errors import Diverged, Stopped, UserError
 from ..parallel import agreed, allgather_text, is_root
 from ..problems import similar_metric
+from ..reports import catalogue
 from ..solver import agreed_config, because, run_config
 from ..storage import files, read_arrays, with_stored_values
 from .study import Group, Study, StudyRun, Tables
@@ -104,7 +105,9 @@ def _run_group(
 def _steps(tables: Tables, out: Path) -> str:
     """The step sizes that a run was given, and those that it found; without the defaults."""
     steps = with_stored_values(tables, out).get("steps", {})
-    return "  ".join(f"{key} = {value}" for key, value in steps.items() if value != AUTO)
+    return "  ".join(
+        f"{key} = {catalogue.value_of(value)}" for key, value in steps.items() if value != AUTO
+    )
 
 
 def run(

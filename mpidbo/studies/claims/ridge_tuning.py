@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...reports import FigureFolder
 from ..study import Tables
 from .base import Claim, Size, study_tables
 from .comparison import Comparison, better, mean_std
@@ -93,7 +94,7 @@ class RidgeTuning(Claim):
                     numbers = f"{words}, {name} {mean_std(theirs)}"
                     yield better(f"{where}, {name}", numbers, theirs, ours)
 
-    def draw(self, found: Mapping[str, Outcome], out: Path) -> list[Path]:
+    def draw(self, found: Mapping[str, Outcome], out: FigureFolder) -> list[Path]:
         shown: dict[str, dict[str, Curve]] = {}
         for case, outcomes in _cases(found).items():
             for kind in ALPHA:
@@ -101,11 +102,8 @@ class RidgeTuning(Claim):
                 for name, outcome in outcomes.items():
                     k, distance = outcome.curve(kind, "ring")
                     panel[name] = (METHODS[name][0] * k, distance)
-        return [
-            panels(
-                out / "distance.png", shown, "oracle calls of an agent", "distance to x*", log=True
-            )
-        ]
+        labels = "oracle calls of an agent", "distance to x*"
+        return [panels(out, "distance", shown, *labels, log=True)]
 
 
 def _steps(name: str, alpha: float) -> dict[str, Any]:
