@@ -11,7 +11,7 @@ import numpy as np
 from .._types import Array
 from .recipes import Form
 
-MIN_COMPILED = 100_000
+MIN_COMPILED = 5_000
 """Entries of an array from which a compiled kernel is faster than numpy."""
 SCRATCH_BYTES = 1 << 18
 """Size of the results that are computed at a time, to be mixed while they are in the cache."""

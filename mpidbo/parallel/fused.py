@@ -33,8 +33,10 @@ class Fused(Host):
 
     def arrays(self, rows: tuple[Array, ...]) -> tuple[Array, ...]:
         """Return the arrays behind rows, with one kernel for what is left to compute of them."""
-        compute([part for part in rows if type(part) is Rows])
-        return tuple([real(part) for part in rows])
+        unknown = [part for part in rows if type(part) is Rows and part._array is None]
+        if unknown:
+            compute(unknown)
+        return tuple([part._array if type(part) is Rows else real(part) for part in rows])
 
     def mix(self, W: csr_array, rows: Sequence[Rows], targets: Sequence[Array]) -> None:
         """Fill targets with W @ rows of one shape and type, by one kernel that computes the rows.

@@ -8,6 +8,9 @@ operation were done alone.
 
 A kernel computes many values on the way that it does not store. If one of them is asked for later,
 the kernels of that form store it from then on.
+
+An iteration notes the expressions of the one before, of other arrays and numbers. So each form that
+was traced leaves a `Plan`, which takes these from an expression of that form without a trace.
 """
 
 from collections import deque
@@ -18,6 +21,7 @@ import numpy as np
 
 from .._types import Array
 from . import cpu_kernels, gpu_kernels
+from .binding import Inputs, binder
 from .recipes import Form, Recipe
 
 
@@ -107,14 +111,14 @@ class Kernels:
         self.places = set[int]()
         self._kernels: dict[tuple[tuple[int, ...], tuple[int, ...]], Any] = {}
 
-    def kernel(self, trace: "Trace", places: list[int], mixed: list[int]) -> Any:
-        """Return the kernel that takes the trace's inputs and an array for each of the places.
+    def kernel(self, inputs: "Inputs", places: tuple[int, ...], mixed: tuple[int, ...] = ()) -> Any:
+        """Return the kernel that takes these inputs and an array for each of the places.
 
         For places that are mixed it takes more arrays, and W.
         """
-        key = tuple(places), tuple(mixed)
+        key = places, mixed
         if key not in self._kernels:
-            form = Form(self.recipe, *key, len(trace.arrays), len(trace.numbers), self.dtype)
+            form = Form(self.recipe, *key, len(inputs.arrays), len(inputs.numbers), self.dtype)
             make = self.library.mixing if mixed else self.library.compiled
             self._kernels[key] = make(form)
         return self._kernels[key]
@@ -129,30 +133,26 @@ class Trace:
 
     Attributes
     ----------
-    nodes : list of Expression
-        The operations, each after its operands.
+    inputs : Inputs
+        The operations, each after its operands, and what they are applied to.
     place : dict
-        id of a node -> its place among the nodes.
-    arrays, numbers : list
-        The inputs.
+        id of an operation -> its place among them.
     recomputed : list of Expression
-        Nodes that an earlier kernel computed without storing them.
+        Operations whose results an earlier kernel computed without storing them.
     kernels : Kernels
         The kernels of this form of expression.
     """
 
     def __init__(self, wanted: Sequence[Expression]) -> None:
         self.shape = wanted[0].shape
-        self.nodes: list[Expression] = []
+        self.inputs = Inputs([], [], [])
         self.place: dict[int, int] = {}
-        self.arrays: list[Array] = []
-        self.numbers: list[float] = []
         self.recomputed: list[Expression] = []
         self._operations: list[tuple[str, ...]] = []
         self._names: dict[int, str] = {}
         for expression in wanted:
             self._name(expression, needed=True)
-        on_host = all([type(array) is np.ndarray for array in self.arrays])
+        on_host = all([type(array) is np.ndarray for array in self.inputs.arrays])
         key = (tuple(self._operations), wanted[0].dtype, on_host)
         if key not in KERNELS:
             KERNELS[key] = Kernels(*key)
@@ -160,9 +160,10 @@ class Trace:
 
     def _name(self, part: Any, needed: bool) -> str:
         """Return the name of an operand, once the trace has all that it needs."""
+        arrays, numbers = self.inputs.arrays, self.inputs.numbers
         if not isinstance(part, Expression):
-            self.numbers.append(float(part))
-            return f"c{len(self.numbers) - 1}"
+            numbers.append(float(part))
+            return f"c{len(numbers) - 1}"
         name = self._names.get(id(part))
         if name is not None:
             return name
@@ -170,8 +171,8 @@ class Trace:
             # It is broadcast, so that it needs a kernel of its own shape.
             compute([part])
         if part._array is not None:
-            self.arrays.append(part._array)
-            name = f"a{len(self.arrays) - 1}"
+            arrays.append(part._array)
+            name = f"a{len(arrays) - 1}"
         else:
             name = self._name_of_operation(part, needed)
         self._names[id(part)] = name
@@ -183,10 +184,52 @@ class Trace:
             needed = False  # its operands would not be needed if it had been stored
         operands = [self._name(operand, needed) for operand in part._operands]
         self._operations.append((part._op, *operands))
-        place = len(self.nodes)
+        place = len(self.inputs.nodes)
         self.place[id(part)] = place
-        self.nodes.append(part)
+        self.inputs.nodes.append(part)
         return f"t{place}"
+
+
+class Plan:
+    """How expressions of one form are computed.
+
+    Parameters
+    ----------
+    kernels : Kernels
+        The kernels of the form.
+    roots : tuple of int
+        The places of the expressions in its recipe.
+    inputs : Inputs
+        What a trace of some of them has found.
+    """
+
+    def __init__(self, kernels: Kernels, roots: tuple[int, ...], inputs: Inputs) -> None:
+        self.kernels, self.roots = kernels, roots
+        self.bind = binder(kernels.recipe, roots, inputs)
+
+
+PLANS: dict[Any, dict[Any, Plan]] = {}
+"""Operation and depth of each of some expressions -> the plans for such, by kernels and roots."""
+
+
+def _planned(wanted: Sequence[Expression]) -> tuple[Plan, Inputs, set[int]]:
+    """Return the plan of expressions of one shape, its inputs, and the places that it stores."""
+    plans = PLANS.setdefault(tuple([(part._op, part._depth, part.dtype) for part in wanted]), {})
+    for plan in plans.values():
+        inputs = plan.bind(wanted)
+        if inputs is not None:
+            return plan, inputs, plan.kernels.places
+    trace = Trace(wanted)
+    for expression in trace.recomputed:
+        assert expression._recipe is not None
+        kernels, place = expression._recipe
+        kernels.places.add(place)  # stored from now on
+    roots = tuple([trace.place[id(part)] for part in wanted])
+    key = trace.kernels, roots
+    if key not in plans:
+        plans[key] = Plan(*key, trace.inputs)
+    stored = {trace.place[id(part)] for part in trace.recomputed}
+    return plans[key], trace.inputs, trace.kernels.places | stored
 
 
 def compute(wanted: Sequence[Expression]) -> bool:
@@ -207,7 +250,8 @@ def compute(wanted: Sequence[Expression]) -> bool:
         # A kernel of another shape may have needed some of them.
         left = [expression for expression in group if not expression.known]
         if left:
-            _run(Trace(left), stored=left)
+            plan, inputs, places = _planned(left)
+            _run(plan, inputs, places.union(plan.roots))
     return bool(groups)
 
 
@@ -216,30 +260,29 @@ def compute_mixed(wanted: Sequence[Expression], W: Any, targets: Sequence[Array]
 
     None of the expressions is known; they stay unknown, unless they were once asked for later.
     """
-    _run(Trace(wanted), mixed=wanted, given=(*targets, W))
+    plan, inputs, places = _planned(wanted)
+    _run(plan, inputs, places, plan.roots, (*targets, W))
 
 
 def _run(
-    trace: Trace,
-    stored: Sequence[Expression] = (),
-    mixed: Sequence[Expression] = (),
+    plan: Plan,
+    inputs: Inputs,
+    stored: set[int],
+    mixed: tuple[int, ...] = (),
     given: tuple[Any, ...] = (),
 ) -> None:
     """Fill in the arrays of stored expressions, and what is given for mixed ones."""
-    for expression in trace.recomputed:
-        assert expression._recipe is not None
-        kernels, place = expression._recipe
-        kernels.places.add(place)  # stored from now on
-    asked = {trace.place[id(part)] for part in [*stored, *trace.recomputed]}
-    places = sorted(asked | trace.kernels.places)
-    out = [trace.kernels.library.empty(trace.shape, trace.kernels.dtype) for _ in places]
-    kernel = trace.kernels.kernel(trace, places, [trace.place[id(part)] for part in mixed])
-    kernel(*trace.arrays, *trace.numbers, *out, *given)
-    for place, node in enumerate(trace.nodes):
-        if place not in places:
-            node._recipe = trace.kernels, place
+    kernels, nodes = plan.kernels, inputs.nodes
+    places = tuple(sorted(stored))
+    shape = nodes[-1].shape
+    out = [kernels.library.empty(shape, kernels.dtype) for _ in places]
+    kernel = kernels.kernel(inputs, places, mixed)
+    kernel(*inputs.arrays, *inputs.numbers, *out, *given)
+    for place, node in enumerate(nodes):
+        if place not in stored:
+            node._recipe = kernels, place
     for place, array in zip(places, out, strict=True):
-        trace.nodes[place].set_array(array)
+        nodes[place].set_array(array)
 
 
 def make_calls() -> None:
@@ -266,8 +309,9 @@ def _needs_call(wanted: Sequence[Expression]) -> bool:
 def compute_into(expression: Expression, target: Array) -> Array:
     """Return the target, filled with the numbers of an expression, which itself stays unknown."""
     trace = Trace([expression])
-    kernel = trace.kernels.kernel(trace, [len(trace.nodes) - 1], [])
-    kernel(*trace.arrays, *trace.numbers, target)
+    inputs = trace.inputs
+    kernel = trace.kernels.kernel(inputs, (len(inputs.nodes) - 1,))
+    kernel(*inputs.arrays, *inputs.numbers, target)
     return target
 
 

@@ -66,7 +66,11 @@ class Rows(Expression, NDArrayOperatorsMixin):
         rows = cls.__new__(cls)
         rows._array, rows.shape, rows.dtype = None, shape, dtype
         rows._op, rows._operands, rows._recipe = op, operands, None
-        rows._depth = 1 + max([part._depth for part in operands if type(part) is Rows])
+        depth = 0
+        for part in operands:
+            if type(part) is Rows and part._depth > depth:
+                depth = part._depth
+        rows._depth = depth + 1
         return rows
 
     @classmethod
@@ -175,21 +179,23 @@ def done(function: Callable[..., Any], *operands: Any, **options: Any) -> Any:
 
 def noted(op: str, *operands: Any) -> Any:
     """Return the rows of an operation, which is done when they are asked for."""
-    # Lists and loops: this runs for each operation that a method writes.
-    rows: list[Rows] = []
+    # A loop: this runs for each operation that a method writes.
+    shape: Any = None
+    dtype: Any = None
     for part in operands:
         if type(part) is Rows:
-            rows.append(part)
+            if dtype is None:
+                shape, dtype = part.shape, part.dtype
+            elif part.dtype != dtype:
+                return done(UFUNCS[op], *operands)  # with the type that numpy gives to the result
+            elif part.shape != shape:
+                shape = np.broadcast_shapes(shape, part.shape)
         elif not isinstance(part, (int, float)):
             if type(wrapped(part)) is not Rows:
                 return NotImplemented
             return noted(op, *map(_operand, operands))
-    shape, dtype = rows[0].shape, rows[0].dtype
-    for part in rows:
-        if part.dtype.kind != "f" or part.dtype != dtype:
-            return done(UFUNCS[op], *operands)  # with the types that numpy gives to mixed operands
-        if part.shape != shape:
-            shape = np.broadcast_shapes(shape, part.shape)
+    if dtype.kind != "f":
+        return done(UFUNCS[op], *operands)
     made = Rows.of_operation(op, operands, shape, dtype)
     # What was noted of the operands is of a time at which fewer of them were known.
     if made._depth > MAX_DEPTH and made.depth() > MAX_DEPTH:
