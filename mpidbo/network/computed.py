@@ -84,8 +84,32 @@ class Blocked(Computed):
         return tuple(map(self.backend.rows, mixed))
 
 
+class Alone(Computed):
+    """A route of long rows of the only agent: W @ s is the product of s and a number, and noted.
+
+    Parameters
+    ----------
+    route : Wide
+        The route of arrays that are computed.
+    backend, operator
+        As of `Computed`.
+    """
+
+    def __init__(self, route: Wide, backend: Fused, operator: Timed) -> None:
+        super().__init__(route, backend, operator)
+        self.matrices = route.matrices
+
+    def mix(self, arrays: Arrays) -> Any:
+        rows = [self.backend.rows(array) for array in arrays]
+        if any([part.dtype != self.dtype for part in rows]):
+            return super().mix(arrays)
+        weights = [float(matrix.data[0]) for matrix in self.matrices]
+        return tuple([part * weight for part, weight in zip(rows, weights, strict=True)])
+
+
 def computed(route: Route, backend: Fused, operator: Timed) -> Route:
     """Return the route of rows of which something is left to compute, for one of their arrays."""
     if type(route) is Wide and route.links is None:
-        return Blocked(route, backend, operator)
+        kind = Alone if route.m == 1 else Blocked
+        return kind(route, backend, operator)
     return Computed(route, backend, operator)

@@ -7,7 +7,7 @@ from ..config import Run
 from ..errors import UserError
 from ..parallel import Agents, Cuda, Fused, Host, Overlapping, why_not_fused
 
-MIN_FLOATS = 100_000
+MIN_FLOATS = 50_000
 """Floats of a variable of a rank's agents from which a kernel is faster than numpy."""
 MIN_WORK = 1e10
 """Floats of x and y that all iterations update, from which that gains more than compiling costs."""

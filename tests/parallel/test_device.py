@@ -244,6 +244,7 @@ def test_an_update_is_one_kernel_and_keeps_what_is_asked_for_again(cupy):
 
     r, expected, counted = Rows(cupy.asarray(s)), s, []
     fusion.KERNELS.clear()
+    fusion.PLANS.clear()
     for _ in range(6):  # SPARKLE's moving average, and the message made of it
 
         def step(r=r):

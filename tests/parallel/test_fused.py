@@ -11,7 +11,7 @@ from mpidbo.algorithms import METHODS
 from mpidbo.algorithms.sparkle import Sparkle
 from mpidbo.config import Run, rule_of
 from mpidbo.network import A, B, Gossip, exchange, make
-from mpidbo.parallel import HOST, Agents, Fused, Rows, host
+from mpidbo.parallel import HOST, Agents, Fused, Rows, fusion, host
 from mpidbo.solver import fusing
 
 pytest.importorskip("numba", reason="numba is not installed (pip install 'mpidbo[fast]')")
@@ -142,6 +142,64 @@ def test_runs_with_long_rows_have_the_same_bits(method):
     assert_same(run("always"), run("never"))
 
 
+def test_forms_that_were_met_with_other_arrays_and_numbers():
+    """Expressions of few forms, whose arrays, numbers, sharing and requests change at each time."""
+    rng, backend = np.random.default_rng(0), Fused()
+    state = [rng.standard_normal((2, 5)) for _ in range(4)]
+    rows = [*map(backend.rows, state)]
+    for k in range(300):
+        # Some arrays occur twice, and some are columns, or what is left of the time before.
+        places = rng.integers(0, 4, size=3 if k % 3 else 4)
+        step, column = float(rng.random()), np.s_[:, :1] if k % 7 == 0 else np.s_[:, :]
+
+        def update(given, places=places, step=step, column=column, form=k // 2 % 4, k=k):
+            a, b, c = (given[i] for i in places[:3])
+            u = 0.5 * (a - step * b)
+            v = u - (c[column] - u) / 4 if form else step * (b - a) / 4
+            w = v + u if form % 2 else v - 0.25 * a
+            new = [u, v, w, 0.5 * (u - step * b)] if form < 3 else [w, w, a, -u]
+            return [0.5 * part for part in new] if k % 5 else new
+
+        state, rows = update(state), update(rows)
+        asked = rng.permutation(4)[: rng.integers(0, 5)]
+        for i, found in zip(asked, backend.arrays(tuple(rows[i] for i in asked)), strict=True):
+            assert found.tobytes() == state[i].tobytes(), k
+    assert any(len(plans) > 1 for plans in fusion.PLANS.values())
+
+
+def test_an_iteration_like_the_one_before_is_not_traced(monkeypatch):
+    backend, traced, trace = Fused(), [], fusion.Trace
+    monkeypatch.setattr(fusion, "PLANS", {})
+    monkeypatch.setattr(fusion, "Trace", lambda wanted: traced.append(1) or trace(wanted))
+    s, old, r = (backend.rows(np.full((2, 3), value)) for value in (1.0, 2.0, 3.0))
+    for k in range(10):
+        alpha, counted = 1 / (k + 1), len(traced)
+        r = 0.8 * r + 0.2 * backend.rows(np.full((2, 3), float(k)))
+        s, old = 2 * s - old - alpha * r, s
+        backend.arrays((s,))
+        assert k < 3 or len(traced) == counted
+
+
+def test_a_number_in_the_place_of_an_array_is_another_form():
+    a, b = (Rows(np.full((2, 3), value)) for value in (1.0, 2.0))
+    for other, expected in ((3.0, -2), (b, -1), (3.0, -2), (a, 0), (b, -1), (2, -1)):
+        assert np.all(host(a - other) == expected)
+
+
+def test_a_column_in_the_place_of_an_array_is_another_form():
+    a, b = (np.arange(6.0).reshape(2, 3) + value for value in (1, 2))
+    for part in (a, a, a[:, :1]):
+        total = Rows(part) + Rows(part)
+        assert np.array_equal(host(total - Rows(b)), part + part - b)
+        assert np.array_equal(host(total), part + part)
+
+
+def test_what_expressions_of_one_form_compute_twice_is_kept():
+    total = Rows(np.ones((2, 3))) / Rows(np.ones((2, 3)))
+    assert np.all(host(2 * total) == 2) and not total.known
+    assert np.all(host(3 * total) == 3) and total.known
+
+
 def test_operands_that_have_become_known_do_not_make_an_expression_deep():
     a = Rows(np.ones((2, 3)))
     newest = a
@@ -149,6 +207,33 @@ def test_operands_that_have_become_known_do_not_make_an_expression_deep():
         before, newest = newest, 0.5 * newest + a
         assert before.array is not None
         assert not newest.known
+
+
+@pytest.mark.parametrize("method", ["d-soba", "sparkle-ed-gt"])
+def test_long_rows_of_the_only_agent_have_the_same_bits(method):
+    def run(fused):
+        return mpidbo.solve(Long, method, agents=1, iterations=7, evaluate_every=3, fused=fused,
+                            checks="never", progress=False)  # fmt: skip
+
+    assert_same(run("always"), run("never"))
+
+
+CHANGING = {
+    "steps": {"steps": {"alpha": {"kind": "inverse-sqrt", "start": 0.1}}},
+    "links that fail": {"topology": {"name": "ring", "drop": 0.3}},
+    "graphs in turn": {"topology": {"name": "one-peer-exponential"}},
+    "local steps": {"topology": {"name": "ring", "every": 3}},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["sparkle", "slam", "lopa", "vrdbo"])
+@pytest.mark.parametrize("change", CHANGING)
+def test_what_changes_between_iterations(change, method):
+    if change != "steps":
+        method = {"name": method, "strategy": "semi-gt"} if method == "sparkle" else method
+    given = CHANGING[change]
+    assert_same(solved("always", method, **given), solved("never", method, **given))
 
 
 def solved(fused, method, dtype="float64", **given):
