@@ -231,7 +231,9 @@ CHANGING = {
 @pytest.mark.parametrize("change", CHANGING)
 def test_what_changes_between_iterations(change, method):
     if change != "steps":
-        method = {"name": method, "strategy": "semi-gt"} if method == "sparkle" else method
+        method = (
+            {"name": method, "strategy": "semi-gt"} if method in ("sparkle", "slam") else method
+        )
     given = CHANGING[change]
     assert_same(solved("always", method, **given), solved("never", method, **given))
 
