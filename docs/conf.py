@@ -61,7 +61,7 @@ nitpick_ignore_regex = [
 pygments_style, pygments_dark_style = "friendly", "github-dark"
 
 html_theme = "furo"
-html_title = f"mpidbo {version}"
+html_title = f"mpidbo {version.partition('+')[0]}"
 html_show_sphinx = html_copy_source = False
 html_math_renderer = "mathml"
 html_static_path, html_css_files = ["static"], ["site.css"]
