@@ -15,6 +15,7 @@ pytest.importorskip("matplotlib")
         ("overview", ["overview.svg", "overview.png"]),
         ("topologies", ["topologies.png"]),
         ("job_life", ["job_life.png"]),
+        pytest.param("tutorial", ["tutorial.png"], marks=pytest.mark.slow),
         pytest.param("diagnosis", ["diagnosis.png"], marks=pytest.mark.slow),
     ],
 )

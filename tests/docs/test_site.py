@@ -25,6 +25,7 @@ PAGES = {"methods": METHODS, "problems": problems.PROBLEMS}
 CHOICES = (*strategies.STRATEGIES, *graphs.TOPOLOGIES, *schedules.KINDS)
 
 
+NOTEBOOK = "../examples/notebooks/watch_stop_resume"
 LOOKED_AT = {
     "index": "mpidbo",
     "methods": "Methods, strategies and problems, exactly",
@@ -32,6 +33,9 @@ LOOKED_AT = {
     "results": "Results",
     "cluster": "On a cluster",
     "gallery": "Gallery",
+    "tutorial": "Tutorial: from nothing to a problem of your own",
+    "troubleshooting": "Troubleshooting",
+    NOTEBOOK: "Watch a run, stop it in time, keep the best, continue",
 }
 """Pages and their first headings."""
 MISSING = "[...document.images].filter(image => !image.naturalWidth).map(image => image.src)"
@@ -99,7 +103,7 @@ def test_pages_in_a_browser(built, tmp_path):
         for name, heading in LOOKED_AT.items():
             for width in (chromium.DESKTOP, chromium.PHONE):
                 page.open((built / f"{name}.html").as_uri(), width=width)
-                page.screenshot(tmp_path / f"{name}-{width}.png")
+                page.screenshot(tmp_path / f"{Path(name).name}-{width}.png")
                 where = f"{name} at {width} pixels"
                 assert page.overflow() <= 0, where
                 assert page.run("document.querySelector('h1').firstChild.data") == heading, where
