@@ -28,7 +28,8 @@ PROBLEM_LABELS = {
     "holdout_loss": "holdout loss",
     "holdout_accuracy": "holdout accuracy",
 }
-"""Labels of metrics that several problems have, the first in figures; others have their names."""
+"""Labels of metrics that several problems have, the first in figures; others have their names,
+with spaces."""
 LARGE = {"accuracy", "acc", "auc", "auroc", "f1", "precision", "recall", "r2", "reward", "return"}
 SMALL = {"loss", "error", "distance", "residual", "norm", "mse", "rmse", "mae", "nll", "regret"}
 """Words in the names of metrics that are to become large, and small."""
@@ -146,7 +147,7 @@ def column(name: str) -> Column:
     family = _family(name)
     entry = METRICS.get(family or name)
     if entry is None:
-        label = PROBLEM_LABELS.get(name, name)
+        label = PROBLEM_LABELS.get(name, name.replace("_", " "))
         order = (LAST, 0, name)
         return Column(name, label, own=True, headline=True, order=order, mode=_mode(name))
     place = "xyzt".find(name.rpartition("_")[2]) if family else 0

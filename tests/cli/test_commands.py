@@ -103,6 +103,11 @@ def test_help_imports_no_command():
 # plot
 
 
+def test_labels_of_a_problems_own_metrics():
+    names = ("test_accuracy", "auc", "weight_noise")
+    assert [reports.axis_label(name) for name in names] == ["test accuracy", "AUC", "weight noise"]
+
+
 def test_one_run_in_a_figure(runs):
     figure = reports.draw_curves([read_run(runs / "a")])
     axes = {ax.get_ylabel(): ax for ax in figure.axes if ax.get_ylabel()}
