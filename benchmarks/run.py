@@ -20,6 +20,7 @@ JOBS = [
     ("trace.py", 1),
     ("fused.py", 0),
     ("workers.py", 0),
+    ("crowded.py", 0),
 ]
 
 

@@ -12,11 +12,17 @@ from threading import Event, Lock, Thread
 from time import perf_counter_ns, sleep
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from .bells import MAX_RANKS, Bell, are_crowded, cores_of_process
+
 if TYPE_CHECKING:
     from mpi4py.MPI import Comm
 
 POLL_INTERVAL_S = 0.005
 """Seconds between two looks of a patient barrier."""
+PATIENCE_S = 0.05
+"""Seconds for which a rank sleeps before it asks MPI again, which reports errors."""
 PROGRESS_INTERVAL_S = 0.002
 """Seconds between two calls of MPI beside work; what arrives meanwhile waits in sockets."""
 
@@ -196,6 +202,30 @@ def neighbor_alltoallv_beside(
     wait(request)
 
 
+def bell_of(graph: Any) -> Bell | None:
+    """Return a bell for the ranks of a graph; collective.
+
+    None on every rank where these do not outnumber the cores, are not all on one node, or cannot
+    open each other's pipes.
+    """
+    if not 1 < graph.size <= MAX_RANKS:
+        return None
+    bell, mask = Bell(), cores_of_process()
+    addresses = np.empty((graph.size, bell.address.size), bell.address.dtype)
+    masks = np.empty((graph.size, mask.size), mask.dtype)
+    allgather(graph, bell.address, addresses)
+    allgather(graph, mask, masks)
+    if are_crowded(masks, addresses):
+        sources, destinations, _ = graph.Get_dist_neighbors()
+        can_ring = np.array([bell.connect(graph.rank, sources, destinations, addresses)])
+        everyone = np.empty(graph.size, can_ring.dtype)
+        allgather(graph, can_ring, everyone)
+        if everyone.all():
+            return bell
+    bell.close()
+    return None
+
+
 class Exchange:
     """A Neighbor_alltoallv between fixed buffers, persistent where the MPI library supports that.
 
@@ -213,6 +243,7 @@ class Exchange:
             self.request = self.graph.Neighbor_alltoallv_init(send, receive)
         except NotImplementedError:  # mpi4py's, of a library older than MPI 4
             self.request = None
+        self.bell = bell_of(graph)
 
     def beside(self, work: Callable[[], None]) -> None:
         """Exchange, and do work while the message is under way; all ranks do so, or none."""
@@ -232,13 +263,24 @@ class Exchange:
                 self.graph.Neighbor_alltoallv(self.send, self.receive)
             else:
                 self.request.Start()
+                if self.bell is not None:
+                    self._sleep(self.bell)
                 self.request.Wait()
         finally:
             MARK.left = MARK.entered
             if MARK.spans is not None:
                 MARK.spans.append(("waiting", "neighbors", began, perf_counter_ns()))
 
+    def _sleep(self, bell: Bell) -> None:
+        """Sleep until all neighbours have sent, or the message is there all the same."""
+        bell.ring()
+        while not bell.wait(PATIENCE_S):
+            if self.request.Test():
+                break
+
     def close(self) -> None:
         """Free the persistent request."""
+        if self.bell is not None:
+            self.bell.close()
         if self.request is not None:
             free(self.request)
