@@ -72,14 +72,9 @@ def panels(
             for label, (x, values) in panel.items():
                 draw_band(ax, x, _band(values), *pens[label], median=np.median(values, axis=0))
             ax.set(title=out.filled(title), xlabel=xlabel, yscale="log" if log else "linear")
-            ax.annotate(
-                _diverged(panel),
-                (1, 1),
-                xycoords="axes fraction",
-                ha="right",
-                va="top",
-                size="small",
-            )
+            if note := _diverged(panel):
+                # A legend without curves lies where it covers the fewest points.
+                ax.legend([], [], title=note, title_fontsize="small", frameon=False)
             style_axes(ax)
         for ax in axes[:, 0]:
             ax.set_ylabel(out.filled(ylabel, MAX_COLUMN_YLABEL))
