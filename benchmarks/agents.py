@@ -33,7 +33,6 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("minimax", {"noise": 0.1}),
     ("compositional", {"noise": 0.1}),
     ("unbounded-dissimilarity", {"noise": 0.1}),
-    ("ridge-tuning", {}),
     ("nonconvex-toy", {"noise": 0.1}),
     ("linear-regression", {}),
     ("policy-evaluation", {}),

@@ -172,7 +172,6 @@ def problems() -> dict[str, dict[str, Any]]:
         "minimax": {},
         "compositional": {},
         "unbounded-dissimilarity": {},
-        "ridge-tuning": {},
     }
     found: dict[str, dict[str, Any]] = {}
     for name, options in shipped.items():

@@ -22,6 +22,7 @@ from .data.subsets import split_files as split_files
 from .data.subsets import subsets as subsets
 from .defined import calls_of as calls_of
 from .defined import problems_in as problems_in
+from .draws import as_rows as as_rows
 from .hypergradients import envelope as envelope
 from .lookup import add_to_path as add_to_path
 from .lookup import dimensions as dimensions
@@ -51,5 +52,7 @@ from .probing import require as require
 from .probing import seconds_of_call as seconds_of_call
 from .quadratic import Quadratic as Quadratic
 from .shipped import PROBLEMS as PROBLEMS
+from .stackable import Stackable as Stackable
+from .stackable import stack as stack
 from .start_checks import check_agents as check_agents
 from .start_checks import check_start as check_start

@@ -5,7 +5,6 @@ PROBLEMS = {
     "hyper-cleaning": "hyper_cleaning:HyperCleaning",
     "logistic-tuning": "logistic_tuning:LogisticTuning",
     "linear-regression": "linear_regression:LinearRegression",
-    "ridge-tuning": "ridge_tuning:RidgeTuning",
     "policy-evaluation": "policy_evaluation:PolicyEvaluation",
     "policy-evaluation-residual": "policy_evaluation:ResidualPolicyEvaluation",
     "nonconvex-toy": "nonconvex_toy:NonconvexToy",

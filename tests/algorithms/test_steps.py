@@ -36,7 +36,6 @@ FALLS = {
     "minimax": ("distance", 0.1),
     "compositional": ("distance", 0.3),
     "unbounded-dissimilarity": ("distance", 0.1),
-    "ridge-tuning": ("distance", 0.1),
 }
 SAMPLED = {"hyper-cleaning", "hyper-representation", "domain-reweighting"}
 SMALL = {name: {"n_train": 300, "n_validation": 200} for name in SAMPLED}

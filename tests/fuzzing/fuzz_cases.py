@@ -47,7 +47,6 @@ SMALL: dict[str, dict[str, Any]] = {
     "minimax": {"p": 3, "q": 3},
     "compositional": {"p": 3, "q": 4},
     "unbounded-dissimilarity": {"dim": 3},
-    "ridge-tuning": {"q": 4},
 }
 # fmt: off
 RIGHT: dict[str, list[Any]] = {

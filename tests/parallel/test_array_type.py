@@ -39,7 +39,6 @@ CASES = [
     ("minimax", {"p": 3, "q": 4, "noise": 0.3}),
     ("compositional", {"p": 3, "q": 2, "noise": 0.3}),
     ("unbounded-dissimilarity", {"dim": 3, "noise": 0.3}),
-    ("ridge-tuning", {"q": 3, "batch": 2}),
     ("meta-learning", {"dim": 4, "features": 2, "tasks": 3, "batch": 2}),
     (
         "logistic-tuning",

@@ -30,7 +30,6 @@ SHIPPED = [
     ("minimax", {"noise": 0.3}),
     ("compositional", {"noise": 0.3}),
     ("unbounded-dissimilarity", {"noise": 0.3}),
-    ("ridge-tuning", {}),
     ("meta-learning", {"batch": 2}),
     ("logistic-tuning", {"batch": 10}),
     *with_sklearn(

@@ -36,8 +36,6 @@ TABLE = [
     ("compositional", {"p": 3, "q": 2, "noise": 0.3}),
     ("unbounded-dissimilarity", {}),
     ("unbounded-dissimilarity", {"dim": 3, "noise": 0.3, "heterogeneity": 2.0}),
-    ("ridge-tuning", {}),
-    ("ridge-tuning", {"q": 1, "batch": 0, "heterogeneity": 0.0}),
 ]
 
 
@@ -70,7 +68,6 @@ SMALL = [
     ("minimax", {"p": 2, "q": 3}),
     ("compositional", {"p": 2, "q": 3}),
     ("unbounded-dissimilarity", {"dim": 2}),
-    ("ridge-tuning", {"q": 3}),
 ]
 STOCHASTIC = [
     ("quadratic", {"noise": 0.3}),
@@ -81,7 +78,6 @@ STOCHASTIC = [
     ("minimax", {"p": 3, "q": 2, "noise": 0.3}),
     ("compositional", {"p": 3, "q": 2, "noise": 0.3}),
     ("unbounded-dissimilarity", {"dim": 2, "noise": 0.3}),
-    ("ridge-tuning", {"q": 3, "batch": 2}),
     pytest.param(
         "meta-learning",
         {"dim": 4, "features": 2, "tasks": 3, "batch": 2},
@@ -303,8 +299,6 @@ def test_draws_are_unbiased(name: str, options: dict[str, Any]) -> None:
         ("minimax", {"p": 0}, "p = 0 and q = 5"),
         ("compositional", {"lam": 0.0}, "problem.lam"),
         ("unbounded-dissimilarity", {"dim": 0}, "problem.dim"),
-        ("ridge-tuning", {"q": 0}, "problem.q"),
-        ("ridge-tuning", {"batch": -1}, "problem.batch"),
         ("meta-learning", {"features": 11}, "problem.features"),
         ("meta-learning", {"ridge": 0.0}, "problem.ridge"),
         ("hyper-representation", {"hidden": []}, "problem.hidden"),

@@ -11,7 +11,6 @@ import numpy as np
 import mpidbo
 from mpidbo.problems import PROBLEMS
 from mpidbo.problems.lookup import make_problems, problem_class
-from mpidbo.problems.ridge_tuning import VARIANCE
 
 
 def torch_words() -> Any:
@@ -105,16 +104,6 @@ def linear_regression(T, problem):
         return ((d[0] @ y - x) ** 2).sum() + (spread + problem.ridge) * y @ y
 
     return f, g, (problem.A, problem.b)
-
-
-def ridge_tuning(T, problem):
-    def f(x, y, d):
-        return VARIANCE * ((y - d["w"]) ** 2).sum() + problem.noise**2
-
-    def g(x, y, d):
-        return f(x, y, d) + abs(x[0]) * (y**2).sum()
-
-    return f, g, {"w": problem.w}
 
 
 def policy_evaluation(T, problem):
@@ -269,7 +258,6 @@ WRITTEN: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "minimax": (forms, {}),
     "compositional": (forms, {}),
     "unbounded-dissimilarity": (forms, {}),
-    "ridge-tuning": (ridge_tuning, {}),
 }
 
 

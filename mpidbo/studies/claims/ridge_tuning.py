@@ -12,6 +12,7 @@ from .base import Claim, Size, study_tables
 from .comparison import Comparison, better, mean_std
 from .outcome import Outcome
 from .panels import Curve, panels
+from .ridge_problem import SPEC
 
 OURS = "d-soba"
 METHODS: dict[str, tuple[int, dict[str, Any]]] = {
@@ -59,7 +60,7 @@ class RidgeTuning(Claim):
         for n in agents:
             for level, heterogeneity in LEVELS.items():
                 problem = {
-                    "name": "ridge-tuning",
+                    "name": SPEC,
                     "heterogeneity": heterogeneity,
                     "batch": batch,
                     "x0": START,

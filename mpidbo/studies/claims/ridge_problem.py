@@ -6,11 +6,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .._types import Array, Float
-from ..errors import UserError
-from .draws import as_rows
-from .stackable import Stackable, stack
+from ..._types import Array, Float
+from ...errors import UserError
+from ...problems import Stackable, as_rows, stack
 
+SPEC = "mpidbo.studies.claims.ridge_problem:RidgeTuning"
+"""Its name in a configuration."""
 HALF_WIDTH = 2 * 1.5 ** (1 / 3)
 VARIANCE = HALF_WIDTH**2 / 3
 """Of an entry of a, uniform on [-HALF_WIDTH, HALF_WIDTH]."""
