@@ -8,10 +8,12 @@ Messages remain MPI's; a byte only says when it is worth asking for one.
 import os
 import select
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .collectives import allgather
 from .cores import core_numbers, core_quota
 
 MAX_RANKS = 256
@@ -137,3 +139,27 @@ def are_crowded(masks: NDArray[np.uint8], addresses: NDArray[np.int64]) -> bool:
     """
     cores = int(np.unpackbits(np.bitwise_or.reduce(masks, axis=0)).sum())
     return len(masks) > min(cores, int(addresses[:, 4].min()))
+
+
+def bell_of(graph: Any) -> Bell | None:
+    """Return a bell for the ranks of a graph; collective.
+
+    None on every rank where these do not outnumber the cores, are not all on one node, or cannot
+    open each other's pipes.
+    """
+    if not 1 < graph.size <= MAX_RANKS:
+        return None
+    bell, mask = Bell(), cores_of_process()
+    addresses = np.empty((graph.size, bell.address.size), bell.address.dtype)
+    masks = np.empty((graph.size, mask.size), mask.dtype)
+    allgather(graph, bell.address, addresses)
+    allgather(graph, mask, masks)
+    if are_crowded(masks, addresses):
+        sources, destinations, _ = graph.Get_dist_neighbors()
+        can_ring = np.array([bell.connect(graph.rank, sources, destinations, addresses)])
+        everyone = np.empty(graph.size, can_ring.dtype)
+        allgather(graph, can_ring, everyone)
+        if everyone.all():
+            return bell
+    bell.close()
+    return None

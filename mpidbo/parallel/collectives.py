@@ -12,12 +12,10 @@ from threading import Event, Lock, Thread
 from time import perf_counter_ns, sleep
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from .bells import MAX_RANKS, Bell, are_crowded, cores_of_process
-
 if TYPE_CHECKING:
     from mpi4py.MPI import Comm
+
+    from .bells import Bell
 
 POLL_INTERVAL_S = 0.005
 """Seconds between two looks of a patient barrier."""
@@ -202,30 +200,6 @@ def neighbor_alltoallv_beside(
     wait(request)
 
 
-def bell_of(graph: Any) -> Bell | None:
-    """Return a bell for the ranks of a graph; collective.
-
-    None on every rank where these do not outnumber the cores, are not all on one node, or cannot
-    open each other's pipes.
-    """
-    if not 1 < graph.size <= MAX_RANKS:
-        return None
-    bell, mask = Bell(), cores_of_process()
-    addresses = np.empty((graph.size, bell.address.size), bell.address.dtype)
-    masks = np.empty((graph.size, mask.size), mask.dtype)
-    allgather(graph, bell.address, addresses)
-    allgather(graph, mask, masks)
-    if are_crowded(masks, addresses):
-        sources, destinations, _ = graph.Get_dist_neighbors()
-        can_ring = np.array([bell.connect(graph.rank, sources, destinations, addresses)])
-        everyone = np.empty(graph.size, can_ring.dtype)
-        allgather(graph, can_ring, everyone)
-        if everyone.all():
-            return bell
-    bell.close()
-    return None
-
-
 class Exchange:
     """A Neighbor_alltoallv between fixed buffers, persistent where the MPI library supports that.
 
@@ -235,15 +209,16 @@ class Exchange:
         The graph of the ranks.
     send, receive : list
         Buffers with (counts, displacements), as mpi4py takes them.
+    bell : Bell, optional
+        By which ranks that outnumber the cores wait; closed with the exchange.
     """
 
-    def __init__(self, graph: Any, send: Any, receive: Any) -> None:
-        self.graph, self.send, self.receive = graph, send, receive
+    def __init__(self, graph: Any, send: Any, receive: Any, bell: "Bell | None" = None) -> None:
+        self.graph, self.send, self.receive, self.bell = graph, send, receive, bell
         try:
             self.request = self.graph.Neighbor_alltoallv_init(send, receive)
         except NotImplementedError:  # mpi4py's, of a library older than MPI 4
             self.request = None
-        self.bell = bell_of(graph)
 
     def beside(self, work: Callable[[], None]) -> None:
         """Exchange, and do work while the message is under way; all ranks do so, or none."""
@@ -271,7 +246,7 @@ class Exchange:
             if MARK.spans is not None:
                 MARK.spans.append(("waiting", "neighbors", began, perf_counter_ns()))
 
-    def _sleep(self, bell: Bell) -> None:
+    def _sleep(self, bell: "Bell") -> None:
         """Sleep until all neighbours have sent, or the message is there all the same."""
         bell.ring()
         while not bell.wait(PATIENCE_S):

@@ -88,6 +88,7 @@ import os
 import sys
 import numpy as np
 from mpi4py import MPI
+from mpidbo.parallel.bells import bell_of
 from mpidbo.parallel.collectives import Exchange, create_graph
 
 own_core = sys.argv[1] == "own"
@@ -97,7 +98,7 @@ near = sorted({(comm.rank - 1) % n, (comm.rank + 1) % n})
 graph = create_graph(comm, near, near, reorder=False)
 sent, received = np.empty(len(near)), np.empty(len(near))
 counts = [1] * len(near), [*range(len(near))]
-exchange = Exchange(graph, [sent, counts], [received, counts])
+exchange = Exchange(graph, [sent, counts], [received, counts], bell_of(graph))
 assert (exchange.bell is None) == own_core
 for i in range(300):
     sent[:] = 1000 * comm.rank + i
