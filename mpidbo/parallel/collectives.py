@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
 POLL_INTERVAL_S = 0.005
 """Seconds between two looks of a patient barrier."""
-PATIENCE_S = 0.05
-"""Seconds for which a rank sleeps before it asks MPI again, which reports errors."""
+SLEEP_S = 0.001
+"""Seconds for which a rank sleeps before it calls MPI, which may have to move a message."""
+MAX_SLEEP_S = 0.05
+"""The same, after several calls: each sleep is twice as long as the one before."""
 PROGRESS_INTERVAL_S = 0.002
 """Seconds between two calls of MPI beside work; what arrives meanwhile waits in sockets."""
 
@@ -249,9 +251,9 @@ class Exchange:
     def _sleep(self, bell: "Bell") -> None:
         """Sleep until all neighbours have sent, or the message is there all the same."""
         bell.ring()
-        while not bell.wait(PATIENCE_S):
-            if self.request.Test():
-                break
+        seconds = SLEEP_S
+        while not bell.wait(seconds) and not self.request.Test():
+            seconds = min(2 * seconds, MAX_SLEEP_S)
 
     def close(self) -> None:
         """Free the persistent request."""
