@@ -7,14 +7,13 @@ Messages remain MPI's; a byte only says when it is worth asking for one.
 
 import os
 import select
-import sys
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .collectives import allgather, free, split_type
+from .collectives import allgather
 from .cores import core_numbers, core_quota
 
 MAX_RANKS = 256
@@ -149,12 +148,6 @@ def bell_of(graph: Any) -> Bell | None:
     open each other's pipes.
     """
     if not 1 < graph.size <= MAX_RANKS:
-        return None
-    # Between nodes a message may need calls of MPI by its sender, which would be asleep.
-    node = split_type(graph, sys.modules["mpi4py.MPI"].COMM_TYPE_SHARED)
-    on_one_node = node.size == graph.size
-    free(node)
-    if not on_one_node:
         return None
     bell, mask = Bell(), cores_of_process()
     addresses = np.empty((graph.size, bell.address.size), bell.address.dtype)

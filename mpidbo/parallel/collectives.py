@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 POLL_INTERVAL_S = 0.005
 """Seconds between two looks of a patient barrier."""
 SLEEP_S = 0.001
-"""Seconds for which a rank sleeps before it calls MPI, which may have to move a message."""
+"""Seconds for which a rank sleeps before it calls MPI.
+
+A message that does not go through shared memory may need calls by its sender.
+"""
 MAX_SLEEP_S = 0.05
 """The same, after several calls: each sleep is twice as long as the one before."""
 PROGRESS_INTERVAL_S = 0.002
