@@ -21,7 +21,6 @@ from ..parallel import (
     Host,
     Pool,
     aligned,
-    bell_of,
     host,
     neighbor_alltoallv,
     neighbor_alltoallv_beside,
@@ -177,7 +176,7 @@ class RowExchange:
     ) -> None:
         self.own, self.order = own, links.rows
         self.packed, send = links.outgoing(own)
-        self.exchange = Exchange(graph, send, links.incoming(received), bell_of(graph))
+        self.exchange = Exchange(graph, send, links.incoming(received))
 
     def __call__(self, beside: Callable[[], None] | None = None) -> None:
         """Exchange the rows, and do work while they are under way; collective."""

@@ -18,7 +18,6 @@ from ..parallel import (
     Agents,
     Exchange,
     allgather_text,
-    bell_of,
     create_graph,
     free,
     shared_bytes,
@@ -136,7 +135,7 @@ class Window:
             begin += TURNS * count
         send: Any = [np.zeros(1, np.uint8), ([1] * node.near, [0] * node.near)]
         receive: Any = [np.empty(node.near, np.uint8), ([1] * node.near, [*range(node.near)])]
-        self._bytes = Exchange(graph, send, receive, bell_of(graph))
+        self._bytes = Exchange(graph, send, receive)
         self._far: list[RowExchange] = []
         if node.far_graph is not None:
             place = {row: i for i, row in enumerate(published)}

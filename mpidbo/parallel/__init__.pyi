@@ -14,7 +14,6 @@ from .backend import choose_backend as choose_backend
 from .backend import host as host
 from .background import Background as Background
 from .background import Stages as Stages
-from .bells import bell_of as bell_of
 from .buddies import Buddies as Buddies
 from .collectives import MARK as MARK
 from .collectives import Exchange as Exchange

@@ -15,17 +15,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mpi4py.MPI import Comm
 
-    from .bells import Bell
-
 POLL_INTERVAL_S = 0.005
 """Seconds between two looks of a patient barrier."""
-SLEEP_S = 0.001
-"""Seconds for which a rank sleeps before it calls MPI.
-
-A message that does not go through shared memory may need calls by its sender.
-"""
-MAX_SLEEP_S = 0.05
-"""The same, after several calls: each sleep is twice as long as the one before."""
 PROGRESS_INTERVAL_S = 0.002
 """Seconds between two calls of MPI beside work; what arrives meanwhile waits in sockets."""
 
@@ -214,12 +205,10 @@ class Exchange:
         The graph of the ranks.
     send, receive : list
         Buffers with (counts, displacements), as mpi4py takes them.
-    bell : Bell, optional
-        By which ranks that outnumber the cores wait; closed with the exchange.
     """
 
-    def __init__(self, graph: Any, send: Any, receive: Any, bell: "Bell | None" = None) -> None:
-        self.graph, self.send, self.receive, self.bell = graph, send, receive, bell
+    def __init__(self, graph: Any, send: Any, receive: Any) -> None:
+        self.graph, self.send, self.receive = graph, send, receive
         try:
             self.request = self.graph.Neighbor_alltoallv_init(send, receive)
         except NotImplementedError:  # mpi4py's, of a library older than MPI 4
@@ -243,24 +232,13 @@ class Exchange:
                 self.graph.Neighbor_alltoallv(self.send, self.receive)
             else:
                 self.request.Start()
-                if self.bell is not None:
-                    self._sleep(self.bell)
                 self.request.Wait()
         finally:
             MARK.left = MARK.entered
             if MARK.spans is not None:
                 MARK.spans.append(("waiting", "neighbors", began, perf_counter_ns()))
 
-    def _sleep(self, bell: "Bell") -> None:
-        """Sleep until all neighbours have sent, or the message is there all the same."""
-        bell.ring()
-        seconds = SLEEP_S
-        while not bell.wait(seconds) and not self.request.Test():
-            seconds = min(2 * seconds, MAX_SLEEP_S)
-
     def close(self) -> None:
         """Free the persistent request."""
-        if self.bell is not None:
-            self.bell.close()
         if self.request is not None:
             free(self.request)

@@ -23,18 +23,6 @@ def usable_cores() -> int:
     return max(1, min(limits))
 
 
-def core_numbers() -> list[int]:
-    """Return the numbers of the cores on which this process may run."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return [*range(os.cpu_count() or 1)]
-
-
-def core_quota() -> int:
-    """Return the number of cores that the control groups of this process may use at a time."""
-    return max(1, min([os.cpu_count() or 1, *_quotas()]))
-
-
 def free_cores() -> int:
     """Return the number of usable cores that no other program uses now; at least 1."""
     busy = _running() - 1
