@@ -23,6 +23,7 @@ from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any, NamedTuple
 
+from images import perceptron
 from mpidbo import Result, solve
 
 AGENTS, EVERY, BELOW = 10, 10, 0.005
@@ -69,15 +70,7 @@ RUNS = {
 
 
 def solved(data: str, run: Run, **options: Any) -> Result:
-    problem = {
-        "name": "hyper-cleaning",
-        "data": data,
-        "model": "mlp",
-        "hidden": [300],
-        "batch": 32,
-        "n_train": 5000,
-        "n_validation": 1000,
-    }
+    problem = perceptron(data, 32)
     steps = {key: run.scale * value for key, value in STEPS.items()}
     return solve(problem, run.method, run.topology, AGENTS, steps=steps, dtype="float32", **options)
 

@@ -10,7 +10,7 @@ from time import process_time
 
 import numpy as np
 
-from images import random_images
+from images import perceptron, random_images
 from mpidbo import config
 from mpidbo.network import BFloat16, Compressor, Quantize, RandomK, TopK
 from mpidbo.parallel import keep_freed
@@ -25,15 +25,7 @@ FORMS = (TopK(0.01), TopK(0.1), RandomK(0.1), Quantize(2), Quantize(4), Quantize
 
 def plan_of(folder: Path, batch: int) -> Plan:
     """SPARKLE in one process, all messages in full."""
-    problem = {
-        "name": "hyper-cleaning",
-        "data": str(folder),
-        "model": "mlp",
-        "hidden": [300],
-        "batch": batch,
-        "n_train": 5000,
-        "n_validation": 1000,
-    }
+    problem = perceptron(folder, batch)
     tables = {
         "problem": problem,
         "method": {"name": "sparkle-non-gt"},

@@ -1,7 +1,8 @@
-"""Random images in MNIST's format."""
+"""Random images in MNIST's format, and the problem that is measured on such."""
 
 import gzip
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,3 +19,16 @@ def random_images(folder: Path, count: int, prefix: str) -> None:
         )
         with gzip.open(folder / name, "wb", compresslevel=1) as file:
             file.write(head + rng.integers(0, top, shape, dtype=np.uint8).tobytes())
+
+
+def perceptron(folder: Path | str, batch: int) -> dict[str, Any]:
+    """Hyper-cleaning with a perceptron 784-300-10: the table [problem]."""
+    return {
+        "name": "hyper-cleaning",
+        "data": str(folder),
+        "model": "mlp",
+        "hidden": [300],
+        "batch": batch,
+        "n_train": 5000,
+        "n_validation": 1000,
+    }

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from mpi4py import MPI
 
-from images import random_images
+from images import perceptron, random_images
 from mpidbo import config
 from mpidbo.parallel import cpu_kernels, keep_freed
 from mpidbo.solver.loop import Loop
@@ -55,15 +55,7 @@ KERNELS = Kernels()
 
 def made(folder: Path, method: dict[str, Any], batch: int, dtype: str, fused: str) -> "Run":
     """A run after its first iterations."""
-    problem = {
-        "name": "hyper-cleaning",
-        "data": str(folder),
-        "model": "mlp",
-        "hidden": [300],
-        "batch": batch,
-        "n_train": 5000,
-        "n_validation": 1000,
-    }
+    problem = perceptron(folder, batch)
     run = {"agents": comm.size, "dtype": dtype, "fused": fused, "checks": "never"}
     return Run(config.check({"problem": problem, "method": method, "run": run}))
 

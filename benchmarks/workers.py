@@ -27,7 +27,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from agents import made
-from images import random_images
+from images import perceptron, random_images
 from mpidbo.parallel import Threads, keep_freed
 
 PAIRS = 7
@@ -36,18 +36,10 @@ SECONDS = 0.1 if REALTIME else 1.0
 """Duration of one measurement."""
 
 
-def perceptron(folder: str, batch: int = 64, dtype: str = "float64") -> dict[str, Any]:
+def cleaning(folder: str, batch: int = 64, dtype: str = "float64") -> dict[str, Any]:
     """Hyper-cleaning with a perceptron 784-300-10 on random images."""
     return {
-        "problem": {
-            "name": "hyper-cleaning",
-            "data": folder,
-            "model": "mlp",
-            "hidden": [300],
-            "batch": batch,
-            "n_train": 5000,
-            "n_validation": 1000,
-        },
+        "problem": perceptron(folder, batch),
         "method": "sparkle-ed-gt",
         "dtype": dtype,
     }
@@ -55,8 +47,8 @@ def perceptron(folder: str, batch: int = 64, dtype: str = "float64") -> dict[str
 
 CASES: dict[str, tuple[str, Callable[[str], dict[str, Any]]]] = {
     "mlp": ("perceptron 784-300-10, batches of 64", perceptron),
-    "mlp256": ("perceptron, batches of 256", lambda folder: perceptron(folder, 256)),
-    "mlp32": ("perceptron, float32", lambda folder: perceptron(folder, dtype="float32")),
+    "mlp256": ("perceptron, batches of 256", lambda folder: cleaning(folder, 256)),
+    "mlp32": ("perceptron, float32", lambda folder: cleaning(folder, dtype="float32")),
     "digits": ("hyper-cleaning of the digits", lambda _: {"problem": {"name": "hyper-cleaning"}}),
     "cheap": ("quadratic, p = q = 5", lambda _: {"problem": {"name": "quadratic"}}),
 }
