@@ -46,7 +46,7 @@ def cleaning(folder: str, batch: int = 64, dtype: str = "float64") -> dict[str, 
 
 
 CASES: dict[str, tuple[str, Callable[[str], dict[str, Any]]]] = {
-    "mlp": ("perceptron 784-300-10, batches of 64", perceptron),
+    "mlp": ("perceptron 784-300-10, batches of 64", cleaning),
     "mlp256": ("perceptron, batches of 256", lambda folder: cleaning(folder, 256)),
     "mlp32": ("perceptron, float32", lambda folder: cleaning(folder, dtype="float32")),
     "digits": ("hyper-cleaning of the digits", lambda _: {"problem": {"name": "hyper-cleaning"}}),
