@@ -13,6 +13,7 @@ CLAIMS = {
     "d-soba-cleaning": "d_soba_cleaning:DSobaCleaning",
     "d-soba-variants": "d_soba_variants:DSobaVariants",
     "failing-link": "failing_link:FailingLink",
+    "first-order": "first_order:FirstOrder",
     "gossip-graphs": "gossip_graphs:GossipGraphs",
     "gossip-policy-evaluation": "gossip_policy_evaluation:GossipPolicyEvaluation",
     "heterogeneity": "heterogeneity:Heterogeneity",
