@@ -37,7 +37,7 @@ class FirstOrder(Claim):
     The penalty weight of DSGDA is 1, as in the paper; its gamma is the step size of a second
     lower variable, and is beta here. The paper's theta and corruption are not known for the
     comparison with DSGDA: they are those of its hyper-cleaning and of its deltas. The full size
-    takes some 20 CPU hours.
+    takes some 15 CPU hours.
     """
 
     statement = (
