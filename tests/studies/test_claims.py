@@ -101,6 +101,9 @@ def test_parts_make_the_runs_and_the_verdict_follows(tmp_path, monkeypatch, caps
         written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("result.h5")}
         assert len(written) == runs and not list(tmp_path.rglob("verdict.txt"))
     assert cli.main(arguments) == 0 and capsys.readouterr().out.rstrip().endswith(HOLDS)
+    counted = [float(path.read_text()) for path in (tmp_path / "quick").glob("seconds*.txt")]
+    _, about = read_archive(tmp_path / "quick" / "planted-quick.h5")
+    assert len(counted) == 3 and max(counted) < about["seconds"] == pytest.approx(sum(counted))
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("result.h5")} == written
 
 

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, get_args
 
 from ...errors import UserError
-from ...parallel import agreed
+from ...parallel import agreed, is_root
 from ...reports import FigureFolder, axis_label
 from ..run import run_study
 from ..study import Study, Tables, study_of
 from .comparison import Comparison
 from .outcome import Outcome
 from .panels import Curve, panels
+from .seconds import counted, of_part
 
 if TYPE_CHECKING:
     from mpi4py.MPI import Comm
@@ -90,7 +91,8 @@ class Claim(ABC):
             work = {key: study.part(part) for key, study in studies.items()}
             if not work:
                 raise UserError("--part: this claim is not made of studies; run it without --part")
-        return all(run_study(study, work[key], comm, log) for key, study in studies.items())
+        with counted(out / of_part(part), is_root(comm)):
+            return all(run_study(study, work[key], comm, log) for key, study in studies.items())
 
     def studies_in(self, out: Path, size: Size) -> dict[str, Study]:
         """The studies, each with a folder inside `out`."""

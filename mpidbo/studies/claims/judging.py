@@ -1,26 +1,24 @@
 """Run a claim, judge it and report the verdict."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 from ..._text import aligned
 from ...parallel import agreed, is_root
 from ...reports import FigureFolder
-from ...storage import read_text, write_text
+from ...storage import write_text
 from .archive import about_runs, write_archive
 from .base import Claim, Size
 from .finding import Finding, findings, verdict
 from .intervals import draw_findings
+from .seconds import WHOLE, counted, total
 
 if TYPE_CHECKING:
     from mpi4py.MPI import Comm
 
 VERDICT = "verdict.txt"
-SECONDS = "seconds.txt"
 
 
 @dataclass(frozen=True)
@@ -105,7 +103,7 @@ def reproduce(
     Judgement or None
         None if a signal or the time limit stopped it. Only rank 0 has findings and figures.
     """
-    with _counted(out / SECONDS, is_root(comm)):
+    with counted(out / WHOLE, is_root(comm)):
         found = claim.run(size, out, comm, log)
     if found is None:
         return None
@@ -117,18 +115,6 @@ def reproduce(
             drawn = (*claim.draw(found, folder), draw_findings(folder, judged))
             judgement = Judgement(name, claim, size, judged, drawn)
             write_text(out / VERDICT, f"{judgement}\n")
-            about = about_runs(name, size, float(read_text(out / SECONDS)), comm)
+            about = about_runs(name, size, total(out), comm)
             write_archive(out / f"{name}-{size}.h5", claim, found, about)
     return judgement
-
-
-@contextmanager
-def _counted(path: Path, root: bool) -> Iterator[None]:
-    """Add the seconds spent in the block to those in the file, on rank 0."""
-    start = perf_counter()
-    try:
-        yield
-    finally:
-        if root and path.parent.is_dir():
-            before = float(path.read_text()) if path.is_file() else 0.0
-            write_text(path, f"{before + perf_counter() - start:.1f}\n")
