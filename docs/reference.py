@@ -56,7 +56,7 @@ SECTIONS: dict[str, Any] = {
 KEYS = re.compile(r"(<!-- keys of ([\w.]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 LINK = re.compile(r"\[([^]]*)\]\([^)]*\)")
 NAMES = re.compile(r"[\w, ]+ : ")
-PROSE = {"Notes", "See Also"}
+PROSE = {"Notes", "See Also", "Examples"}
 """Sections of docstrings that are not lists."""
 
 
@@ -278,7 +278,8 @@ def listed(lines: Sequence[str], options: Mapping[str, Any] = MappingProxyType({
         elif section and line.startswith("    "):
             found.append(f"  {line[4:]}")
         elif section and line:
-            found.append(f"- ``{line}``:" if line.startswith("*") else f"- {line}")
+            explained = below.startswith(" ") or line.startswith("*")
+            found.append(f"- ``{line}``:" if explained else f"- {line}")
         elif section and not line and below.startswith("    "):
             found.append("")  # an item of several paragraphs, or with a list
         else:

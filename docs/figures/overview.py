@@ -63,13 +63,8 @@ def draw_agent(ax: Axes) -> None:
         ax.annotate("", (x, end), (x, start), arrowprops={**arrow, "shrinkA": 0, "shrinkB": 0})
     ax.text(0.95, 1.96, "$x$", va="center")
     ax.text(2.35, 1.96, r"$y \approx y^\star(x)$", va="center")
-    ax.set(xlim=(-0.2, 3.6), ylim=(-0.9, 3.1))
+    ax.set(xlim=(-0.2, 3.6), ylim=(-0.4, 3.1))
     ax.set_title("agent $i$", fontsize="medium")
-    problem = (
-        r"$\min_x \frac{1}{n} \sum_i f_i(x, y^\star(x))$,   "
-        r"$y^\star(x) = \mathrm{argmin}_y\, \frac{1}{n} \sum_i g_i(x, y)$"
-    )
-    ax.text(1.6, -0.55, problem, ha="center", va="center", fontsize="small")
 
 
 if __name__ == "__main__":

@@ -50,6 +50,41 @@ class Problem:
     -----
     Each oracle takes x, y and, for products, v of shape (q,), then a sample: what `draw` returned
     for this iteration and phase, or None for the full batch.
+
+    Examples
+    --------
+    Agent i has the number i, and all want y near theirs, which follows x.
+
+    >>> import mpidbo, numpy as np
+    >>> class Mean(mpidbo.Problem):
+    ...     dims = (1, 1)
+    ...
+    ...     def __init__(self, agent, n_agents, xp, seed):
+    ...         self.number = float(agent)
+    ...
+    ...     def f(self, x, y, sample):
+    ...         return float((y - self.number) @ (y - self.number)) / 2
+    ...
+    ...     def g(self, x, y, sample):
+    ...         return float((y - x) @ (y - x)) / 2
+    ...
+    ...     def f_x(self, x, y, sample):
+    ...         return np.zeros(1)
+    ...
+    ...     def f_y(self, x, y, sample):
+    ...         return y - self.number
+    ...
+    ...     def g_y(self, x, y, sample):
+    ...         return y - x
+    ...
+    ...     def g_yy(self, x, y, v, sample):
+    ...         return v
+    ...
+    ...     def g_xy(self, x, y, v, sample):
+    ...         return -v
+    >>> result = mpidbo.solve(Mean, "sparkle-ed", agents=5, iterations=2000)
+    >>> result.x.mean(0).round(2)
+    array([2.])
     """
 
     dims: Any = None

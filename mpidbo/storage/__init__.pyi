@@ -52,11 +52,11 @@ from .manifest import newest_complete as newest_complete
 from .marker import DIGEST as DIGEST
 from .marker import Done as Done
 from .marker import defaulted as defaulted
+from .names import method_name as method_name
+from .names import own_keys as own_keys
 from .provenance import provenance_of as provenance_of
 from .saved import Saved as Saved
 from .saved import load as load
-from .saved import method_name as method_name
-from .saved import own_keys as own_keys
 from .saved import read_run as read_run
 from .single import write_single as write_single
 from .snapshot import Snapshot as Snapshot

@@ -199,6 +199,14 @@ def load(run: Any) -> Saved:
     ------
     UserError
         Where there is no run, or a file is damaged or cannot be read.
+
+    Examples
+    --------
+    >>> import mpidbo
+    >>> result = mpidbo.solve("quadratic", agents=4, iterations=100, out="runs/first")
+    >>> run = mpidbo.load("runs/first")
+    >>> run.x.shape, run.iteration, run.columns["iteration"].tolist()
+    ((4, 5), 100, [0, 50, 100])
     """
     if not isinstance(run, (str, os.PathLike)):
         raise UserError(
@@ -377,21 +385,3 @@ def _tables(text: str, path: Path) -> dict[str, Any]:
 def _place(column: str) -> tuple[bool, bool, str]:
     """Sort key of the table's columns."""
     return column != "iteration", not is_metric(column), column
-
-
-def method_name(tables: Mapping[str, Any]) -> str:
-    """Return the method with its strategies, such as sparkle-ed-gt."""
-    table = tables["method"]
-    strategies = [table[key] for key in ("lower", "upper") if key in table]
-    names = [row["name"] if isinstance(row, Mapping) else row for row in strategies]
-    return "-".join([table["name"], *names])
-
-
-def own_keys(method: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keys of [method] that are not in the name that `method_name` returns."""
-    rest = {key: value for key, value in method.items() if key != "name"}
-    for key in ("lower", "upper"):
-        row = rest.pop(key, None)
-        if isinstance(row, Mapping):
-            rest[key] = {key: value for key, value in row.items() if key != "name"}
-    return rest

@@ -57,7 +57,8 @@ def shell(page):
 def story(page):
     """A page whose commands are run, with the marks of what it needs."""
     name = page.parent.name
-    marks = [pytest.mark.torch] if name in ("hyper_cleaning_conv", "language_model") else []
+    networks = name in ("hyper_cleaning_conv", "language_model")
+    marks = [pytest.mark.torch, pytest.mark.timeout(400)] if networks else []
     marks += [pytest.mark.slow] if name != "compressed_messages" else []
     return pytest.param(page, id=name, marks=marks)
 

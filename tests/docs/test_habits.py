@@ -2,11 +2,13 @@
 do, too."""
 
 import doctest
+import inspect
 import runpy
 from importlib import import_module
 
 import pytest
 
+import mpidbo
 from support import ROOT
 
 SAID = {
@@ -31,8 +33,30 @@ def test_scripts(name, tmp_path, monkeypatch, capsys):
         assert SAID[name] in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("module", ["api", "result", "stepwise"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "problems.base",
+        "problems.data.subsets",
+        "solver.api",
+        "solver.result",
+        "solver.stepwise",
+        "storage.saved",
+        pytest.param("problems.autodiff.losses", marks=[pytest.mark.torch, pytest.mark.jax]),
+    ],
+)
 def test_docstrings(module, tmp_path, monkeypatch):
+    if module == "problems.autodiff.losses":
+        pytest.importorskip("torch")
+        pytest.importorskip("jax")
     monkeypatch.chdir(tmp_path)
-    found = doctest.testmod(import_module(f"mpidbo.solver.{module}"))
+    found = doctest.testmod(import_module(f"mpidbo.{module}"))
     assert found.attempted > 2 and not found.failed
+
+
+def test_each_function_has_an_example():
+    """Of the API, in its docstring or in those of its methods."""
+    named = [getattr(mpidbo, name) for name in mpidbo.__all__ if name != "__version__"]
+    used = [thing for thing in named if not isinstance(thing, type) or thing is mpidbo.Problem]
+    without = [thing for thing in used if ">>>" not in (inspect.getdoc(thing) or "")]
+    assert len(used) > 6 and without == []

@@ -154,10 +154,11 @@ class Page:
         self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
         self.settle()
 
-    def screenshot(self, path):
-        """Write the whole page to a PNG, also what lies below the window."""
+    def screenshot(self, path, tallest=float("inf")):
+        """Write the page to a PNG, also what lies below the window, down to so many pixels."""
         size = self.call("Page.getLayoutMetrics")["cssContentSize"]
-        clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
+        height = min(size["height"], tallest)
+        clip = {"x": 0, "y": 0, "width": size["width"], "height": height, "scale": 1}
         taken = self.call(
             "Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip
         )

@@ -83,6 +83,24 @@ def from_torch(
         PyTorch is not installed, a loss is not a function, or `data` is one data set instead of one
         entry for each agent. Other mistakes are reported when the agents are made.
 
+    Examples
+    --------
+    Two agents choose the penalty of a linear regression, exp(x), by the error on other data.
+
+    >>> import mpidbo, torch
+    >>> def f(x, y, batch):
+    ...     return ((batch["other"] @ y - batch["wanted"]) ** 2).mean()
+    >>> def g(x, y, batch):
+    ...     return ((batch["rows"] @ y - batch["values"]) ** 2).mean() + x.exp() * y.square().sum()
+    >>> torch.manual_seed(0)  # doctest: +ELLIPSIS
+    <torch...>
+    >>> sizes = {"rows": (9, 3), "values": (9,), "other": (9, 3), "wanted": (9,)}
+    >>> data = [{name: torch.randn(size) for name, size in sizes.items()} for agent in range(2)]
+    >>> problem = mpidbo.from_torch(f, g, torch.zeros(()), torch.zeros(3), data)
+    >>> result = mpidbo.solve(problem, "sparkle-ed", iterations=200)
+    >>> result.x.shape, result.y.shape
+    ((2, 1), (2, 3))
+
     See Also
     --------
     docs/losses.md
@@ -171,6 +189,18 @@ def from_jax(
     -----
     All four functions are compiled (jax.jit), so they must be traceable. In a float64 run JAX's
     64-bit types are enabled while one of these functions is called, and nowhere else.
+
+    Examples
+    --------
+    >>> import mpidbo, numpy as np
+    >>> def f(x, y, batch):
+    ...     return ((y - batch) ** 2).mean()
+    >>> def g(x, y, batch):
+    ...     return ((y - x) ** 2).sum()
+    >>> problem = mpidbo.from_jax(f, g, np.zeros(2), np.zeros(2), [np.zeros(2), np.full(2, 3.0)])
+    >>> result = mpidbo.solve(problem, "sparkle-ed", iterations=2000)
+    >>> result.x.mean(0).round(2)
+    array([1.5, 1.5])
     """
     return _made(
         "jax",

@@ -61,6 +61,15 @@ def split(
         An unknown rule, a concentration that is not positive, fewer samples than agents, or labels
         that are missing or cannot be sorted.
 
+    Examples
+    --------
+    >>> import mpidbo
+    >>> labels = ["cat", "cat", "dog", "dog", "cow", "cow"]
+    >>> mpidbo.split(labels, 2)
+    [array([0, 2, 3]), array([1, 4, 5])]
+    >>> mpidbo.split(labels, 2, "class")
+    [array([0, 1, 4]), array([2, 3, 5])]
+
     References
     ----------
     Yurochkin et al., Bayesian nonparametric federated learning of neural networks, ICML 2019
@@ -106,6 +115,15 @@ def split_files(paths: Sequence[Any]) -> list[NDArray[np.int64]]:
     ------
     UserError
         A file that cannot be read or holds no indices, or a sample that is given twice.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import mpidbo
+    >>> for name, text in (("a.txt", "0 2 4"), ("b.txt", "1, 3  # the rest")):
+    ...     written = Path(name).write_text(text)
+    >>> mpidbo.split_files(["a.txt", "b.txt"])
+    [array([0, 2, 4]), array([1, 3])]
     """
     parts = [_indices(Path(path)) for path in paths]
     everyone = np.sort(np.concatenate([np.zeros(0, np.int64), *parts]))
@@ -207,6 +225,13 @@ def subsets(dataset: Any, parts: Sequence[NDArray[Any]]) -> Subsets:
     ------
     UserError
         An index beyond the samples, or arrays of different length.
+
+    Examples
+    --------
+    >>> import mpidbo, numpy
+    >>> data = mpidbo.subsets(numpy.arange(10.0), [[0, 1, 2], [7, 8]])
+    >>> len(data), data[1]
+    (2, array([7., 8.]))
     """
     refuse_streams(dataset, "subsets")
     size = _size(dataset)
