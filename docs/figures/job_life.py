@@ -9,16 +9,16 @@ from matplotlib.patches import FancyBboxPatch
 from mpidbo import reports
 
 BOXES = {
-    "submit": (0, 1.6, "sbatch job.sbatch"),
-    "start": (2.6, 1.6, "start: resume from the\nlast checkpoint, if any"),
-    "run": (5.2, 1.6, "iterations, and a checkpoint\nevery checkpoint.every"),
-    "done": (7.8, 1.6, "finished: the file done,\nexit code 0"),
-    "signal": (5.2, 0.2, "two minutes before the limit:\na checkpoint, exit code 85"),
-    "queue": (2.6, 0.2, "scontrol requeue, at most\nMAX_RESTARTS times"),
-    "mistake": (7.8, 0.2, "a mistake or divergence:\nexit code 2 or 3, the job ends"),
+    "submit": (0, 3.2, "sbatch job.sbatch"),
+    "start": (0, 1.7, "start: resume from the\nlast checkpoint, if any"),
+    "run": (2.7, 1.7, "iterations, and\na checkpoint every\ncheckpoint.every"),
+    "done": (5.4, 1.7, "finished: the file done,\nexit code 0"),
+    "signal": (2.7, 0.2, "two minutes before\nthe limit: a checkpoint,\nexit code 85"),
+    "queue": (0, 0.2, "scontrol requeue,\nat most MAX_RESTARTS\ntimes"),
+    "mistake": (5.4, 0.2, "a mistake or divergence:\nexit code 2 or 3,\nthe job ends"),
 }
 """Left edge, lower edge and text of each box."""
-WIDTH, HEIGHT = 2.15, 0.8
+WIDTH, HEIGHT = 2.2, 0.95
 ARROWS = (
     ("submit", "start"),
     ("start", "run"),
@@ -32,13 +32,13 @@ COLORS = {"done": reports.COLORS[2], "mistake": reports.COLORS[1], "signal": rep
 
 
 def main() -> None:
-    figure = Figure(figsize=(8.6, 2.4), layout="constrained")
+    figure = Figure(figsize=(6.4, 3.4), layout="constrained")
     ax = figure.subplots()
     for name, (x, y, text) in BOXES.items():
         draw_box(ax, x, y, text, COLORS.get(name, "0.4"))
     for begin, end in ARROWS:
         draw_arrow(ax, begin, end)
-    ax.set(xlim=(-0.1, 10.05), ylim=(0, 2.6))
+    ax.set(xlim=(-0.1, 7.7), ylim=(0, 4.3))
     ax.axis("off")
     reports.save(figure, Path(__file__).with_suffix(".png"))
 
@@ -50,7 +50,7 @@ def draw_box(ax: Axes, x: float, y: float, text: str, color: str) -> None:
         edgecolor=color, linewidth=1.6,
     )  # fmt: skip
     ax.add_patch(box)
-    ax.text(x + WIDTH / 2, y + HEIGHT / 2, text, ha="center", va="center", fontsize="x-small")
+    ax.text(x + WIDTH / 2, y + HEIGHT / 2, text, ha="center", va="center", fontsize="small")
 
 
 def draw_arrow(ax: Axes, begin: str, end: str) -> None:
