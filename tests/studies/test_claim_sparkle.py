@@ -39,8 +39,8 @@ def test_all_nine_pairs_are_compared(tmp_path):
     assert [f.verdict for f in judged] == 3 * expected
     compared = {name for f in judged for name in f.comparison.what.split(", ")[1].split(" and ")}
     assert compared == set(accuracies)
-    (path,) = claim.draw(found, FigureFolder(tmp_path))
-    assert path.is_file()
+    paths = claim.draw(found, FigureFolder(tmp_path))
+    assert len(paths) == 3 and all(path.is_file() for path in paths)
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -89,13 +89,17 @@ class StrategyPairs(Claim):
                 )
 
     def draw(self, found: Mapping[str, Outcome], out: FigureFolder) -> list[Path]:
-        shown: dict[str, dict[str, Curve]] = {}
+        paths = []
         for corruption in CORRUPTIONS:
-            outcome, panel = found[of(corruption)], shown.setdefault(of(corruption), {})
-            for name in outcome.methods:
-                k, accuracy = outcome.curve(name, TOPOLOGY)
-                panel[name] = (k, 1 - accuracy)
-        return [panels(out, "curves", shown, "iterations", "test error", log=True)]
+            shown: dict[str, dict[str, Curve]] = {}
+            for lower in STRATEGIES:
+                panel = shown[f"{of(corruption)}, {lower} for y and z"] = {}
+                for upper in STRATEGIES:
+                    k, accuracy = found[of(corruption)].curve(pair(lower, upper), TOPOLOGY)
+                    panel[f"{upper} for x"] = (k, 1 - accuracy)
+            name = f"curves-{corruption}"
+            paths.append(panels(out, name, shown, "iterations", "test error", log=True))
+        return paths
 
 
 def pair(lower: str, upper: str) -> str:
