@@ -98,6 +98,7 @@ docs: $(MPICH)
 
 # The same, and each page in a headless Chromium (apt install chromium), with a screenshot of each.
 test-docs: $(MPICH)
+	@mkdir -p docs/_build
 	.venv/bin/python -m pytest -rs --basetemp docs/_build/tests tests/docs/test_site.py tests/docs/test_site_in_chromium.py
 	@ls docs/_build/tests/test_each_page_*_0/pages.html
 
