@@ -19,6 +19,7 @@ from .collectives import free, split_type
 from .fusion import CLOCK, compute, compute_into
 from .launcher import local_rank
 from .lazy import Rows, real
+from .workers import Workers
 
 if TYPE_CHECKING:
     from mpi4py.MPI import Comm
@@ -43,8 +44,11 @@ class Host:
     overlaps = False
     """Whether calls of oracles are put off until a message is under way."""
 
-    def iterations(self) -> AbstractContextManager[None]:
-        """Return a context of iterations; no call is put off before it or left after it."""
+    def iterations(self, workers: Workers) -> AbstractContextManager[None]:
+        """Return a context of iterations, whose compiled updates are divided among threads.
+
+        No call of an oracle is put off before it or left after it.
+        """
         return nullcontext()
 
     def catch_up(self) -> None:

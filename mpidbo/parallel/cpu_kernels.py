@@ -1,6 +1,8 @@
-"""Elementwise kernels for arrays of numpy; for long ones compiled by numba, for one thread."""
+"""Elementwise kernels for arrays of numpy; for long ones compiled by numba."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from importlib import import_module
 from math import sqrt
@@ -10,11 +12,27 @@ import numpy as np
 
 from .._types import Array
 from .recipes import Form
+from .workers import ALONE, Workers
 
 MIN_COMPILED = 5_000
 """Entries of an array from which a compiled kernel is faster than numpy."""
 SCRATCH_BYTES = 1 << 18
 """Size of the results that are computed at a time, to be mixed while they are in the cache."""
+
+MIN_PART = 100_000
+"""Entries of an array that a thread is to have, so that dividing them gains more than it costs."""
+WORKERS = ContextVar("WORKERS", default=ALONE)
+"""The threads that compute long arrays."""
+
+
+@contextmanager
+def divided(workers: Workers) -> Iterator[None]:
+    """Divide long arrays among threads within a context; each computes entries of its own."""
+    token = WORKERS.set(workers)
+    try:
+        yield
+    finally:
+        WORKERS.reset(token)
 
 
 def empty(shape: tuple[int, ...], dtype: Any) -> Array:
@@ -41,7 +59,15 @@ def compiled(form: Form) -> Any:
         if not kernels:
             kernels.append(_by_numba(form))
         flat = [_flat(array, out[0].shape) for array in given]
-        kernels[0](*flat, *constants, *[target.reshape(-1) for target in out])
+        targets = [target.reshape(-1) for target in out]
+
+        def work(part: range) -> None:
+            some = slice(part.start, part.stop)
+            kernels[0](
+                *[array[some] for array in flat], *constants, *[target[some] for target in targets]
+            )
+
+        _divide(out[0].size, 1, work)
 
     return call
 
@@ -64,11 +90,23 @@ def mixing(form: Form) -> Any:
         shape = out[0].shape
         given = [_whole(array, shape) for array in operands[: len(arrays)]]
         columns = SCRATCH_BYTES // (len(form.mixed) * shape[0] * form.dtype.itemsize)
-        scratch = np.empty((len(form.mixed), shape[0], max(columns, 64)), form.dtype)
-        terms = [part.astype(np.int32, copy=False) for part in (W.indptr, W.indices)]
-        kernels[0](*given, *constants, *out, *scratch, *terms, W.data)
+        matrix = [part.astype(np.int32, copy=False) for part in (W.indptr, W.indices)] + [W.data]
+
+        def work(part: range) -> None:
+            scratch = np.empty((len(form.mixed), shape[0], max(columns, 64)), form.dtype)
+            kernels[0](*given, *constants, *out, *scratch, *matrix, part.start, part.stop)
+
+        _divide(shape[1], shape[0], work)
 
     return call
+
+
+def _divide(length: int, m: int, work: Callable[[range], None]) -> None:
+    """Call `work` for 0, ..., length - 1, in parts for threads if `m` rows of that are long."""
+    workers = WORKERS.get()
+    if m * length < workers.count * MIN_PART:
+        workers = ALONE
+    workers.divide(length, work)
 
 
 def _by_numba(form: Form) -> Any:
@@ -79,7 +117,7 @@ def _by_numba(form: Form) -> Any:
 
 
 def _mixing_by_numba(form: Form) -> Any:
-    """Return the function of arrays, numbers, arrays that it fills, scratch arrays, and W's."""
+    """Return the function of arrays, numbers, arrays that it fills and scratch, W, and columns."""
     arrays, numbers, out = form.arguments()
     types = import_module("numba").types
     number, integers = getattr(types, form.dtype.name), types.int32[::1]
@@ -87,7 +125,7 @@ def _mixing_by_numba(form: Form) -> Any:
         [number[:, ::1]] * len(arrays)
         + [number] * len(numbers)
         + [number[:, ::1]] * (len(out) + len(form.mixed))
-        + [integers, integers, number[::1]],
+        + [integers, integers, number[::1], types.int64, types.int64],
         _mixing_python(form),
     )
 
@@ -95,7 +133,7 @@ def _mixing_by_numba(form: Form) -> Any:
 def _jit(types: list[Any], function: Callable[..., None]) -> Any:
     numba = import_module("numba")
     # Of a division by zero numba raises an error, as Python does, unless it is to do as numpy.
-    return numba.njit([numba.void(*types)], error_model="numpy")(function)
+    return numba.njit([numba.void(*types)], error_model="numpy", nogil=True)(function)
 
 
 @cache
@@ -142,7 +180,7 @@ def _python(form: Form) -> Any:
 
 
 def _mixing_python(form: Form) -> Any:
-    """Return the function that is compiled, of arrays of shape (m, d)."""
+    """Return the function that is compiled, of arrays of shape (m, d) and a range of columns."""
     arrays, numbers, out = form.arguments()
     mixed = out[len(form.places) :]
     scratch = [f"s{i}" for i in range(len(mixed))]
@@ -154,10 +192,10 @@ def _mixing_python(form: Form) -> Any:
         for rows, target in zip(scratch, mixed, strict=True)
     ]
     text = f"""
-def kernel({", ".join([*arrays, *numbers, *out, *scratch])}, indptr, indices, weights):
-    m, d = {mixed[0]}.shape
-    for start in range(0, d, s0.shape[1]):
-        end = min(start + s0.shape[1], d)
+def kernel({", ".join([*arrays, *numbers, *out, *scratch])}, indptr, indices, weights, first, last):
+    m = {mixed[0]}.shape[0]
+    for start in range(first, last, s0.shape[1]):
+        end = min(start + s0.shape[1], last)
         for i in range(m):
             update({", ".join(given)})
         for i in range(m):

@@ -1,7 +1,7 @@
 """Arrays of numpy whose updates are computed by compiled kernels, one pass over memory for each."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from importlib import util
 from typing import Any
 
@@ -9,8 +9,10 @@ from scipy.sparse import csr_array
 
 from .._types import Array
 from .backend import Host
+from .cpu_kernels import divided
 from .fusion import CALLS, compute, compute_mixed, make_calls
 from .lazy import Rows, real
+from .workers import Workers
 
 
 class Fused(Host):
@@ -18,6 +20,9 @@ class Fused(Host):
 
     The bits are those of `Host`.
     """
+
+    def iterations(self, workers: Workers) -> AbstractContextManager[None]:
+        return divided(workers)
 
     def array(self, rows: Array) -> Array:
         return real(rows)
@@ -58,11 +63,12 @@ class Overlapping(Fused):
     """
 
     @contextmanager
-    def iterations(self) -> Iterator[None]:
+    def iterations(self, workers: Workers) -> Iterator[None]:
         self.overlaps = True
         try:
-            yield
-            make_calls()
+            with divided(workers):
+                yield
+                make_calls()
         finally:
             self.overlaps = False
             CALLS.clear()  # of iterations that an error has ended

@@ -169,7 +169,7 @@ class Loop:
         ]
         began = perf_counter()
         elsewhere = oracle.seconds + W.seconds
-        with oracle.backend.iterations():
+        with oracle.backend.iterations(oracle.workers):
             for self.k in range(first, until):  # an attribute, which the stall watch reads
                 at(self.k)
                 state = step(self.k, oracle, W, state)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mpi import ranks_overlap
-from mpidbo.parallel import Overlapping, Rows
+from mpidbo.parallel import ALONE, Overlapping, Rows
 from mpidbo.parallel.fusion import CALLS
 
 pytest.importorskip("numba")
@@ -32,7 +32,7 @@ def test_calls_are_put_off_until_they_are_needed():
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_no_call_is_left_after_iterations_that_an_error_ends(error):
     backend = Overlapping()
-    with pytest.raises(error), backend.iterations():
+    with pytest.raises(error), backend.iterations(ALONE):
         assert backend.overlaps
         Rows.of_call(lambda: np.ones((1, 1)), (1, 1), np.float64)
         raise error
@@ -40,7 +40,7 @@ def test_no_call_is_left_after_iterations_that_an_error_ends(error):
 
 
 def test_calls_are_made_by_the_end_of_the_iterations():
-    with Overlapping().iterations():
+    with Overlapping().iterations(ALONE):
         answer = Rows.of_call(lambda: np.ones((1, 1)), (1, 1), np.float64)
     assert answer.known and not CALLS
 

@@ -11,7 +11,7 @@ from mpidbo.algorithms import METHODS
 from mpidbo.algorithms.sparkle import Sparkle
 from mpidbo.config import Run, rule_of
 from mpidbo.network import A, B, Gossip, exchange, make
-from mpidbo.parallel import HOST, Agents, Fused, Rows, fusion, host
+from mpidbo.parallel import HOST, Agents, Fused, Rows, Workers, cpu_kernels, fusion, host
 from mpidbo.solver import fusing
 
 pytest.importorskip("numba", reason="numba is not installed (pip install 'mpidbo[fast]')")
@@ -25,9 +25,18 @@ EXPRESSIONS = {
 }
 
 
+@pytest.fixture
+def _short_parts(monkeypatch):
+    """Threads divide arrays that are too short for that."""
+    monkeypatch.setattr(cpu_kernels, "MIN_PART", 10)
+    monkeypatch.setattr(cpu_kernels, "MIN_COMPILED", 10)
+
+
+@pytest.mark.usefixtures("_short_parts")
+@pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("name", EXPRESSIONS)
-def test_kernels_have_the_bits_of_numpy(name, dtype):
+def test_kernels_have_the_bits_of_numpy(name, dtype, workers):
     rng = np.random.default_rng(0)
     given = [rng.standard_normal((3, 1001)).astype(dtype) for _ in range(3)]
     for array in given:  # zeros of both signs, numbers without end, the smallest and the largest
@@ -36,8 +45,9 @@ def test_kernels_have_the_bits_of_numpy(name, dtype):
     backend, expression = Fused(), EXPRESSIONS[name]
     with np.errstate(all="ignore"):
         expected = expression(*given)
-        noted = expression(*map(backend.rows, given))
-        found = backend.arrays(noted)
+        with backend.iterations(Workers(workers)):
+            noted = expression(*map(backend.rows, given))
+            found = backend.arrays(noted)
     assert all(type(part) is Rows for part in noted)
     for one, other in zip(found, expected, strict=True):
         assert type(one) is np.ndarray and one.dtype == other.dtype
@@ -50,17 +60,19 @@ LONG = exchange.MAX_NARROW_WIDTH + 1000
 """Floats of a row that is mixed in blocks."""
 
 
-def mixed(backend, topology, message, dtype):
+def mixed(backend, topology, message, dtype, workers=1):
     """The arrays that a message of arrays becomes, as numpy's."""
     rng = np.random.default_rng(1)
     given = [rng.standard_normal((topology.n, LONG)).astype(dtype) for _ in range(3)]
     given[0][:, :3] = [0.0, -0.0, np.inf]
     W = Gossip(topology, Agents(topology.n), dtype, backend)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore"), backend.iterations(Workers(workers)):
         answer = W @ message(*map(backend.rows, given))
     return [host(array) for array in (answer if type(answer) is tuple else (answer,))]
 
 
+@pytest.mark.usefixtures("_short_parts")
+@pytest.mark.parametrize("workers", [1, pytest.param(3, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "dtype", [np.float64, pytest.param(np.float32, marks=pytest.mark.slow)], ids=str
 )
@@ -71,14 +83,25 @@ def mixed(backend, topology, message, dtype):
         pytest.param("directed-ring", lambda a, b, c: (A @ (a - c), B @ c), marks=pytest.mark.slow),
     ],
 )
-def test_messages_have_the_bits_of_numpy(graph, message, dtype):
+def test_messages_have_the_bits_of_numpy(graph, message, dtype, workers):
     topology = make({"name": graph}, 5)
     expected = mixed(HOST, topology, message, dtype)
-    found = mixed(Fused(), topology, message, dtype)
+    found = mixed(Fused(), topology, message, dtype, workers)
     for one, other in zip(found, expected, strict=True):
         assert one.dtype == other.dtype
         assert np.array_equal(one, other, equal_nan=True)
         assert np.array_equal(np.signbit(one[one == 0]), np.signbit(other[other == 0]))
+
+
+@pytest.mark.usefixtures("_short_parts")
+def test_kernels_are_divided_among_threads(monkeypatch):
+    rows, asked = Rows(np.ones((2, 1000))), []
+    workers = Workers(3)
+    divide = workers.divide
+    monkeypatch.setattr(workers, "divide", lambda m, work: (asked.append(m), divide(m, work)))
+    with Fused().iterations(workers):
+        assert np.all((rows + 1).array == 2) and asked == [2000]
+    assert np.all((rows + 2).array == 3) and asked == [2000]  # no thread more after iterations
 
 
 def test_what_travels_is_asked_for_later():
@@ -92,6 +115,7 @@ def test_what_travels_is_asked_for_later():
 class Long(mpidbo.Problem):
     """f_i = |x|^2/2 - b_i sum(y) and g_i = |y - x|^2/2, with long rows."""
 
+    thread_safe = True
     dims = (LONG, LONG)
 
     def __init__(self, agent, n_agents, *, xp=np, seed=0):
@@ -135,11 +159,13 @@ class Long(mpidbo.Problem):
     ],
 )
 def test_runs_with_long_rows_have_the_same_bits(method):
-    def run(fused):
+    def run(fused, workers=1):
         return mpidbo.solve(Long, method, agents=3, iterations=6, evaluate_every=3, fused=fused,
-                            checks="never", progress=False)  # fmt: skip
+                            workers=workers, checks="never", progress=False)  # fmt: skip
 
-    assert_same(run("always"), run("never"))
+    expected = run("never")
+    assert_same(run("always"), expected)
+    assert_same(run("always", workers=2), expected)
 
 
 def test_forms_that_were_met_with_other_arrays_and_numbers():
