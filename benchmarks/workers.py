@@ -1,7 +1,7 @@
 """(p) Agents divided among threads: `run.workers`.
 
-    .venv/bin/python benchmarks/workers.py [mlp] [mlp256] [mlp32] [digits] [cheap] [limits]
-        [earlier=FOLDER]
+    .venv/bin/python benchmarks/workers.py [mlp] [mlp256] [mlp32] [fast] [fast32] [digits] [cheap]
+        [limits] [earlier=FOLDER]
 
 Ratios are medians of seven interleaved pairs of the time of iterations: the higher, the more the
 threads gain. "auto" is what a run chooses by itself. With `earlier` also one worker against another
@@ -36,12 +36,15 @@ SECONDS = 0.1 if REALTIME else 1.0
 """Duration of one measurement."""
 
 
-def cleaning(folder: str, batch: int = 64, dtype: str = "float64") -> dict[str, Any]:
+def cleaning(
+    folder: str, batch: int = 64, dtype: str = "float64", fused: str = "never"
+) -> dict[str, Any]:
     """Hyper-cleaning with a perceptron 784-300-10 on random images."""
     return {
         "problem": perceptron(folder, batch),
         "method": "sparkle-ed-gt",
         "dtype": dtype,
+        "fused": fused,
     }
 
 
@@ -49,6 +52,11 @@ CASES: dict[str, tuple[str, Callable[[str], dict[str, Any]]]] = {
     "mlp": ("perceptron 784-300-10, batches of 64", cleaning),
     "mlp256": ("perceptron, batches of 256", lambda folder: cleaning(folder, 256)),
     "mlp32": ("perceptron, float32", lambda folder: cleaning(folder, dtype="float32")),
+    "fast": ("perceptron, compiled updates", lambda folder: cleaning(folder, fused="always")),
+    "fast32": (
+        "perceptron, float32, compiled updates",
+        lambda folder: cleaning(folder, dtype="float32", fused="always"),
+    ),
     "digits": ("hyper-cleaning of the digits", lambda _: {"problem": {"name": "hyper-cleaning"}}),
     "cheap": ("quadratic, p = q = 5", lambda _: {"problem": {"name": "quadratic"}}),
 }
