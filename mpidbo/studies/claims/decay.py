@@ -98,8 +98,11 @@ def exponents(
     """The slopes of log(values) against log(sizes); NaN where a value is infinite."""
     x = np.log(np.asarray(sizes, float))
     x = x - x.mean()
-    with np.errstate(all="ignore"):
-        return np.log(np.asarray(values, float)) @ x / (x @ x)
+    values = np.asarray(values, float)
+    known = np.isfinite(values).all(axis=1)
+    slopes = np.full(len(values), np.nan)
+    slopes[known] = np.log(values[known]) @ x / (x @ x)
+    return slopes
 
 
 def growth(
@@ -141,6 +144,8 @@ def growth(
         for ax, (xlabel, entries) in zip(axes.flat, panels.items(), strict=True):
             for (label, (x, values)), color in zip(entries.items(), COLORS, strict=False):
                 values = np.where(np.isfinite(values), values, np.nan)
+                known = np.isfinite(values).any(axis=0)
+                x, values = x[known], values[:, known]
                 ax.plot(x, np.nanmedian(values, axis=0), color=color, label=label)
                 ax.plot(x, values.T, ".", color=color, alpha=0.5)
             x, values = next(iter(entries.values()))

@@ -58,6 +58,8 @@ class Finding:
             bounds = f"above {low}"
         elif c.low == -np.inf:
             bounds = f"below {high}"
+        if np.isnan(self.middle):
+            return f"not known, {bounds}"
         return f"{'ratio ' if c.ratio else ''}{middle} [{first}, {last}], {bounds}"
 
 

@@ -99,7 +99,8 @@ class Transient(Claim):
     that it has fewer agents, and its exponents are compared.
 
     A point counts where the median transient is at least 2 k0: before, the step sizes have hardly
-    begun to fall, and the horizon is k0. Fewer than three points decide nothing.
+    begun to fall, and the horizon is k0. Fewer than three points decide nothing, nor does a seed
+    with a transient that is longer than the run (inf).
 
     The quick sizes were changed three times and the measure once, with the bounds of the rule
     unchanged: at first the measure was k, and the shortest transients ended before the step sizes
@@ -182,7 +183,7 @@ class Transient(Claim):
                 slopes = fitted(*bilevel)
                 yield Comparison(
                     what,
-                    f"exponent {mean_std(slopes)}; medians at {medians(*bilevel)}",
+                    f"exponent {known(slopes)}; medians at {medians(*bilevel)}",
                     slopes,
                     smallest - TOLERANCE,
                     largest + TOLERANCE,
@@ -190,7 +191,7 @@ class Transient(Claim):
                 alone = fitted(*single)
                 yield Comparison(
                     f"{what}, less that of {strategy}",
-                    f"single level {mean_std(alone)}; medians at {medians(*single)}",
+                    f"single level {known(alone)}; medians at {medians(*single)}",
                     slopes - alone,
                     -TOLERANCE,
                     TOLERANCE,
@@ -220,6 +221,14 @@ def points(
 def fitted(sizes: Array, values: Array) -> Float[Array, " seeds"]:
     """The exponents; NaN where there are fewer than MIN_POINTS points."""
     return exponents(sizes, values) if len(sizes) >= MIN_POINTS else np.full(len(values), np.nan)
+
+
+def known(slopes: Float[Array, " seeds"]) -> str:
+    """The exponents in words."""
+    found = slopes[np.isfinite(slopes)]
+    if len(found) == len(slopes):
+        return mean_std(found)
+    return f"{mean_std(found)} for {len(found)} of {len(slopes)} seeds" if len(found) else "unknown"
 
 
 def medians(sizes: Array, values: Array) -> str:
