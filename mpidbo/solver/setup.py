@@ -163,7 +163,7 @@ def set_up(
     oracle = _oracle(resolved, problems, dims, agents, backend, earlier is None)
     if earlier:
         x0, y0, method = earlier.x0, earlier.y0, earlier.method
-        with agreed(agents.comm):
+        with agreed(agents.comm), Threads(config.run.threads).limited():
             _divide(resolved, oracle, x0, y0)
     else:
         x0, y0, losses = _start(resolved, problems, dims, oracle, start)
@@ -203,15 +203,16 @@ def _problems(
     missing = [agent for agent in range(agents.first, agents.last) if agent not in made]
     if missing:
         try:
-            new = make_problems(
-                resolved.problem,
-                resolved.config.problem,
-                missing,
-                agents.n,
-                seed=run.seed,
-                dtype=np.dtype(run.dtype),
-                xp=backend.xp,
-            )
+            with Threads(run.threads).limited():  # of products that make data, as in the loop
+                new = make_problems(
+                    resolved.problem,
+                    resolved.config.problem,
+                    missing,
+                    agents.n,
+                    seed=run.seed,
+                    dtype=np.dtype(run.dtype),
+                    xp=backend.xp,
+                )
         except Exception as error:
             if earlier is None:
                 raise
@@ -263,7 +264,7 @@ def _start(
     """The start, at which the oracles are tried, and the losses of this rank's agents there."""
     method, agents, rows = resolved.method, oracle.agents, oracle.backend.rows
     run = resolved.config.run
-    with agreed(agents.comm):
+    with agreed(agents.comm), Threads(run.threads).limited():
         x0, y0 = start_point(problems, dims, run, given)
         with fitting(type(problems[0]), resolved.config.problem, agents.n):
             losses = probe(oracle, method.needs, x0, y0)
@@ -283,8 +284,7 @@ def _divide(
 ) -> None:
     """Divide this rank's agents among threads, and stack those whose bits that does not change."""
     run = resolved.config.run
-    with Threads(run.threads).limited():
-        divide_agents(run, oracle, resolved.method.needs, x0, y0)
+    divide_agents(run, oracle, resolved.method.needs, x0, y0)
     oracle.enable_batching(run.batched, x0, y0)
 
 

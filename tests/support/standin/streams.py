@@ -1,8 +1,7 @@
 """Queues: what a stream was asked for is done when somebody waits for it, and not before.
 
 A GPU may begin late or early; done as late as possible, whatever is read without waiting is old,
-and a test that compares numbers fails. It is done with one thread of BLAS, as `run.threads` is for
-the CPU whose numbers are expected: it may be done outside of the loop that limits the threads.
+and a test that compares numbers fails.
 """
 
 import threading
@@ -10,10 +9,6 @@ from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-import numpy as np  # noqa: F401, whose BLAS is limited
-from threadpoolctl import ThreadpoolController
-
-LIBRARIES = ThreadpoolController()
 LOCK = threading.RLock()
 COUNTS: Counter[str] = Counter()
 """How often: "launch" of a kernel, "upload", "download", "synchronize" (the host waited)."""
@@ -62,7 +57,7 @@ class Stream:
 
     def drain(self, upto: int) -> None:
         """Do what was asked for, up to that many requests in all."""
-        with LOCK, LIBRARIES.limit(limits=1):
+        with LOCK:
             while self.finished < upto and self._queue:
                 work = self._queue.popleft()
                 self.finished += 1
