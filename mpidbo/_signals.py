@@ -100,9 +100,13 @@ class Command(Held):
         self._arrived: Arrived | None = None
 
     def __enter__(self) -> Self:
-        super().__enter__()
-        with suppress(ValueError):  # outside of the main thread
-            self._arrived = Arrived()
+        try:
+            super().__enter__()
+            with suppress(ValueError):  # outside of the main thread
+                self._arrived = Arrived()
+        except KeyboardInterrupt as error:  # of a handler that was just set
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:

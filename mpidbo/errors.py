@@ -33,6 +33,8 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 MAX_VALUE, MAX_WORD, MAX_MESSAGE = 80, 240, 600
 """Characters of a value, a word (such as a path) and a message; longer ones are shortened."""
+MAX_NAMES = 450
+"""Characters of the names in a message that proposes all of them."""
 MAX_SUGGESTIONS = 4
 """Names that a message proposes for a part of them."""
 MIN_PART = 4
@@ -172,7 +174,10 @@ def did_you_mean(word: Any, known: Iterable[str], synonyms: Synonyms | None = No
         found = (synonyms or Synonyms()).meant(word) or _resembling(word[:MAX_WORD], known)
         if found:
             return f"did you mean {alternatives(found)}?"
-    return f"known: {', '.join(known) or 'none'}"
+    names = ", ".join(known) or "none"
+    if len(names) > MAX_NAMES:
+        names = f"{names[:MAX_NAMES].rpartition(', ')[0]}, ... ({len(known)} in all)"
+    return f"known: {names}"
 
 
 def _resembling(word: str, known: list[str]) -> list[str]:

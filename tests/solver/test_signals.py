@@ -255,6 +255,24 @@ def test_a_signal_just_after_ctrl_c():
         signal.signal(signal.SIGINT, before)
 
 
+def test_ctrl_c_while_handlers_are_set(monkeypatch):
+    """Later ones must not end the process in Python's way."""
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(signals, "Arrived", interrupted)
+    numbers = (signal.SIGINT, *BOTH)
+    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
+    try:
+        with pytest.raises(KeyboardInterrupt), signals.Command(to_the_end=True):
+            pass
+        assert [signal.getsignal(number) for number in numbers] == 3 * [signal.SIG_IGN]
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
 def test_ctrl_c_while_it_loads(started):
     with started(None) as process:
         process.noting()
