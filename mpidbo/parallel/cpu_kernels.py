@@ -104,9 +104,10 @@ def mixing(form: Form) -> Any:
 def _divide(length: int, m: int, work: Callable[[range], None]) -> None:
     """Call `work` for 0, ..., length - 1, in parts for threads if `m` rows of that are long."""
     workers = WORKERS.get()
-    if m * length < workers.count * MIN_PART:
-        workers = ALONE
-    workers.divide(length, work)
+    if workers.count == 1 or m * length < workers.count * MIN_PART:
+        work(range(length))
+    else:
+        workers.divide(length, work)
 
 
 def _by_numba(form: Form) -> Any:
