@@ -82,13 +82,20 @@ _SESSIONS: list[str] = []
 
 
 def session() -> list[str]:
-    """The options that give Open MPI's mpiexec a folder of its own for the files of its session.
+    """The options that give Open MPI's mpiexec a folder of its own for the files of its session
+    and for the memory that its ranks share.
 
-    By default it is /tmp/ompi.PID: where a killed mpiexec left one, no later process with the same
-    id can be mpiexec ("The PMIx server's listener thread failed to start").
+    By default the first is /tmp/ompi.PID: where a killed mpiexec left one, no later process with
+    the same id can be mpiexec ("The PMIx server's listener thread failed to start"). The second is
+    /dev/shm, with names made of 16 bits of a hash of that id: two jobs of one host that have the
+    same ones write into each other's memory (signal 11 in mca_btl_sm_poll_handle_frag).
     """
-    _SESSIONS.append(tempfile.mkdtemp(prefix="mpidbo-"))
-    return ["--prtemca", "prte_tmpdir_base", _SESSIONS[-1]]
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    folder = tempfile.mkdtemp(prefix="mpidbo-", dir=memory)
+    _SESSIONS.append(folder)
+    backing = ("btl_sm_backing_directory", "osc_sm_backing_directory")
+    shared = [word for name in backing for word in ("--mca", name, folder)]
+    return ["--prtemca", "prte_tmpdir_base", folder, *shared]
 
 
 def remove_sessions() -> None:

@@ -83,6 +83,15 @@ def segments(text):
     }
 
 
+def test_each_launch_has_a_folder_of_its_own_for_shared_memory(mpi):
+    """Names in one folder may be equal: tests side by side would write into each other's."""
+    if not launch.is_openmpi():
+        pytest.skip("only Open MPI names shared memory after a hash of 16 bits")
+    first, second = (segments(mpi(2, ["-c", KILLED, "", "0"]).stdout) for _ in range(2))
+    assert first and second
+    assert not {path.parent for path in first} & {path.parent for path in second}
+
+
 @pytest.mark.parametrize("killed", ["1", "012"])
 def test_killed_ranks_leave_no_shared_memory(killed, mpi):
     made = segments(mpi(3, ["-c", KILLED, killed, "5"]).stdout)
