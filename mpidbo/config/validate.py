@@ -11,7 +11,7 @@ from .._fields import check_key, check_table, convert, from_table
 from ..algorithms import METHODS, Method
 from ..errors import UserError, did_you_mean, known_as, shown
 from ..network import Spec, topology_tables, with_default_name, with_known_names
-from ..problems import METRICS, PROBLEMS, metric_names, requestable, similar_metric
+from ..problems import METRICS, PROBLEMS, metric_names, requested_for, similar_metric
 from .auto_steps import record_of, split_auto, step_table
 from .loggers import known_logger
 from .method import check_steps, resolve_method, rule_of
@@ -108,8 +108,8 @@ def _checked_run(table: Mapping[str, Any]) -> Run:
     loggers = dict.fromkeys(map(known_logger, run.log))
     rules = [*run.stop, *([run.best] if run.best else [])]
     watched = [rule["metric"] for rule in rules]
-    known = requestable()
-    metrics = dict.fromkeys((*run.metrics, *(name for name in watched if name in known)))
+    wanted = [name for name in map(requested_for, watched) if name]
+    metrics = dict.fromkeys((*run.metrics, *wanted))
     return replace(run, metrics=tuple(metrics), log=tuple(loggers))
 
 
@@ -119,8 +119,8 @@ def _requested(names: list[Any]) -> Iterator[str]:
         known = known_as(name, metric_names())
         if known in METRICS:
             known = METRICS[known].beside or known
-        if known in requestable():
-            yield known
+        if wanted := requested_for(known or str(name)):
+            yield wanted
         elif not known:
             raise UserError(
                 f"run.metrics: no metric on request is called {shown(name)}; "

@@ -44,8 +44,10 @@ from .metrics import Metric as Metric
 from .metrics import Point as Point
 from .metrics import metric as metric
 from .metrics import requestable as requestable
+from .metrics import requested_for as requested_for
 from .oracle import Oracle as Oracle
 from .oracle import Sample as Sample
+from .oracle import of_agent as of_agent
 from .own_form import vector_of as vector_of
 from .probing import probe as probe
 from .probing import require as require

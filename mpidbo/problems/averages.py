@@ -69,8 +69,8 @@ class Averaged:
         ]
         return self.agents.mean(host(getattr(self.full, name)(*points)))
 
-    def loss(self, name: str, x: Float[Array, " p"], y: Array) -> Array:
-        """Return the average of f or g at x and y, (q,), or (m, q) with a y for each agent."""
+    def loss(self, name: str, x: Array, y: Array) -> Array:
+        """Return the average of f or g at x and y, (p,) and (q,), or with a row for each agent."""
         return self.agents.mean(self.oracle.losses(name, x, y))
 
     def defines(self, name: str) -> bool:

@@ -49,6 +49,9 @@ class Point:
         Whether metrics that nobody asked for may call g_yy.
     accuracy : Accuracy
         Of the minimiser of g.
+    of_problem : callable
+        (x, y), (p,) and (q,) or a row for each agent -> the problem's own metrics there, averaged
+        over all agents; collective.
     """
 
     averaged: Averaged
@@ -62,6 +65,7 @@ class Point:
     k: int
     second_order: bool = True
     accuracy: Accuracy = EXACT
+    of_problem: Callable[[Array, Array], Mapping[str, float]] = lambda x, y: {}
 
     @cached_property
     def lower_solution(self) -> LowerSolution:
@@ -112,6 +116,8 @@ class Metric:
         not shown where metrics are listed in one line.
     family : bool
         Whether it has a column for each variable, NAME_x, NAME_y, ...
+    per_metric : bool
+        Whether it has a column for each metric of the problem and for f, NAME_METRIC.
     headline : bool
         Whether figures show it unless asked for others, and the progress bar.
     order : int
@@ -130,6 +136,7 @@ class Metric:
     if_small: bool = False
     beside: str = ""
     family: bool = False
+    per_metric: bool = False
     headline: bool = False
     order: int = LAST
     mode: str = "min"
@@ -159,6 +166,7 @@ def metric(
     if_small: bool = False,
     beside: str = "",
     family: bool = False,
+    per_metric: bool = False,
     headline: bool = True,
     order: int = LAST,
     mode: str = "min",
@@ -167,8 +175,8 @@ def metric(
 
     Parameters
     ----------
-    name, label, needs, variable, common_y, on_request, if_small, beside, family, headline, order,
-    mode
+    name, label, needs, variable, common_y, on_request, if_small, beside, family, per_metric,
+    headline, order, mode
         As of `Metric`; on request and shown in figures by default.
 
     Returns
@@ -191,6 +199,7 @@ def metric(
             if_small=if_small,
             beside=beside,
             family=family,
+            per_metric=per_metric,
             headline=headline,
             order=order,
             mode=mode,
@@ -203,6 +212,14 @@ def metric(
 def requestable() -> list[str]:
     """Return the metrics that are computed where `run.metrics` names them."""
     return [name for name, entry in METRICS.items() if entry.on_request and not entry.beside]
+
+
+def requested_for(column: str) -> str:
+    """Return the metric on request that a column of the history belongs to; "" if none."""
+    for name in requestable():
+        if column == name or (METRICS[name].per_metric and column.startswith(f"{name}_")):
+            return name
+    return ""
 
 
 @metric("upper_loss", label="upper loss f", needs=("f",), on_request=False, order=0)
@@ -305,6 +322,14 @@ def curvature(point: Point) -> float:
     x, y, z = (point.means[variable] for variable in "xyz")
     square = float(z @ z)
     return float(z @ point.averaged("g_yy", x, y, z)) / square if square else np.nan
+
+
+@metric("own", label="agents' own", needs=("f",), common_y=True, per_metric=True)
+def own(point: Point) -> dict[str, float]:
+    """f and the problem's metrics at each agent's own x and y, the mean over agents."""
+    x, y = point.rows["x"], point.rows["y"]
+    loss = float(point.averaged.loss("f", x, y))
+    return {"upper_loss": loss, **point.of_problem(x, y)}
 
 
 def _norm(vector: Float[Array, " d"]) -> float:

@@ -248,16 +248,16 @@ class Oracle:
         return np.array([stream.at(k, phase).integers(below) for stream in self._streams])
 
     def losses(
-        self, name: str, x: Float[Array, " p"], y: Float[Array, "*m q"]
+        self, name: str, x: Float[Array, "*m p"], y: Float[Array, "*m q"]
     ) -> Float[np.ndarray, " m"]:
-        """Return f or g of each agent on its full batch, at a common x and one y, or y for each."""
+        """Return f or g of each agent on its full batch; x and y are common, or rows for each."""
         x, y = self.backend.array(x), self.backend.array(y)
         values = np.empty(len(self.problems))
 
         def fill(agents: range) -> None:
             for i in agents:
-                problem, own_y = self.problems[i], y if y.ndim == 1 else y[i]
-                answer = getattr(problem, name)(x, own_y, None)
+                problem = self.problems[i]
+                answer = getattr(problem, name)(of_agent(x, i), of_agent(y, i), None)
                 values[i] = check_loss(problem, name, self.agents.first + i, answer)
 
         self.workers.divide(len(values), fill)
@@ -343,3 +343,8 @@ class Oracle:
 
 def _overrides_draw(problem: Any) -> bool:
     return getattr(type(problem), "draw", Problem.draw) is not Problem.draw
+
+
+def of_agent(rows: Array, i: int) -> Array:
+    """Return agent i's row, or the vector that is common to all agents."""
+    return rows if rows.ndim == 1 else rows[i]

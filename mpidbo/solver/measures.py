@@ -10,7 +10,7 @@ from .._types import Array, Float
 from ..algorithms import METHODS, Method
 from ..errors import UserError, shown
 from ..parallel import Agents, agreed, host
-from ..problems import EXACT, METRICS, Accuracy, Averaged, Oracle, Point, returned
+from ..problems import EXACT, METRICS, Accuracy, Averaged, Oracle, Point, of_agent, returned
 from ..storage import is_reserved, place_in_row
 from .small import is_small
 
@@ -92,6 +92,7 @@ class Measures:
             k,
             self.second_order,
             accuracy,
+            self._of_problem,
         )
 
     def row(self, state: Any, point: Point) -> dict[str, float]:
@@ -139,18 +140,18 @@ class Measures:
         xs, ys = (backend.rows(np.repeat(part[None], m, axis=0)) for part in (x, y))
         return host(self.method.heads(self.averaged.full, xs, ys, state))
 
-    def _of_problem(self, x: Float[Array, " p"], y: Float[Array, "..."]) -> dict[str, float]:
+    def _of_problem(self, x: Float[Array, "*m p"], y: Float[Array, "*m q"]) -> dict[str, float]:
         """The problem's own metrics, averaged over the agents that have them.
 
-        y is common, (q,), or of each agent of this rank, (m, q).
+        x and y are common, (p,) and (q,), or have a row for each agent of this rank.
         """
         x, y = (self.averaged.oracle.backend.array(part) for part in (x, y))
         found = []
         with agreed(self.agents.comm):
             for i, problem in enumerate(self.problems):
                 if hasattr(problem, "metrics"):
-                    own_y = y if y.ndim == 1 else y[i]
-                    found.append(_checked(problem, problem.metrics(x, own_y)))
+                    row = problem.metrics(of_agent(x, i), of_agent(y, i))
+                    found.append(_checked(problem, row))
         names = self._names_of_problem(found)
         row = {}
         for name in names:

@@ -132,7 +132,8 @@ def is_reserved(name: str, of_methods: Iterable[str] = ()) -> bool:
     of_methods : iterable of str
         Names of the methods' own metrics.
     """
-    return not is_metric(name) or name in METRICS or name in of_methods or bool(_family(name))
+    registered = name in METRICS or bool(_family(name) or _per_metric(name))
+    return not is_metric(name) or registered or name in of_methods
 
 
 def column(name: str) -> Column:
@@ -144,6 +145,11 @@ def column(name: str) -> Column:
         }
         label = labels.get(name, name)
         return Column(name, label, np.float64 if seconds else np.int64, "s" if seconds else "")
+    if each := _per_metric(name):
+        rest = column(name.removeprefix(f"{each}_"))
+        label = f"{rest.label}, {METRICS[each].label}"
+        order = (METRICS[each].order, 0, name)
+        return Column(name, label, own=True, headline=True, order=order, mode=rest.mode)
     family = _family(name)
     entry = METRICS.get(family or name)
     if entry is None:
@@ -164,7 +170,7 @@ def metrics_of(names: Iterable[str]) -> list[str]:
 
 def place_in_row(name: str) -> tuple[int, bool]:
     """Sort key of the metrics in a row: as registered, a problem's own before `distance`."""
-    entry = _family(name) or name
+    entry = _family(name) or _per_metric(name) or name
     registered = list(METRICS)
     own = entry not in METRICS
     return registered.index("distance" if own else entry), not own
@@ -196,6 +202,14 @@ def _family(name: str) -> str:
     """The metric with a column for each variable to which a column belongs; "" if none."""
     for entry in METRICS.values():
         if entry.family and name.startswith(f"{entry.name}_"):
+            return entry.name
+    return ""
+
+
+def _per_metric(name: str) -> str:
+    """The metric with a column for each of the problem's to which a column belongs; "" if none."""
+    for entry in METRICS.values():
+        if entry.per_metric and name.startswith(f"{entry.name}_"):
             return entry.name
     return ""
 

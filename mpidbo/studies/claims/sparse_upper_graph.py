@@ -4,18 +4,21 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..._types import Array
+import numpy as np
+
+from ..._types import Array, Float
 from ...reports import FigureFolder
 from ..study import Tables
 from .base import Claim, Size, grid, study_tables
-from .comparison import AS_GOOD, Comparison, as_good, better, mean_std
-from .corrected_strategies import CHOICES, cleaning, dtype, error
-from .outcome import Outcome
-from .panels import panels
+from .comparison import AS_GOOD, Comparison, as_good, better, mean_cost
+from .corrected_strategies import CHOICES, cleaning, dtype
+from .outcome import Outcome, cost_to_reach
+from .panels import Curve, panels
 
 METHODS = ("sparkle-ed", "sparkle-extra", "sparkle-gt")
 SIZES = {"quick": (150, 5), "standard": (600, 10), "full": (5000, 5)}
 """T, seeds."""
+EVALUATIONS = 30
 DENSE: dict[str, Any] = {"name": "complete"}
 SPARSE: dict[str, Any] = {"name": "adjusted-ring", "self_weight": 0.9}
 GRAPHS = {
@@ -23,10 +26,20 @@ GRAPHS = {
     "x sparse": {"upper": SPARSE, "lower": DENSE},
     "y and z sparse": {"upper": DENSE, "lower": SPARSE},
 }
+COLUMNS = {"average": "test_accuracy", "agents' own": "own_test_accuracy"}
+"""The classifiers of which the test error is taken, and their columns."""
+NEAR = 1.25
+"""The transient ends where the error of the agents' own classifiers stays below so many times that
+of all dense at its end."""
 
 
 class SparseUpperGraph(Claim):
-    """With 10 agents the sparse graph has 1 - rho = 0.01. The full size takes some 25 CPU hours."""
+    """With 10 agents the sparse graph has 1 - rho = 0.01. The full size takes some 25 CPU hours.
+
+    At first only the average classifier at the end was compared. The theory is of transients, and
+    what a sparse graph leaves apart are the agents: so their own classifiers are compared too, and
+    the iterations until these are near those of the complete graph.
+    """
 
     statement = "a sparser graph for x costs little, one for y and z much"
     source = (
@@ -34,10 +47,12 @@ class SparseUpperGraph(Claim):
         "(Zhu et al., NeurIPS 2024, arXiv 2411.14166)"
     )
     rule = (
-        "test error of hyper-cleaning at corruption 0.3 after equal iterations, steps tuned for "
-        "each method and choice of graphs by the same number of trials: with x on an adjusted ring "
-        "instead of the complete graph it is at most 1.1 times as large, with y and z there more "
-        "than 1.1 times as large as with x there; for ED, EXTRA and GT"
+        "hyper-cleaning at corruption 0.3 after equal iterations, steps tuned for each method and "
+        "choice of graphs by the same number of trials; three measures: test error at the end of "
+        "the average classifier, that of the agents' own (mean over agents), and iterations until "
+        f"the latter stays below {NEAR} times that of all dense at the end; each with x on an "
+        "adjusted ring instead of the complete graph is at most 1.1 times as large, and with y and "
+        "z there more than 1.1 times as large as with x there; for ED, EXTRA and GT"
     )
 
     def studies(self, size: Size) -> Mapping[str, Tables]:
@@ -53,32 +68,55 @@ class SparseUpperGraph(Claim):
                 run={
                     "agents": 10,
                     "iterations": T,
-                    "evaluate_every": T // 15,
+                    "evaluate_every": T // EVALUATIONS,
+                    "metrics": ["own"],
                     "dtype": dtype(size),
                 },
             )
         }
 
     def judge(self, found: Mapping[str, Outcome]) -> Iterable[Comparison]:
+        outcome = found["cleaning"]
         for method in METHODS:
-            dense, x, yz = (error(found["cleaning"], method, graphs) for graphs in GRAPHS)
-            yield as_good(
-                f"{method}, x", f"sparse {mean_std(x)}, dense {mean_std(dense)}", dense, x
-            )
-            yield better(
-                f"{method}, y and z",
-                f"sparse {mean_std(yz)}, x sparse {mean_std(x)}",
-                yz,
-                x,
-                AS_GOOD,
-            )
+            measures = {
+                of: [1 - outcome.end(method, graphs, name=column) for graphs in GRAPHS]
+                for of, column in COLUMNS.items()
+            }
+            measures["transient"] = [transient(outcome, method, graphs) for graphs in GRAPHS]
+            for measure, (dense, x, yz) in measures.items():
+                yield as_good(
+                    f"{method}, x, {measure}",
+                    f"sparse {mean_cost(x)}, dense {mean_cost(dense)}",
+                    dense,
+                    x,
+                )
+                yield better(
+                    f"{method}, y and z, {measure}",
+                    f"sparse {mean_cost(yz)}, x sparse {mean_cost(x)}",
+                    yz,
+                    x,
+                    AS_GOOD,
+                )
 
     def draw(self, found: Mapping[str, Outcome], out: FigureFolder) -> list[Path]:
         outcome = found["cleaning"]
-        shown: dict[str, dict[str, tuple[Array, Array]]] = {}
-        for method in METHODS:
-            panel = shown[method] = {}
-            for graphs in GRAPHS:
-                k, accuracy = outcome.curve(method, graphs)
-                panel[graphs] = (k, 1 - accuracy)
+        shown: dict[str, dict[str, Curve]] = {}
+        for of, column in COLUMNS.items():
+            for method in METHODS:
+                panel = shown[f"{method}, {of}"] = {}
+                for graphs in GRAPHS:
+                    k, accuracy = outcome.curve(method, graphs, column)
+                    panel[graphs] = (k, 1 - accuracy)
         return [panels(out, "curves", shown, "iterations", "test error", log=True)]
+
+
+def transient(outcome: Outcome, method: str, graphs: str) -> Float[Array, " seeds"]:
+    """The iterations until the agents' own classifiers stay near those of all dense.
+
+    inf where a run ends before.
+    """
+    column = COLUMNS["agents' own"]
+    dense = 1 - outcome.end(method, "all dense", name=column)
+    errors = 1 - outcome.column(method, graphs, column)
+    k = outcome.column(method, graphs, "iteration")
+    return np.maximum(cost_to_reach(errors, k, NEAR * dense), 1)
