@@ -1,6 +1,7 @@
 """The claim on first-order D-SOBA, on planted accuracies."""
 
 import numpy as np
+import pytest
 
 from mpidbo.reports import FigureFolder
 from mpidbo.studies.claims.finding import FAILS, HOLDS, findings
@@ -15,6 +16,7 @@ ERRORS = {
     "dsgda-gt, steps that clean": 0.1,
     "delta 0.1": 0.3,
 }
+EARLY = {"delta 0.001": 0.4, "delta 0.01": 0.4, "delta 0.02": 0.36}
 
 
 class Ended:
@@ -23,17 +25,23 @@ class Ended:
         return 1 - ERRORS.get(method, 0.25) * np.linspace(0.99, 1.01, 5)
 
     def curve(self, method, topology):
-        ends = self.end(method, topology)
-        return np.arange(3.0), np.repeat(ends[:, None], 3, axis=1)
+        """The first two of eight evaluations after the start are the early ones."""
+        early = 1 - EARLY.get(method, 0.5) * np.linspace(0.99, 1.01, 5)
+        start, end = np.zeros((5, 1)), np.repeat(self.end(method, topology)[:, None], 6, axis=1)
+        return np.arange(9.0), np.hstack([start, early[:, None], early[:, None], end])
 
 
 def test_about_equal_is_neither_better_nor_worse(tmp_path):
     claim = FirstOrder()
     found = {name: Ended() for name in claim.studies("quick")}
     judged = findings(claim.judge(found))
-    assert [f.verdict for f in judged] == [HOLDS, FAILS, FAILS, HOLDS, *3 * [HOLDS], FAILS]
+    ends, early = judged[:8], judged[8:]
+    assert [f.verdict for f in ends] == [HOLDS, FAILS, FAILS, HOLDS, *3 * [HOLDS], FAILS]
     assert judged[1].comparison.what == "dsgda-gt, printed steps"
-    assert judged[-1].comparison.what == "delta 0.1"
+    assert ends[-1].comparison.what == "delta 0.1"
+    assert [f.verdict for f in early] == [HOLDS, FAILS, FAILS, HOLDS]
+    assert early[1].comparison.what == "early, delta 0.001 < 0.01"
+    assert early[0].middle == pytest.approx(np.log10(0.5 / 0.4))
     (path,) = claim.draw(found, FigureFolder(tmp_path))
     assert path.is_file()
 

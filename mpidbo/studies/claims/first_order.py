@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ..._types import Array
+from ..._types import Array, Float
 from ...reports import FigureFolder
 from ..study import Tables
 from .base import Claim, Size, study_tables
-from .comparison import AS_GOOD, Comparison, log_ratio, mean_std
+from .comparison import AS_GOOD, Comparison, better, log_ratio, mean_std
 from .corrected_strategies import cleaning, dtype, error
 from .outcome import Outcome
 from .panels import Curve, panels
@@ -38,18 +38,22 @@ class FirstOrder(Claim):
     lower variable, and is beta here. The paper's theta and corruption are not known for the
     comparison with DSGDA: they are those of its hyper-cleaning and of its deltas. The full size
     takes some 15 CPU hours.
+
+    The comparisons of the first quarter were added after the runs of the standard size, from the
+    same curves, which had been seen.
     """
 
     statement = (
-        "in hyper-cleaning first-order D-SOBA is about as accurate as DSGDA and DSGDA-GT, and "
-        "delta makes no difference at the end"
+        "in hyper-cleaning first-order D-SOBA is about as accurate as DSGDA and DSGDA-GT; a "
+        "smaller delta is faster early, and makes no difference at the end"
     )
     source = "D-SOBA, fifth experiment (Kong et al., JMLR 26(240) 2025, arXiv 2402.03167)"
     rule = (
         "corruption 0.3, exponential graph, Dirichlet 0.1, equal iterations, test error over the "
         "last quarter: with the printed steps and with steps that clean that of DSGDA and of "
         "DSGDA-GT is within 1.1 times that of first-order D-SOBA, up or down; with the latter that "
-        "of each larger delta is within 1.1 times that of delta = 0.001"
+        "of each larger delta is within 1.1 times that of delta = 0.001, and over the first "
+        "quarter it is larger"
     )
 
     def studies(self, size: Size) -> Mapping[str, Tables]:
@@ -98,6 +102,14 @@ class FirstOrder(Claim):
         least, *larger = (error(found["delta"], of_delta(delta), TOPOLOGY) for delta in DELTAS)
         for delta, ends in zip(DELTAS[1:], larger, strict=True):
             yield about_equal(of_delta(delta), {of_delta(DELTAS[0]): least, of_delta(delta): ends})
+        least, *larger = (early(found["delta"], of_delta(delta)) for delta in DELTAS)
+        for delta, starts in zip(DELTAS[1:], larger, strict=True):
+            yield better(
+                f"early, {of_delta(DELTAS[0])} < {delta:g}",
+                f"{mean_std(least)}, {mean_std(starts)}",
+                starts,
+                least,
+            )
 
     def draw(self, found: Mapping[str, Outcome], out: FigureFolder) -> list[Path]:
         shown: dict[str, dict[str, Curve]] = {}
@@ -123,6 +135,12 @@ def wrong(outcome: Outcome, method: str) -> Curve:
     """Iterations and the test error of the average classifier."""
     k, accuracy = outcome.curve(method, TOPOLOGY)
     return k, 1 - accuracy
+
+
+def early(outcome: Outcome, method: str) -> Float[Array, " seeds"]:
+    """The test error of the average classifier, over the first quarter without the start."""
+    _, errors = wrong(outcome, method)
+    return errors[:, 1 : 1 + max(1, errors.shape[1] // 4)].mean(axis=1)
 
 
 def of_delta(delta: float) -> str:
