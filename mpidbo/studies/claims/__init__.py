@@ -33,6 +33,7 @@ CLAIMS = {
     "sun-dsbo-representation": "sun_dsbo_representation:SunDsboRepresentation",
     "sun-dsbo-speed-up": "sun_dsbo_speed_up:SunDsboSpeedUp",
     "sun-dsbo-variants": "sun_dsbo_variants:SunDsboVariants",
+    "theta": "theta:Theta",
     "topology-order": "topology_order:TopologyOrder",
     "transient": "transient:Transient",
     "unbounded-dissimilarity": "unbounded_dissimilarity:UnboundedDissimilarity",

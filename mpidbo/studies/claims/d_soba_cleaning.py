@@ -49,10 +49,6 @@ class DSobaCleaning(Claim):
 
     def studies(self, size: Size) -> Mapping[str, Tables]:
         n, T, seeds, batch = SIZES[size]
-        kinds = {
-            PRINTED: {"alpha": 0.1, "beta": 0.1, "gamma": 0.1},
-            CLEANING: {"alpha": ALPHA[size], "beta": 0.3, "gamma": 0.1},
-        }
         found = {}
         for corruption in CORRUPTIONS:
             problem = {
@@ -68,7 +64,7 @@ class DSobaCleaning(Claim):
                 iterations = T * METHODS[OURS][0] // calls
                 methods = [
                     {**table, "steps": {**steps, "theta": 0.8}, "label": label(name, kind)}
-                    for kind, steps in kinds.items()
+                    for kind, steps in kinds(size).items()
                 ]
                 if name == OURS:
                     methods += [
@@ -117,6 +113,14 @@ class DSobaCleaning(Claim):
                         k, accuracy = outcome.curve(label(name, kind) + which, TOPOLOGY)
                         panel[name + which] = (calls * k, 100 * accuracy)
         return [panels(out, "curves", shown, "oracle calls of an agent", "test accuracy, %")]
+
+
+def kinds(size: Size) -> dict[str, dict[str, float]]:
+    """The step sizes of the paper, and those with an alpha that cleans."""
+    return {
+        PRINTED: {"alpha": 0.1, "beta": 0.1, "gamma": 0.1},
+        CLEANING: {"alpha": ALPHA[size], "beta": 0.3, "gamma": 0.1},
+    }
 
 
 def label(method: str, kind: str) -> str:
