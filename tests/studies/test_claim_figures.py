@@ -4,8 +4,10 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from mpidbo.reports import COLUMN_WIDTH, FORMATS, FigureFolder
+from mpidbo.studies.claims import panels as panels_module
 from mpidbo.studies.claims.comparison import better
 from mpidbo.studies.claims.decay import growth
 from mpidbo.studies.claims.finding import findings
@@ -27,6 +29,29 @@ def draw(out):
         growth(out, "growth", {"n": {"a": (X, VALUES)}}, {"n": -1}, "iterations"),
         draw_findings(out, judged),
     ]
+
+
+@pytest.mark.parametrize(
+    ("share", "seeds", "words"),
+    [(None, 8, "the middle half"), (0.75, 8, "the middle 75 %"), (0.75, 7, "all")],
+)
+def test_a_figure_says_what_its_band_is(share, seeds, words, tmp_path, monkeypatch):
+    titles = []
+    monkeypatch.setattr(Figure, "suptitle", lambda self, title, **rest: titles.append(title))
+    rows = np.ones((seeds, 3)) + np.arange(seeds)[:, None]
+    curves = {"panel": {"a": (X, rows)}}
+    panels(FigureFolder(tmp_path), "curves", curves, "iterations", "distance", share=share)
+    assert titles == [f"median over {seeds} seeds, in a band of {words}"]
+
+
+@pytest.mark.parametrize(("share", "ends"), [(None, [2, 5]), (0.75, [0.875, 6.125])])
+def test_the_band_is_of_the_inner_seeds(share, ends):
+    """A seed that diverged is worse than all others."""
+    rows = np.array([3, 7, 1, 0, 5, 2, 4, 6.0])[:, None] * np.ones(2)
+    assert panels_module._band(rows, share).T.tolist() == [ends] * 2
+    rows[rows == 6] = np.nan
+    assert np.isfinite(panels_module._band(rows)).all()
+    assert np.isnan(panels_module._band(rows, 0.75)).all()
 
 
 def size(path):

@@ -6,13 +6,26 @@ from scipy import stats
 
 from mpidbo.studies.claims.comparison import EFFECT, Comparison, as_good, better
 from mpidbo.studies.claims.finding import FAILS, HOLDS, UNDECIDED, findings, verdict
-from mpidbo.studies.claims.statistics import LEVEL, holm, interval, p_value
+from mpidbo.studies.claims.statistics import LEVEL, holm, interval, p_value, region
 
 EXPERIMENTS, SEEDS = 400, 10
 
 
 def judged(*values, low=0.0, high=np.inf, effect=0.0):
     return findings(Comparison("", "", np.array(v), low, high, effect) for v in values)
+
+
+@pytest.mark.parametrize("n", [5, 9, 15])
+def test_the_region_of_three_quarters(n):
+    """Of 9 seeds the quantiles are values of seeds: one is left out at each end."""
+    values = np.random.default_rng(n).normal(1, 2, (n, 3))
+    assert region(values, 0.75) == pytest.approx(np.quantile(values, [0.125, 0.875], axis=0))
+    values[:, 0][np.argsort(values[:, 0])[-1]] = np.inf
+    low, high = region(values, 0.75)
+    assert np.isfinite(low).all() and np.isfinite(high[1:]).all()
+    assert np.isfinite(high[0]) == (n >= 9)
+    values[:, 0] = np.inf
+    assert region(values, 0.75)[:, 0].tolist() == [np.inf, np.inf]
 
 
 @pytest.mark.parametrize(("level", "left_out"), [(0.9, 1), (0.95, 0), (0.999, None)])

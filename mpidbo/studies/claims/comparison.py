@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from ..._types import Array, Float
-from .statistics import p_value
+from .statistics import p_value, region
 
 EFFECT = float(np.log10(1.05))
 """The effect that matters: an advantage below 5 % does not make a method better."""
 AS_GOOD = 1.1
 """A method whose error is at most so many times another's is as good."""
+REGION = 0.75
+"""The share of the seeds in a region, where a paper shows such a one."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,12 @@ def mean_cost(costs: Any) -> str:
     if not never:
         return mean_std(costs)
     return f"{np.median(costs):.3g} in the median, {never} of {len(costs)} seeds never"
+
+
+def median_region(values: Any, share: float = REGION) -> str:
+    """The median and the quantiles of the inner share, as "5e+03 [4e+03, 7e+03]"."""
+    low, high = region(values, share)
+    return f"{np.median(values):.3g} [{low:.3g}, {high:.3g}]"
 
 
 def log_ratio(larger: Any, smaller: Any) -> Float[Array, " seeds"]:

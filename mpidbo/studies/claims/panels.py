@@ -19,6 +19,7 @@ from ...reports import (
     style_axes,
     widths,
 )
+from .statistics import region
 
 Curve: TypeAlias = tuple[Array, Array]
 """An x axis (evaluations,) and a column of the history (seeds, evaluations)."""
@@ -28,7 +29,7 @@ MAX_IN_A_ROW = 3
 MAX_COLUMN_YLABEL = 20
 """Characters of a line of a y axis's title, in one column."""
 MANY_SEEDS = 8
-"""Seeds from which the band is that of the middle half: a single one would widen the range."""
+"""Seeds from which the band is not that of all: a single one would widen the range."""
 
 
 def panels(
@@ -38,6 +39,7 @@ def panels(
     xlabel: str,
     ylabel: str,
     log: bool = False,
+    share: float | None = None,
 ) -> Path:
     """Draw the median over seeds, in a band of the middle half of them, or of all where few.
 
@@ -55,6 +57,8 @@ def panels(
         Titles of the axes.
     log : bool, default False
         Whether the y axis is logarithmic.
+    share : float, optional
+        The share of the seeds in a band, as of `region`, in place of the middle half.
 
     Returns
     -------
@@ -70,7 +74,8 @@ def panels(
         figure, axes = _axes(len(curves), len(labels), out.column)
         for ax, (title, panel) in zip(axes.flat, curves.items(), strict=False):
             for label, (x, values) in panel.items():
-                draw_band(ax, x, _band(values), *pens[label], median=np.median(values, axis=0))
+                median = np.median(values, axis=0)
+                draw_band(ax, x, _band(values, share), *pens[label], median=median)
             ax.set(title=out.filled(title), xlabel=xlabel, yscale="log" if log else "linear")
             if note := _diverged(panel):
                 # A legend without curves lies where it covers the fewest points.
@@ -80,7 +85,8 @@ def panels(
             ax.set_ylabel(out.filled(ylabel, MAX_COLUMN_YLABEL))
         most = max(len(values) for panel in curves.values() for _, values in panel.values())
         if most > 1:
-            band = "the middle half" if most >= MANY_SEEDS else "all"
+            middle = f"the middle {100 * share:g} %" if share else "the middle half"
+            band = middle if most >= MANY_SEEDS else "all"
             title = f"median over {plural(most, 'seed')}, in a band of {band}"
             figure.suptitle(out.filled(title), fontsize="medium")
         lines = [line(color=color) for color, _ in pens.values()]
@@ -103,14 +109,17 @@ def _axes(count: int, labels: int, column: bool) -> tuple[Any, Any]:
     return figure, axes
 
 
-def _band(values: Array) -> Array:
+def _band(values: Array, share: float | None = None) -> Array:
     """Return the values between which the band of a curve lies, shape (2, points) or as given."""
     if len(values) < MANY_SEEDS:
         return values
     # Of a seed that diverged the numbers are not finite, and worse than any other.
     worst = np.where(np.isfinite(values), values, np.inf)
-    quartiles = np.sort(worst, axis=0)[[len(values) // 4, -(len(values) // 4) - 1]]
-    return np.where(np.isfinite(quartiles).all(axis=0), quartiles, np.nan)
+    if share:
+        ends = region(worst, share)
+    else:
+        ends = np.sort(worst, axis=0)[[len(values) // 4, -(len(values) // 4) - 1]]
+    return np.where(np.isfinite(ends).all(axis=0), ends, np.nan)
 
 
 def _diverged(panel: Mapping[str, Curve]) -> str:

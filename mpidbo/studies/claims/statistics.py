@@ -99,6 +99,30 @@ def holm(p_values: Sequence[float], level: float = LEVEL) -> list[float]:
     return levels
 
 
+def region(values: Array, share: float) -> Array:
+    """The quantiles between which the inner share of the seeds lies.
+
+    Parameters
+    ----------
+    values : array of shape (seeds, ...)
+        One value for each seed, possibly infinite.
+    share : float
+        The share of the seeds: 0.75 is between the quantiles of 12.5 and 87.5 %.
+
+    Returns
+    -------
+    array of shape (2, ...)
+        Both quantiles, interpolated between seeds; infinite where one of the two seeds is.
+    """
+    ordered = np.sort(np.asarray(values, float), axis=0)
+    at = (len(ordered) - 1) * (1 - share) / 2
+    i = int(at)
+    ends = ordered[[i, -i - 1]]
+    if at == i:
+        return ends
+    return (i + 1 - at) * ends + (at - i) * ordered[[i + 1, -i - 2]]
+
+
 def _standard_error(values: Float[Array, " seeds"]) -> float:
     """Of the mean; 0 if all values are equal up to rounding."""
     error = float(values.std(ddof=1)) / sqrt(len(values))
