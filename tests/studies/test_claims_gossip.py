@@ -9,6 +9,7 @@ from mpidbo.problems.quadratic import Quadratic
 from mpidbo.solver.loop import Loop
 from mpidbo.solver.plan import Plan
 from mpidbo.studies.claims import SIZES
+from mpidbo.studies.claims.archive import Archived
 from mpidbo.studies.claims.failing_link import (
     AFTER,
     BEFORE,
@@ -17,12 +18,16 @@ from mpidbo.studies.claims.failing_link import (
     _plan,
     followed,
 )
-from mpidbo.studies.claims.finding import FAILS, HOLDS, findings
+from mpidbo.studies.claims.finding import FAILS, HOLDS, UNDECIDED, findings
 from mpidbo.studies.claims.gossip_policy_evaluation import (
+    AGENTS,
     GossipPolicyEvaluation,
     affordable_iterations,
+    loss_over_samples,
     samples_of_iteration,
+    samples_until,
     slope,
+    target_of,
 )
 
 
@@ -83,7 +88,7 @@ def test_methods_are_compared_at_equal_samples(size, monkeypatch):
     studies = GossipPolicyEvaluation().studies(size)
     for ours, theirs in (
         ("gossip-dsbo, n = 5", "dsgd, n = 5"),
-        ("gossip-dsbo, australian", "dbsa, australian"),
+        *((f"gossip-dsbo, australian, n = {n}", f"dbsa, australian, n = {n}") for n in AGENTS),
     ):
         samples = []
         for tables in (studies[ours], studies[theirs]):
@@ -95,6 +100,68 @@ def test_methods_are_compared_at_equal_samples(size, monkeypatch):
                 [len(choices) for choices in tables["tune"]["steps"].values()]
             )
         assert samples[1] <= samples[0] < samples[1] * 1.1
+
+
+def planted(key, size="standard", **columns):
+    """An outcome of one of the claim's studies."""
+    tables = GossipPolicyEvaluation().studies(size)[key]
+    (method,) = tables["study"]["methods"]
+    found = {(method["name"], "ring", name): column for name, column in columns.items()}
+    return Archived(tables, key, found, {})
+
+
+TIMES = np.linspace(0.97, 1.03, 24)
+
+
+def errors(n, power, size="standard", late=0.0, method="gossip-dsbo"):
+    """Squared errors of 0.001 (5/n)^power/k, of 24 seeds that differ by at most 3 %."""
+    times = TIMES[:, None]
+    k = np.arange(0, 3001.0, 30) if method == "gossip-dsbo" else np.arange(0, 109.0)
+    distance = np.sqrt(times * (0.001 * (5 / n) ** power / np.maximum(k, 1) + late * (k == k[-1])))
+    rows = np.tile(k, (24, 1))
+    return planted(
+        f"{method}, n = {n}", size, distance=distance, consensus_x=0 * rows, iteration=rows
+    )
+
+
+@pytest.mark.parametrize("n", AGENTS)
+def test_samples_until_the_error_stays_below_the_target(n):
+    """0.005/(n k) is 1e-6 at k = 5000/n, and two samples are drawn in an iteration."""
+    k = 30 * np.ceil(5000 * TIMES / n / 30)
+    assert samples_until(errors(n, 1.0), n).tolist() == (2 * n * k).tolist()
+    assert np.isinf(samples_until(errors(n, 1.0, late=1e-3), n)).all()
+
+
+def test_the_quick_size_has_a_target_of_its_own():
+    assert target_of(errors(5, 1.0)) == 1e-6 == target_of(errors(5, 1.0, size="full"))
+    assert target_of(errors(5, 1.0, size="quick")) == 3e-5
+
+
+@pytest.mark.parametrize(
+    ("power", "verdict"), [(1.0, HOLDS), (0.8, HOLDS), (0.4, FAILS), (0.0, FAILS)]
+)
+def test_speed_up_in_samples_decides(power, verdict):
+    """The samples are as n^(1 - power), of which sqrt(n) is the largest that passes."""
+    found = {f"gossip-dsbo, n = {n}": errors(n, power) for n in AGENTS}
+    found |= {f"dsgd, n = {n}": errors(n, -1.0, method="dsgd") for n in AGENTS}
+    judged = {f.comparison.what: f for f in findings(GossipPolicyEvaluation().judge(found))}
+    assert [judged[f"samples to 1e-06, n = {n}"].verdict for n in AGENTS[1:]] == [verdict] * 2
+    assert [judged[f"n = {n}, slope"].verdict for n in AGENTS] == [HOLDS] * 3
+    assert [judged[f"australian, n = {n}"].verdict for n in AGENTS] == [UNDECIDED] * 3
+    words = judged["samples to 1e-06, n = 20"].comparison.numbers
+    assert words.startswith("median and middle 75 % ") and " at n = 5, " in words
+
+
+def test_losses_are_over_the_samples_that_were_drawn():
+    k = np.array([0.0, 1.0, 4.0])
+    rows = np.tile(k, (10, 1))
+    for method, drawn in (("gossip-dsbo", [0, 21, 84]), ("dbsa", [0, 12.5, 53])):
+        outcome = planted(f"{method}, australian, n = 20", iteration=rows, upper_loss=rows)
+        used, loss = loss_over_samples(outcome)
+        assert used.tolist() == drawn and loss is rows
+    nothing = np.full((10, 1), np.inf)
+    outcome = planted("dbsa, australian, n = 20", iteration=nothing, upper_loss=nothing)
+    assert loss_over_samples(outcome)[0].tolist() == [0]
 
 
 def test_when_the_centre_is_lost_no_agent_receives_anything():
