@@ -4,13 +4,14 @@
 
 Both sides take the same losses, in PyTorch and float32, and the same numbers of steps and products;
 they run in turn, with one thread. Processor time, with an evaluation of both losses on all data
-after each block of iterations.
+after each block of iterations. With BENCH_REALTIME=1, as root, each has a core for itself.
 
 Hyper-cleaning is that of stocBiO's experiment with MNIST: 20,000 training and 5,000 validation
 samples, a linear softmax 785 x 10, batches of 1000, 200 steps on y, and a Neumann series of four
 terms. The reference is a plain loop in PyTorch of the same recursion, with batches that are slices
 made before the loop; "with graphs" makes a graph for second derivatives in each step on y, as
-stocBiO's script does, "bare" only where one is needed.
+stocBiO's script does, "bare" only where one is needed. "Drawn" is bare, and draws each batch of a
+step on y and copies its rows, as mpidbo does.
 
 The logistic regression has a ridge for each feature, full batches, 10 steps on y and 10 products.
 The references are TorchOpt, where it is installed (`pip install torchopt`), with the implicit
@@ -27,11 +28,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, linear
 
 import mpidbo
+from paired import PAIRS, alone
 
-PAIRS = 9
 Work = Callable[[], Any]
 
 
@@ -56,10 +57,12 @@ def report(name: str, ours: Work, references: dict[str, Work], block: int) -> No
     taken: dict[str, list[float]] = {key: [] for key in works}
     for pair in range(PAIRS + 1):
         for key, work in works.items():
-            began = process_time()
-            work()
+            with alone(0):
+                began = process_time()
+                work()
+                seconds = process_time() - began
             if pair:  # the first one warms up
-                taken[key].append((process_time() - began) / block)
+                taken[key].append(seconds / block)
     for key in references:
         ratio = median(a / b for a, b in zip(taken["mpidbo"], taken[key], strict=True))
         print(
@@ -107,33 +110,39 @@ def hyper_cleaning() -> None:
         steps={"alpha": 1.0, "beta": beta, "gamma": eta, "theta": 1.0},
     )
 
-    def plain(has_graphs: bool) -> Iterator[None]:
+    numbers = torch.arange(n)
+
+    def drawn() -> tuple[Any, Any, Any]:
+        indices = torch.from_numpy(rng.choice(n, size, replace=False, shuffle=False))
+        return tuple(part.index_select(0, indices) for part in (X, b, numbers))
+
+    def plain(has_graphs: bool, is_drawn: bool = False) -> Iterator[None]:
         x, y = torch.zeros(n), start.clone().requires_grad_()
         slices = [slice(i, i + size) for i in range(0, n, size)]
         batches = [(X[part], b[part], part) for part in slices]
         of_val = [(X_val[i : i + size], b_val[i : i + size]) for i in range(0, n_val, size)]
 
-        def slope(y: Any, weights: Any, number: int, create_graph: bool) -> Any:
-            loss = weighted(weights, y, *batches[number][:2])
+        def slope(y: Any, weights: Any, batch: Any, create_graph: bool) -> Any:
+            loss = weighted(weights, y, *batch[:2])
             return torch.autograd.grad(loss, y, create_graph=create_graph)[0]
 
         while True:
             order = torch.randperm(len(batches)).tolist()
             for t in range(T):
-                number = order[t % len(order)]
-                step = slope(y, x[batches[number][2]], number, has_graphs)
+                batch = drawn() if is_drawn else batches[order[t % len(order)]]
+                step = slope(y, x[batch[2]], batch, has_graphs)
                 y = (y - beta * step).detach().requires_grad_()
-            number, other = order[:2]
+            first, other = (batches[number] for number in order[:2])
             batch = of_val[torch.randint(len(of_val), ()).item()]
             v = torch.autograd.grad(f(x, y, batch), y)[0]
             z, part = eta * v, v
-            path = y - eta * slope(y, x[batches[number][2]], number, True)
+            path = y - eta * slope(y, x[first[2]], first, True)
             for _ in range(Q):
                 part = torch.autograd.grad(path, y, part, retain_graph=True)[0]
                 z = z + eta * part
-            weights = x[batches[other][2]].clone().requires_grad_()
+            weights = x[other[2]].clone().requires_grad_()
             cross = torch.autograd.grad(slope(y, weights, other, True), weights, z)[0]
-            x[batches[other][2]] += cross
+            x[other[2]] += cross
             with torch.no_grad():
                 f(x, y, (X_val, b_val)), g(x, y, (X, b, slice(None)))
             yield
@@ -141,6 +150,7 @@ def hyper_cleaning() -> None:
     references = {
         "with graphs, as stocBiO": partial(next, plain(True)),
         "bare": partial(next, plain(False)),
+        "drawn": partial(next, plain(False, is_drawn=True)),
     }
     report("hyper-cleaning", ours, references, 1)
 
@@ -174,7 +184,7 @@ def logistic(n: int, d: int, block: int) -> None:
     )
 
     def value(x: Any, y: tuple[Any, Any], batch: Any) -> Any:
-        return binary_cross_entropy_with_logits((batch[0] @ y[0].T + y[1])[:, 0], batch[1])
+        return binary_cross_entropy_with_logits(linear(batch[0], *y)[:, 0], batch[1])
 
     def lower(x: Any, y: tuple[Any, Any]) -> Any:
         return value(x, y, train) + (torch.exp(x) * y[0] ** 2).mean()

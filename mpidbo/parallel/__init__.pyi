@@ -49,6 +49,7 @@ from .launcher import library_version as library_version
 from .launcher import single_process_command as single_process_command
 from .launcher import wait_for_rank_0 as wait_for_rank_0
 from .lazy import Rows as Rows
+from .memory import MIN_HUGE_BYTES as MIN_HUGE_BYTES
 from .memory import NOT_SHARED as NOT_SHARED
 from .memory import Pool as Pool
 from .memory import aligned as aligned

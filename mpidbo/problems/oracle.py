@@ -129,7 +129,7 @@ class Oracle:
         self.backend = backend
         self.dims: tuple[int, int] = tuple(problems[0].dims)
         self._streams = [Stream(seed, agents.first + i) for i in range(len(problems))]
-        self.is_stochastic = any(_overrides_draw(problem) for problem in problems)
+        self.is_stochastic = any(_is_stochastic(problem) for problem in problems)
         self._full_batch: list[Any] = [None] * len(problems)
         self._ridge: Callable[[int], float] | None = None
         self.divide(ALONE)
@@ -341,8 +341,10 @@ class Oracle:
         return call_one if m == 1 and stacked is None else call_all
 
 
-def _overrides_draw(problem: Any) -> bool:
-    return getattr(type(problem), "draw", Problem.draw) is not Problem.draw
+def _is_stochastic(problem: Any) -> bool:
+    """Whether a problem has draws: a `draw` of its own that does not always take all samples."""
+    overrides = getattr(type(problem), "draw", Problem.draw) is not Problem.draw
+    return overrides and getattr(problem, "draws_samples", True)
 
 
 def of_agent(rows: Array, i: int) -> Array:

@@ -49,6 +49,11 @@ class Losses(ProblemOfSources, ABC):
         Samples in a draw. Default: what `from_torch` or `from_jax` was given.
     holdout : float, optional
         Share of the agent's samples of the upper loss that no loss sees. Default: what was given.
+
+    Attributes
+    ----------
+    draws_samples : bool
+        Whether a draw may be of fewer than all samples; otherwise the oracle does not ask for one.
     """
 
     given: ClassVar[Given]
@@ -94,6 +99,9 @@ class Losses(ProblemOfSources, ABC):
             self.sources["val_data"] = source(
                 given.val_data, "val_data", val_batch, "val_batch", shares[1]
             )
+        self.draws_samples = type(self).draw is not Losses.draw or any(
+            source.batch for source in self.sources.values()
+        )
         self.held_out = self.sources[self._source_of("f")].held_out
         if given.test_data is not None:
             self.tested = source(given.test_data, "test_data", 0, "batch")

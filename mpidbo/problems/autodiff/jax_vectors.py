@@ -1,5 +1,6 @@
 """Vectors and data of an agent in JAX: pytrees, devices and types."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -12,6 +13,9 @@ from ..._types import Array, Float
 from ...errors import UserError
 from .arrays import brief, is_array, native
 from .nested import leaves, mapped
+
+ALIGNMENT = 64
+"""Bytes; JAX copies an array that does not begin at a multiple of them."""
 
 
 class Pytree:
@@ -157,7 +161,9 @@ class JaxFramework:
         return array
 
     def rows(self, array: Any, indices: NDArray[Any]) -> Any:
-        return array[indices]
+        rows = _aligned((len(indices), *array.shape[1:]), array.dtype)
+        # "clip", since "raise" would write into a buffer first.
+        return np.take(array, indices, axis=0, out=rows, mode="clip")
 
     def collate(self, samples: Sequence[Any], where: str) -> Any:
         def as_array(leaf: Any) -> NDArray[Any]:
@@ -180,3 +186,11 @@ class JaxFramework:
         """Return an array of JAX as a vector of the run."""
         array = vector if vector.dtype == self.dtype else vector.astype(self.dtype)
         return np.asarray(array) if self.xp is np else self.xp.from_dlpack(array)
+
+
+def _aligned(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    """A new array that JAX takes on the CPU without a copy."""
+    size = math.prod(shape) * dtype.itemsize
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    first = -memory.ctypes.data % ALIGNMENT
+    return memory[first : first + size].view(dtype).reshape(shape)

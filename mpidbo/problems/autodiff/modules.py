@@ -75,12 +75,13 @@ class TrainedModule:
         }
         self.buffers = {key: framework.tensor(part).clone() for key, part in module.named_buffers()}
         self.places = _places(module)
+        self.keys = {(id(owner), name): key for owner, name, key in self.places}
 
-    @contextmanager
-    def holding(self, trained: Mapping[str, Any]) -> Iterator[None]:
-        """A block in which the module has these parameters, and its other tensors as at the start.
+    def with_parameters(self, trained: Mapping[str, Any], action: Callable[[], Any]) -> Any:
+        """What the action returns while the module has these parameters.
 
-        A batch norm writes into its buffers, which are copies.
+        Its other tensors are those of the start; a batch norm writes into its buffers, which are
+        copies.
         """
         buffers = {key: part.clone() for key, part in self.buffers.items()}
         tensors = {**buffers, **self.frozen, **trained}
@@ -88,7 +89,7 @@ class TrainedModule:
         try:
             for owner, name, key in self.places:
                 owner[name] = tensors[key]
-            yield
+            return action()
         finally:
             for (owner, name, _), tensor in zip(self.places, before, strict=True):
                 owner[name] = tensor
@@ -197,7 +198,11 @@ class BoundModule:
             if not hasattr(self._module, name):
                 raise AttributeError(name)
             raise TypeError(f"{name} would change {type(self._module).__name__} for later calls")
-        return self._bound(lambda: getattr(self._module, name))
+        module, trained_module = self._module, self._trained_module
+        key = trained_module.keys.get((id(module._parameters), name))
+        if key in self._trained and not hasattr(type(module), name):
+            return self._trained[key]  # what the module would return, which it need not hold
+        return self._bound(lambda: getattr(module, name))
 
     def __setattr__(self, name: str, value: Any) -> None:
         kind = type(self._module).__name__
@@ -220,10 +225,16 @@ class BoundModule:
 
     def _with_parameters(self, action: Callable[[], Any]) -> Any:
         """What the action returns while the module has the current parameters."""
-        trained_module: TrainedModule = self._trained_module
-        with _in_modes(trained_module.module, self._modes), trained_module.holding(self._trained):
+
+        def listed() -> Any:
             found = action()
             return Listed(found) if isinstance(found, (Iterator, ItemsView, ValuesView)) else found
+
+        trained_module: TrainedModule = self._trained_module
+        if not self._modes:
+            return trained_module.with_parameters(self._trained, listed)
+        with _in_modes(trained_module.module, self._modes):
+            return trained_module.with_parameters(self._trained, listed)
 
     def _bound(self, action: Callable[[], Any]) -> Any:
         """What the action returns; modules and functions in it have the current parameters."""
@@ -253,9 +264,6 @@ class BoundModule:
 @contextmanager
 def _in_modes(module: Any, modes: Mapping[Any, bool]) -> Iterator[None]:
     """A block with parts of the module in training mode or not, and afterwards as before."""
-    if not modes:
-        yield
-        return
     before = [(part, part.training) for part in module.modules()]
     try:
         for part, mode in modes.items():

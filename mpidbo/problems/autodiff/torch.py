@@ -237,8 +237,11 @@ class TorchLosses(Losses):
         v: Float[Array, " q"],
         sample: Any,
     ) -> Float[Array, " d"]:
-        along = self.trees["y"].parts(self.framework.tensor(self.framework.shared(v)))
-        return self._point("g", f"g_{level}y", x, y, sample).product(level, along)
+        along = self.framework.shared(v)
+        if along.dtype != self.framework.dtype:
+            along = self.framework.tensor(along)
+        parts = self.trees["y"].parts(along)
+        return self._point("g", f"g_{level}y", x, y, sample).product(level, parts)
 
     def _project(self, level: str, part: Float[Array, " d"]) -> Float[Array, " d"]:
         project = getattr(self.given, f"project_{level}")

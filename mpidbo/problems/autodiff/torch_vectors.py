@@ -10,6 +10,7 @@ from torch.utils.data import Subset, TensorDataset, default_collate
 
 from ..._types import Array, Float
 from ...errors import UserError
+from ...parallel import MIN_HUGE_BYTES, aligned
 from .arrays import brief, is_array, native, signed
 from .modules import BoundModule, TrainedModule
 from .nested import leaves, mapped
@@ -113,8 +114,12 @@ class TorchFramework:
         if tensor.is_inference():  # which no graph may keep
             tensor = tensor.clone()
         dtype = self.dtype if tensor.is_floating_point() else tensor.dtype
-        moved = tensor.detach().to(self.device, dtype)
-        return _aligned(moved) if self.xp is np else moved
+        tensor = tensor.detach()
+        if self.xp is np:
+            if _is_large(tensor) and (tensor.dtype != dtype or not _is_aligned(tensor)):
+                return _on_huge_pages(tensor, dtype)
+            return _aligned(tensor.to(self.device, dtype))
+        return tensor.to(self.device, dtype)
 
     def rows(self, array: Any, indices: NDArray[Any]) -> Any:
         return array.index_select(0, torch.from_numpy(indices).to(self.device))
@@ -215,9 +220,24 @@ def _aligned(tensor: Any) -> Any:
     agents of one rank are aligned in other ways than those of an agent alone. PyTorch aligns what
     it allocates.
     """
-    if tensor.layout != torch.strided or tensor.data_ptr() % ALIGNMENT == 0:
-        return tensor
-    return tensor.clone()
+    return tensor if _is_aligned(tensor) else tensor.clone()
+
+
+def _is_aligned(tensor: Any) -> bool:
+    return tensor.layout != torch.strided or tensor.data_ptr() % ALIGNMENT == 0
+
+
+def _is_large(tensor: Any) -> bool:
+    """Whether it is worth huge pages, and a copy of it has the same order of entries."""
+    size = tensor.numel() * tensor.element_size()
+    return size >= MIN_HUGE_BYTES and tensor.device.type == "cpu" and tensor.is_contiguous()
+
+
+def _on_huge_pages(tensor: Any, dtype: Any) -> Any:
+    """A copy in memory of which random rows are read faster than from PyTorch's own."""
+    memory = aligned((tensor.numel() * dtype.itemsize,), np.uint8)
+    copy = torch.from_numpy(memory).view(dtype).as_strided(tensor.shape, tensor.stride())
+    return copy.copy_(tensor)
 
 
 def _dense(tensor: Any) -> Any:

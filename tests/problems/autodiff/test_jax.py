@@ -15,6 +15,7 @@ import jax.numpy as jnp  # noqa: E402
 from jax.experimental.sparse import BCOO  # noqa: E402
 
 import mpidbo  # noqa: E402
+from mpidbo.problems.autodiff.jax_vectors import JaxFramework  # noqa: E402
 from support import losses_jax  # noqa: E402
 from support.launch import environment as environment_of  # noqa: E402
 from support.runs import made  # noqa: E402
@@ -103,6 +104,18 @@ def test_every_kind_of_data_gives_the_same_draws(entry):
         2 * A[rows].T.astype(float) @ (A[rows] @ y - b[rows]) / 4,
         rtol=1e-12,
     )
+
+
+@pytest.mark.parametrize("dtype", ["f4", "i4", "u1", "?"])
+def test_rows_are_taken_by_jax_without_a_copy(dtype):
+    framework = JaxFramework(np, np.dtype(np.float32))
+    array = np.arange(60).reshape(3, 4, 5).transpose(1, 0, 2).astype(dtype)
+    indices, kept = np.array([3, 0, 2]), []
+    for _ in range(8):  # memory is aligned by chance at times
+        kept.append(framework.rows(array, indices))
+        taken = jax.device_put(kept[-1], framework.device)
+        assert taken.unsafe_buffer_pointer() == kept[-1].ctypes.data
+        np.testing.assert_array_equal(taken, array[indices], strict=True)
 
 
 def test_what_is_no_array_in_an_entry_is_a_constant():

@@ -1,5 +1,6 @@
 """Losses in PyTorch alone: modules, data, what is kept, mistakes."""
 
+import mmap
 import re
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import mpidbo  # noqa: E402
 from mpidbo.parallel import owns_numbers  # noqa: E402
 from mpidbo.parallel.agents import Agents  # noqa: E402
 from mpidbo.problems.autodiff.torch import TorchLosses  # noqa: E402
+from mpidbo.problems.autodiff.torch_vectors import TorchFramework  # noqa: E402
 from mpidbo.problems.oracle import Oracle  # noqa: E402
 from mpidbo.storage import read_run  # noqa: E402
 from support import losses_torch  # noqa: E402
@@ -766,6 +768,40 @@ def test_the_alignment_of_vectors_and_data_does_not_change_the_bits():
     for by in range(1, 8):
         for one, other in zip(aligned, answers(by), strict=True):
             assert np.array_equal(one, other), f"{by} floats behind a multiple of 64 bytes"
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_large_data_are_copied_to_pages_with_their_layout(memory_format):
+    """To whole pages, and with the strides that choose the kernels of a loss."""
+    given = torch.rand(700, 1, 28, 28, dtype=torch.float64).to(memory_format=memory_format)
+    framework = TorchFramework(np, np.dtype(np.float32))
+    found = framework.tensor(given)
+    assert found.data_ptr() % mmap.PAGESIZE == 0
+    assert found.dtype == torch.float32 and found.stride() == given.stride()
+    assert torch.equal(found, given.float())
+    wide = torch.rand(1000, 1400, dtype=torch.float64)
+    for part in (wide.T, wide[:, ::2], wide[:1].expand(1000, -1)):
+        copy = framework.tensor(part)
+        assert copy.stride() == part.float().stride() and torch.equal(copy, part.float())
+    own = torch.rand(2000, 700)
+    assert framework.tensor(own).data_ptr() == own.data_ptr()  # no copy where none is needed
+
+
+def test_full_batches_are_not_drawn():
+    """Unless some agent has a batch, or a subclass draws in its own way."""
+
+    class Own(linear()):
+        def draw(self, rng):
+            return {"data": rng.integers(SAMPLES, size=2)}
+
+    def oracle(cls, **options):
+        return Oracle([cls(i, 2, xp=np, seed=0, **options) for i in range(2)], Agents(2))
+
+    for full in (oracle(linear()), oracle(linear(), batch=SAMPLES)):
+        assert full.draw(0).is_full and full.draw(0) is full.draw(1)
+    for some in (oracle(linear(), batch=3), oracle(linear(val_data=data()), val_batch=3)):
+        assert not some.draw(0).is_full
+    assert oracle(Own).draw(0).samples[0]["data"].shape == (2,)
 
 
 def test_threads_that_divide_agents_give_the_same_bits():

@@ -13,6 +13,8 @@ from torch.nn.functional import scaled_dot_product_attention  # noqa: E402
 
 import mpidbo  # noqa: E402
 from mpidbo.problems import ORACLES  # noqa: E402
+from mpidbo.problems.autodiff.modules import TrainedModule  # noqa: E402
+from mpidbo.problems.autodiff.torch_vectors import TensorTree, TorchFramework  # noqa: E402
 from support.runs import made  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -144,6 +146,29 @@ def test_parts_and_methods_have_the_parameters_of_the_moment(way):
         point = (x, y, v) if oracle in ("g_yy", "g_xy") else (x, y)
         found, wanted = (np.asarray(getattr(one, oracle)(*point, None)) for one in (ours, theirs))
         assert np.allclose(found, wanted, rtol=1e-12, atol=1e-13), oracle
+
+
+class Positive(nn.Module):
+    """A parameter behind a property of its name."""
+
+    def __init__(self):
+        super().__init__()
+        self._parameters["scale"] = nn.Parameter(torch.zeros(3))
+
+    @property
+    def scale(self):
+        return self._parameters["scale"].exp()
+
+
+def test_a_parameter_is_there_without_its_module(monkeypatch):
+    """What a module has in its place, such as a property, is not."""
+    framework = TorchFramework(np, np.dtype(np.float64))
+    tree = TensorTree([nn.Linear(3, 1), Positive()], "y0", framework)
+    parts = [torch.full(shape, 2.0) for shape in tree.shapes]
+    line, positive = tree.build(parts)
+    assert torch.equal(positive.scale, torch.full((3,), 2.0).exp())
+    monkeypatch.delattr(TrainedModule, "with_parameters")
+    assert line.weight is parts[0] and line.bias is parts[1]
 
 
 def test_what_is_no_module_is_as_it_is():
