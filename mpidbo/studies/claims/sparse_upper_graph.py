@@ -100,14 +100,17 @@ class SparseUpperGraph(Claim):
 
     def draw(self, found: Mapping[str, Outcome], out: FigureFolder) -> list[Path]:
         outcome = found["cleaning"]
-        shown: dict[str, dict[str, Curve]] = {}
+        paths = []
         for of, column in COLUMNS.items():
+            shown: dict[str, dict[str, Curve]] = {}
             for method in METHODS:
-                panel = shown[f"{method}, {of}"] = {}
+                panel = shown[method] = {}
                 for graphs in GRAPHS:
                     k, accuracy = outcome.curve(method, graphs, column)
                     panel[graphs] = (k, 1 - accuracy)
-        return [panels(out, "curves", shown, "iterations", "test error", log=True)]
+            ylabel = f"test error, {of}"
+            paths.append(panels(out, of.replace("' ", "-"), shown, "iterations", ylabel, log=True))
+        return paths
 
 
 def transient(outcome: Outcome, method: str, graphs: str) -> Float[Array, " seeds"]:
