@@ -4,30 +4,34 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from uuid import uuid4
 
 from ..errors import UserError
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path, shared: bool = False) -> Iterator[Path]:
     """Give a temporary name to write to, which replaces `path` once it is on the disk.
 
     Parameters
     ----------
     path : Path
         The file to write. Until the new one is complete, and where writing fails, it is unchanged.
+    shared : bool, default False
+        Whether several processes may write it at the same time. The last one to end decides.
 
     Yields
     ------
     Path
-        A name in the same folder, `.NAME.part`.
+        A name in the same folder, `.NAME.part`; of a shared file one that no other process has.
 
     Raises
     ------
     UserError
         Where the operating system refuses to write.
     """
-    temporary = path.with_name(f".{path.name}.part")
+    of_process = f"{uuid4().hex}." if shared else ""
+    temporary = path.with_name(f".{path.name}.{of_process}part")
     try:
         yield temporary
         # Before the rename: else a crash of the machine could leave the new name without content.
@@ -44,15 +48,15 @@ def atomic_write(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a string to a file in UTF-8, atomically.
+def write_text(path: Path, text: str, shared: bool = False) -> None:
+    """Write a string to a file in UTF-8, atomically, as `atomic_write` does.
 
     Raises
     ------
     UserError
         Where the operating system refuses to write.
     """
-    with atomic_write(path) as temporary:
+    with atomic_write(path, shared) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

@@ -40,7 +40,7 @@ def provenance_of(
     """
     found: dict[str, Any] = {
         "version": __version__,
-        "commit": _commit(),
+        "commit": commit_of(Path(__file__).parents[2]),
         "python": platform.python_version(),
         "hosts": sorted(set(hosts)),
         "ranks": 1 if comm is None else comm.size,
@@ -57,13 +57,26 @@ def provenance_of(
     return found
 
 
-def _commit() -> str:
-    """The commit of the checkout with this package; "" where it is installed."""
-    git = Path(__file__).parents[2] / ".git"
+def commit_of(folder: Path) -> str:
+    """Return the commit of a git checkout, without git; "" where the folder is not one.
+
+    The checkout may be a worktree or a submodule, whose `.git` is a file, and its references may be
+    packed into one file, as `git gc` does.
+    """
     try:
+        git = folder / ".git"
+        if git.is_file():
+            git = folder / git.read_text().removeprefix("gitdir:").strip()
         head = (git / "HEAD").read_text().strip()
         if not head.startswith("ref: "):
             return head
-        return (git / head.removeprefix("ref: ")).read_text().strip()
+        common = git / "commondir"  # of a worktree: where the references are
+        references = git / common.read_text().strip() if common.is_file() else git
+        name = head.removeprefix("ref: ")
+        loose = references / name
+        if loose.is_file():
+            return loose.read_text().strip()
+        lines = (references / "packed-refs").read_text().splitlines()
+        return next((line.split()[0] for line in lines if line.endswith(f" {name}")), "")
     except OSError:
         return ""

@@ -58,8 +58,8 @@ def write_report(
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     paths = [study.out / "table.csv", study.out / "table.md"]
-    write_text(paths[0], text.getvalue())
-    write_text(paths[1], markdown(rows))
+    write_text(paths[0], text.getvalue(), shared=True)
+    write_text(paths[1], markdown(rows), shared=True)
     if any(part.values.size for part in found):
         figure = figure or study.out / files.CURVES
         draw(study, found, figure, against, column=column)

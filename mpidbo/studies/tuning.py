@@ -139,7 +139,8 @@ def _search(
     }
     with agreed(comm):
         if is_root(comm):
-            write_text(group.folder / TUNED, tomli_w.dumps(found))
+            # Parts of a study that run side by side tune the same group, with the same result.
+            write_text(group.folder / TUNED, tomli_w.dumps(found), shared=True)
     return found
 
 
