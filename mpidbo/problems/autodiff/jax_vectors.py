@@ -161,6 +161,9 @@ class JaxFramework:
         return array
 
     def rows(self, array: Any, indices: NDArray[Any]) -> Any:
+        flags = array.flags
+        if not (flags.c_contiguous and flags.aligned and array.dtype.isnative):
+            return array[indices]  # `take` would copy the whole array first
         rows = _aligned((len(indices), *array.shape[1:]), array.dtype)
         # "clip", since "raise" would write into a buffer first.
         return np.take(array, indices, axis=0, out=rows, mode="clip")

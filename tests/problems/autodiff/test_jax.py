@@ -4,6 +4,7 @@ import dataclasses
 import re
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -109,13 +110,32 @@ def test_every_kind_of_data_gives_the_same_draws(entry):
 @pytest.mark.parametrize("dtype", ["f4", "i4", "u1", "?"])
 def test_rows_are_taken_by_jax_without_a_copy(dtype):
     framework = JaxFramework(np, np.dtype(np.float32))
-    array = np.arange(60).reshape(3, 4, 5).transpose(1, 0, 2).astype(dtype)
+    array = np.arange(60).reshape(4, 3, 5).astype(dtype)
     indices, kept = np.array([3, 0, 2]), []
     for _ in range(8):  # memory is aligned by chance at times
         kept.append(framework.rows(array, indices))
         taken = jax.device_put(kept[-1], framework.device)
         assert taken.unsafe_buffer_pointer() == kept[-1].ctypes.data
         np.testing.assert_array_equal(taken, array[indices], strict=True)
+
+
+@pytest.mark.parametrize("form", ["columns first", "every second", "other byte order"])
+def test_only_the_rows_of_an_array_are_copied(form):
+    plain = np.arange(4e5).reshape(1000, 400)
+    array = {
+        "columns first": np.asfortranarray(plain),
+        "every second": np.repeat(plain, 2, axis=1)[:, ::2],
+        "other byte order": plain.astype(plain.dtype.newbyteorder()),
+    }[form]
+    framework, indices = JaxFramework(np, np.dtype(np.float64)), np.array([3, 0, 999])
+    tracemalloc.start()
+    try:
+        taken = framework.rows(array, indices)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_array_equal(taken, plain[indices])
+    assert peak < array.nbytes / 10
 
 
 def test_what_is_no_array_in_an_entry_is_a_constant():
