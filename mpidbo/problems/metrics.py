@@ -324,8 +324,8 @@ def curvature(point: Point) -> float:
     return float(z @ point.averaged("g_yy", x, y, z)) / square if square else np.nan
 
 
-@metric("own", label="agents' own", needs=("f",), common_y=True, per_metric=True)
-def own(point: Point) -> dict[str, float]:
+@metric("agents_own", label="agents' own", needs=("f",), common_y=True, per_metric=True)
+def agents_own(point: Point) -> dict[str, float]:
     """f and the problem's metrics at each agent's own x and y, the mean over agents."""
     x, y = point.rows["x"], point.rows["y"]
     loss = float(point.averaged.loss("f", x, y))

@@ -161,35 +161,38 @@ class Shifted(Quadratic):
 
 @pytest.fixture
 def own():
-    return mpidbo.solve(Shifted, agents=3, iterations=4, evaluate_every=2, seed=1, metrics=["own"])
+    return mpidbo.solve(
+        Shifted, agents=3, iterations=4, evaluate_every=2, seed=1, metrics=["agents_own"]
+    )
 
 
 def test_own_metrics_are_those_at_each_agents_own_rows(own):
     rows = zip(own.x, own.y, strict=True)
     where = [x.sum() + 10 * y.sum() + 100 * i for i, (x, y) in enumerate(rows)]
-    assert own.history["own_where"][-1] == pytest.approx(np.mean(where), rel=1e-12)
+    assert own.history["agents_own_where"][-1] == pytest.approx(np.mean(where), rel=1e-12)
     problems = [Shifted(i, 3, xp=np, seed=1) for i in range(3)]
     rows = zip(problems, own.x, own.y, strict=True)
     losses = [problem.f(x, y, None) for problem, x, y in rows]
-    assert own.history["own_upper_loss"][-1] == pytest.approx(np.mean(losses), rel=1e-12)
-    assert own.history["own_upper_loss"][-1] != own.history["upper_loss"][-1]
+    assert own.history["agents_own_upper_loss"][-1] == pytest.approx(np.mean(losses), rel=1e-12)
+    assert own.history["agents_own_upper_loss"][-1] != own.history["upper_loss"][-1]
 
 
 def test_own_metrics_have_the_label_and_the_direction_of_the_metric():
-    found = history.column("own_test_accuracy")
+    found = history.column("agents_own_test_accuracy")
     assert (found.label, found.mode) == ("test accuracy, agents' own", "max")
-    assert history.column("own_upper_loss").mode == "min"
-    assert history.is_reserved("own_anything") and not history.is_reserved("owner")
+    assert history.column("agents_own_upper_loss").mode == "min"
+    assert history.is_reserved("agents_own_anything") and not history.is_reserved("own")
+    assert not history.is_reserved("own_error") and not history.is_reserved("agents")
 
 
 @pytest.mark.parametrize("key", ["metrics", "stop", "best"])
 def test_a_column_of_own_requests_it(key):
-    name = "own_upper_loss"
+    name = "agents_own_upper_loss"
     value = {"metrics": [name], "stop": {"metric": name, "above": 1e9}, "best": name}[key]
     run = mpidbo.solve("quadratic", agents=3, iterations=2, **{key: value})
     assert np.isfinite(run.history[name]).all()
 
 
 def test_own_metrics_of_a_personalized_method_are_refused():
-    with pytest.raises(mpidbo.UserError, match=r"run\.metrics: own is of one y"):
-        mpidbo.solve("quadratic", method="lopa", agents=3, iterations=2, metrics=["own"])
+    with pytest.raises(mpidbo.UserError, match=r"run\.metrics: agents_own is of one y"):
+        mpidbo.solve("quadratic", method="lopa", agents=3, iterations=2, metrics=["agents_own"])

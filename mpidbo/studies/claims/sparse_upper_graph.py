@@ -26,7 +26,7 @@ GRAPHS = {
     "x sparse": {"upper": SPARSE, "lower": DENSE},
     "y and z sparse": {"upper": DENSE, "lower": SPARSE},
 }
-COLUMNS = {"average": "test_accuracy", "agents' own": "own_test_accuracy"}
+COLUMNS = {"average": "test_accuracy", "agents' own": "agents_own_test_accuracy"}
 """The classifiers of which the test error is taken, and their columns."""
 NEAR = 1.25
 """The transient ends where the error of the agents' own classifiers stays below so many times that
@@ -69,7 +69,7 @@ class SparseUpperGraph(Claim):
                     "agents": 10,
                     "iterations": T,
                     "evaluate_every": T // EVALUATIONS,
-                    "metrics": ["own"],
+                    "metrics": ["agents_own"],
                     "dtype": dtype(size),
                 },
             )
