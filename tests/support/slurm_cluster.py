@@ -13,6 +13,7 @@ links to /dev/null, which Slurm counts and binds like real ones.
 import argparse
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -80,11 +81,18 @@ def missing() -> str:
 
 
 def free_ports(n: int) -> list[int]:
+    """Ports below those that Linux gives to whoever asks for any, from 32768 on: until the daemons
+    listen, no other process gets one of them."""
+    found: list[int] = []
     with contextlib.ExitStack() as stack:
-        held = [stack.enter_context(socket.socket()) for _ in range(n)]
-        for one in held:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in held]
+        for port in random.SystemRandom().sample(range(10_000, 32_000), 100 + n):
+            one = stack.enter_context(socket.socket())
+            with contextlib.suppress(OSError):
+                one.bind(("127.0.0.1", port))
+                found.append(port)
+            if len(found) == n:
+                return found
+    raise RuntimeError(f"fewer than {n} free ports among {100 + n}")
 
 
 def configure(folder: Path, nodes: int, cpus: int, gpus: int, mpi: str) -> None:
