@@ -156,8 +156,7 @@ class GossipDsbo(Method):
 
     def inverse(self, v: Float[Array, "m b q q"]) -> Float[Array, "m q q"]:
         """Return Q_b / L of the averages v_1, ..., v_b of the Hessians."""
-        I = np.diag(np.ones_like(v[0, 0, 0]))
-        Q = I + I - v[:, 0] / self.L  # Q_1: the same bits without a product
-        for i in range(1, self.b):
+        I = Q = np.diag(np.ones_like(v[0, 0, 0]))
+        for i in range(self.b):
             Q = I + Q - v[:, i] @ Q / self.L
         return Q / self.L
