@@ -80,6 +80,19 @@ def test_a_transient_counts_once_the_steps_fall(power, counts, monkeypatch):
     assert difference.values == pytest.approx(0 * comparison.values, nan_ok=True)
 
 
+def test_points_of_a_method_replace_those_of_all_and_are_of_no_other(monkeypatch):
+    """An outcome is here the horizon itself; EXTRA's runs were too short for 9 agents."""
+    monkeypatch.setattr(transient_claim, "transients", lambda outcome, *_: np.full(5, outcome))
+    found = {"n 6 0.8": 1e3, "n 9 0.8": np.inf, "n 9 0.8 sparkle-extra": 2e3}
+    found |= {"n 12 0.8 sparkle-extra": 3e3, "single n 6 0.8": 4e3}
+    measured = transient_claim.Transient().measured
+    sizes, values = measured(found, "n", "sparkle-extra")
+    assert sizes.tolist() == [6, 9, 12] and values[0].tolist() == [1e3, 2e3, 3e3]
+    sizes, values = measured(found, "n", "sparkle-ed")
+    assert sizes.tolist() == [6, 9] and values[0].tolist() == [1e3, np.inf]
+    assert measured(found, "n", "extra")[0].tolist() == [6]
+
+
 def test_a_single_level_with_another_exponent_shows(monkeypatch):
     """Planted horizons (1 - rho)^-3, of which those of the single level are (1 - rho)^-2."""
     powers = {"d-soba": 3.0, "sgd": 2.0}

@@ -1,15 +1,17 @@
-"""Heterogeneity biases D-SOBA, not SPARKLE: linear regression on sparse topologies."""
+"""Heterogeneity biases D-SOBA, not SPARKLE: linear regression on sparse graphs."""
 
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from ..._types import Array, Float
 from ..study import Tables
 from .base import Claim, Size, halving, study_tables
 from .comparison import EFFECT, Comparison, better, log_ratio, mean_std
 from .outcome import Outcome
 
 SPARKLE = ("sparkle-ed", "sparkle-extra", "sparkle-gt")
+DENSE = "complete"
 SPARSE = ("torus", "adjusted-ring")
 LEVELS = {"severe": 1.0, "mild": 0.1}
 SIZES = {
@@ -21,7 +23,11 @@ SIZES = {
 
 
 class Heterogeneity(Claim):
-    """On a sparse graph heterogeneity causes an error of D-SOBA, and none of SPARKLE."""
+    """On a sparse graph heterogeneity causes an error of D-SOBA, and none of SPARKLE.
+
+    The complete graph and its comparisons came after the first verdict at the standard size, which
+    was of the sparse graphs alone. They are in the paper's figure.
+    """
 
     statement = (
         "with severe heterogeneity D-SOBA keeps an error on sparse graphs that SPARKLE does not "
@@ -31,7 +37,8 @@ class Heterogeneity(Claim):
     rule = (
         "distance to x* at the end, steps tuned for each method and graph, on torus and adjusted "
         "ring: severe, D-SOBA's is at least twice that of every SPARKLE; its ratio to the best "
-        "SPARKLE is larger when heterogeneity is severe than when it is mild"
+        "SPARKLE is larger when heterogeneity is severe than when it is mild, and larger than on "
+        "the complete graph"
     )
 
     def studies(self, size: Size) -> Mapping[str, Tables]:
@@ -43,7 +50,7 @@ class Heterogeneity(Claim):
         return {
             level: study_tables(
                 [*SPARKLE, "d-soba"],
-                SPARSE,
+                [DENSE, *SPARSE],
                 seeds,
                 problem={**problem, "heterogeneity": heterogeneity},
                 tune=halving(budget, T // 2, **steps),
@@ -53,27 +60,35 @@ class Heterogeneity(Claim):
         }
 
     def judge(self, found: Mapping[str, Outcome]) -> Iterable[Comparison]:
+        severe, mild = found["severe"], found["mild"]
+        on_dense = excess(severe, DENSE)
         for topology in SPARSE:
-            excess = {}
-            for level, outcome in found.items():
-                biased = outcome.end("d-soba", topology)
-                exact = {method: outcome.end(method, topology) for method in SPARKLE}
-                excess[level] = log_ratio(biased, np.min([*exact.values()], axis=0))
-                if level != "severe":
-                    continue
-                for method, ends in exact.items():
-                    yield better(
-                        f"severe, {topology}, {method}",
-                        f"d-soba {mean_std(biased)}, {method} {mean_std(ends)}",
-                        biased,
-                        ends,
-                        times=2,
-                    )
-            levels = ", ".join(f"{level} {mean_std(values)}" for level, values in excess.items())
-            yield Comparison(
-                topology,
-                f"log10 of d-soba over the best SPARKLE: {levels}",
-                excess["severe"] - excess["mild"],
-                effect=EFFECT,
-                ratio=True,
-            )
+            biased = severe.end("d-soba", topology)
+            for method in SPARKLE:
+                exact = severe.end(method, topology)
+                yield better(
+                    f"severe, {topology}, {method}",
+                    f"d-soba {mean_std(biased)}, {method} {mean_std(exact)}",
+                    biased,
+                    exact,
+                    times=2,
+                )
+            on_sparse = excess(severe, topology)
+            for what, where, other in (
+                (topology, "mild", excess(mild, topology)),
+                (f"{topology} and {DENSE}", DENSE, on_dense),
+            ):
+                yield Comparison(
+                    what,
+                    "log10 of d-soba over the best SPARKLE: "
+                    f"severe {mean_std(on_sparse)}, {where} {mean_std(other)}",
+                    on_sparse - other,
+                    effect=EFFECT,
+                    ratio=True,
+                )
+
+
+def excess(outcome: Outcome, topology: str) -> Float[Array, " seeds"]:
+    """log10 of D-SOBA's distance to x* over that of the best SPARKLE."""
+    best = np.min([outcome.end(method, topology) for method in SPARKLE], axis=0)
+    return log_ratio(outcome.end("d-soba", topology), best)
