@@ -14,6 +14,9 @@ import numpy as np
 from .samples import Batch
 from .segments import Segments
 
+FEW = 64
+"""Columns up to which the maxima of rows are found column by column."""
+
 
 class Classifier:
     """Fully connected layers with ReLU, and the cross-entropy CE_e of the softmax of the last.
@@ -60,7 +63,7 @@ class Classifier:
     def losses(self, y: Any, batch: Batch) -> Any:
         """CE_e of every sample, shape (N,)."""
         z = self._forward(y, batch)[1]
-        z -= z.max(axis=-1, keepdims=True)
+        z -= self._largest(z)
         own = self._of(z, batch.labels)
         return self.xp.log(self.xp.exp(z, out=z).sum(axis=-1)) - own
 
@@ -71,8 +74,8 @@ class Classifier:
     def grad(self, y: Any, batch: Batch, weights: Any) -> Any:
         """sum_e w_e dCE_e/dy of each agent, (m, q); weights (N,) or one number for all."""
         rows = batch.rows
-        activations, z = self._forward(y, batch)
-        delta = self._error(self._softmax(z), batch.labels, weights)
+        activations, P = self._probabilities(y, batch)
+        delta = self._error(P, batch.labels, weights)
         gradient = self.xp.empty(y.shape, dtype=y.dtype)
         layers = zip(activations, self._layers(y), self._layers(gradient), strict=True)
         for a, (W, _), (dW, db) in reversed(list(layers)):
@@ -85,8 +88,8 @@ class Classifier:
     def hvp(self, y: Any, batch: Batch, weights: Any, v: Any) -> Any:
         """(sum_e w_e d2CE_e/dy2) v of each agent, (m, q); weights (N,) or one number for all."""
         rows = batch.rows
-        activations, tangents, z, Rz = self._tangent(y, batch, v)
-        P = self._softmax(z)
+        activations, P = self._probabilities(y, batch)
+        tangents, Rz = self._tangent(y, batch, activations, v)
         Rz -= (P * Rz).sum(axis=-1, keepdims=True)
         Rz *= P
         Rz *= self._column(weights)
@@ -112,8 +115,9 @@ class Classifier:
 
     def jvp(self, y: Any, batch: Batch, v: Any) -> Any:
         """<dCE_e/dy, v> of every sample, shape (N,)."""
-        *_, z, Rz = self._tangent(y, batch, v)
-        return (self._softmax(z) * Rz).sum(axis=-1) - self._of(Rz, batch.labels)
+        activations, P = self._probabilities(y, batch)
+        _, Rz = self._tangent(y, batch, activations, v)
+        return (P * Rz).sum(axis=-1) - self._of(Rz, batch.labels)
 
     def _layers(self, y: Any) -> list[tuple[Any, Any]]:
         """(W, b) of each layer as views of y, (m, ., .); b is None without biases."""
@@ -133,10 +137,21 @@ class Classifier:
                 batch.rows.add(z, b)
         return activations, z
 
-    def _tangent(self, y: Any, batch: Batch, v: Any) -> tuple[list[Any], list[Any], Any, Any]:
-        """(inputs, their derivatives along v, outputs, their derivatives), as `_forward`."""
+    def _probabilities(self, y: Any, batch: Batch) -> tuple[list[Any], Any]:
+        """The inputs of every layer, and the softmax of the outputs of the last, (N, C)."""
+
+        def make() -> tuple[list[Any], Any]:
+            activations, z = self._forward(y, batch)
+            return activations, self._softmax(z)
+
+        activations, P = batch.once("probabilities", y, make)
+        return activations, P.copy()  # since the caller may write into it
+
+    def _tangent(
+        self, y: Any, batch: Batch, activations: list[Any], v: Any
+    ) -> tuple[list[Any], Any]:
+        """The derivatives along v of the inputs of every layer and of the outputs of the last."""
         rows = batch.rows
-        activations, z = self._forward(y, batch)
         tangents: list[Any] = []
         Rz: Any = None
         for a, (W, _), (V, c) in zip(activations, self._layers(y), self._layers(v), strict=True):
@@ -148,11 +163,18 @@ class Classifier:
                 Rz += rows.times(tangents[-1], W)
             if c is not None:
                 rows.add(Rz, c)
-        return activations, tangents, z, Rz
+        return tangents, Rz
+
+    def _largest(self, z: Any) -> Any:
+        """The largest entry of each row, (N, 1)."""
+        if self.xp is np and z.shape[1] < FEW:
+            # numpy is slow along short rows
+            return z.T.copy().max(axis=0)[:, None]
+        return z.max(axis=-1, keepdims=True)
 
     def _softmax(self, z: Any) -> Any:
         """The softmax of the last axis, in place."""
-        z -= z.max(axis=-1, keepdims=True)
+        z -= self._largest(z)
         self.xp.exp(z, out=z)
         z /= z.sum(axis=-1, keepdims=True)
         return z

@@ -22,6 +22,23 @@ class PerDraw:
         return self._made
 
 
+class PerPoint:
+    """What was computed at the last point, for the oracles that are called at the same one."""
+
+    def __init__(self) -> None:
+        self._point: Any = None
+        self._made: Any = None
+
+    def __call__(self, point: Array, make: Callable[[], Any]) -> Any:
+        """Return what `make` returns, or returned at the same numbers in the last call.
+
+        Numbers are compared, since the caller may have changed them in place.
+        """
+        if self._point is None or not same_bits(point, self._point):
+            self._made, self._point = make(), point.copy()
+        return self._made
+
+
 class Noisy:
     """Stacked oracles of agents whose draws are normal noise.
 
@@ -68,6 +85,14 @@ def drawn(
     for row, rng in zip(numbers, rngs, strict=False):
         getattr(rng, kind)(out=row)
     return numbers
+
+
+def same_bits(left: Float[np.ndarray, "..."], right: Float[np.ndarray, "..."]) -> bool:
+    """Whether two arrays have the same numbers, to the sign of a zero."""
+    if left.shape != right.shape or left.dtype != right.dtype:
+        return False
+    integers = f"i{left.itemsize}"
+    return bool((left.view(integers) == right.view(integers)).all())
 
 
 def as_rows(xp: Any, samples: Any) -> Array:

@@ -206,7 +206,8 @@ class StackedCleaning(StackedSupervised):
         """The training samples with (s(x_e)/B, s'(x_e)/B), where an agent has B of them."""
         batch = self.train(samples)
         own = x.reshape(-1)[self._blocks[batch.places]]
-        return batch, logistic(self.xp, own, batch.rows.counts(self.dtype))
+        counts = batch.rows.counts(self.dtype)
+        return batch, batch.once("weights", own, lambda: logistic(self.xp, own, counts))
 
     def _in_blocks(self, x: Any, batch: Batch, values: Any) -> Any:
         """The values at the samples' places of the own blocks, zero elsewhere.

@@ -1,6 +1,7 @@
 """Draws of labelled samples, of several agents at once."""
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 
 from .._types import Array, Float, Int
 from .data.shares import Samples
-from .draws import PerDraw
+from .draws import PerDraw, PerPoint
 from .segments import Segments
 
 
@@ -25,17 +26,24 @@ class Batch:
         Which samples are whose.
     places : (N,) array of int, or slice
         Where the samples are among all of the agents.
+    kept : mapping of str to PerPoint, optional
+        What was computed last for these samples, if they are used in more than one iteration.
     """
 
     X: Float[Array, "N d"]
     labels: Int[Array, " N"]
     rows: Segments
     places: Any
+    kept: Mapping[str, PerPoint] | None = None
 
     @classmethod
     def of_one(cls, xp: Any, samples: Samples, places: Any = slice(None)) -> "Batch":
         """Return samples of a single agent."""
         return cls(samples.X, samples.labels, Segments(xp, [len(samples)]), places)
+
+    def once(self, what: str, point: Array, make: Callable[[], Any]) -> Any:
+        """Return what `make` returns, without a call of it where that is kept for this point."""
+        return make() if self.kept is None else self.kept[what](point, make)
 
 
 class Pool:
@@ -64,7 +72,9 @@ class Pool:
                 samples = getattr(agent, name)
                 X[own], labels[own] = samples.X, samples.labels
                 setattr(agent, name, Samples(X[own], labels[own]))
-        self._all = Batch(X, labels, Segments(self._xp, self._sizes), slice(None))
+        # Not on a GPU, which a comparison of numbers would have to wait for.
+        kept: Mapping[str, PerPoint] | None = defaultdict(PerPoint) if self._xp is np else None
+        self._all = Batch(X, labels, Segments(self._xp, self._sizes), slice(None), kept)
         self._rows = self._all.rows
 
     def batch(self, samples: list[Any]) -> Batch:

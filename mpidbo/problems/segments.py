@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from .._linalg import batched_matvec
 from .._types import Array, Float
@@ -31,12 +32,15 @@ class Segments:
         ends = np.cumsum([0, *self.sizes]).tolist()
         self._parts = [slice(first, last) for first, last in pairwise(ends)]
         self._is_even = len(set(self.sizes)) == 1
+        self._counts: dict[Any, Array] = {}
 
     def counts(self, dtype: Any) -> Any:
         """Return the number of rows of each row's agent, (N,); a number where all have the same."""
         if self._is_even:
             return self.sizes[0]
-        return self.spread(self.xp.asarray(self.sizes, dtype=dtype))
+        if dtype not in self._counts:
+            self._counts[dtype] = self.spread(self.xp.asarray(self.sizes, dtype=dtype))
+        return self._counts[dtype]
 
     @cached_property
     def _agents(self) -> Any:
@@ -93,9 +97,19 @@ class Segments:
         """Put the sum of each agent's rows into `out`."""
         if self._is_even:
             self.xp.sum(self._by_agent(rows), axis=1, out=out, keepdims=True)
+        elif self.xp is np and rows.shape[1] > 1:
+            # Adds row after row, as numpy does, but for a single column.
+            out[:, 0] = self._ones.astype(rows.dtype, copy=False) @ rows
         else:
             for part, own in zip(self._parts, out, strict=True):
                 rows[part].sum(axis=0, out=own[0])
+        out += 0.0  # -0.0 becomes 0.0, the sum of no rows in a product with ones
+
+    @cached_property
+    def _ones(self) -> csr_array:
+        """The matrix (m, N) whose product with rows is the sum of each agent's."""
+        ends = np.cumsum([0, *self.sizes])
+        return csr_array((np.ones(ends[-1]), np.arange(ends[-1]), ends))
 
     def _by_agent(self, rows: Float[Array, "N b"]) -> Float[Array, "m B b"]:
         return rows.reshape(len(self.sizes), -1, rows.shape[1])

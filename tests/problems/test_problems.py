@@ -153,6 +153,22 @@ def test_stacked_oracles_are_those_of_the_agents(
             assert getattr(stacked, oracle)(*rows, samples).tobytes() == expected.tobytes(), oracle
 
 
+@pytest.mark.parametrize(("name", "options"), LEARNING)
+def test_a_point_may_change_in_place(name: str, options: dict[str, Any]) -> None:
+    """What stacked oracles keep of the last point is not used at another one."""
+    rng, agents = np.random.default_rng(9), team(name, options)
+    stacked, full = type(agents[0]).stacked(agents), [None] * N
+    p, q = agents[0].dims
+    x, y, v = (rng.standard_normal((N, d)) for d in (p, q, q))
+    for changed in (x, y, y, v):
+        for oracle in ("f_x", "f_y", "g_x", "g_y", "g_yy", "g_xy"):
+            rows = (x, y, v) if oracle in ("g_yy", "g_xy") else (x, y)
+            fresh = type(agents[0]).stacked(team(name, options))
+            answers = [getattr(stack, oracle)(*rows, full) for stack in (fresh, stacked, stacked)]
+            assert len({answer.tobytes() for answer in answers}) == 1, oracle
+        changed[1] *= 1.5
+
+
 def arrays(sample: Any) -> list[np.ndarray]:
     """The arrays of a sample."""
     if isinstance(sample, tuple | list):

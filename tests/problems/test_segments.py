@@ -48,6 +48,14 @@ def test_products_and_sums(sizes, dtype):
             same(added[part], left[part] + each[i])
 
 
+@pytest.mark.parametrize("sizes", [(2, 2), (1, 3)])
+@pytest.mark.parametrize("width", [1, 2])
+def test_a_sum_of_negative_zeros_is_zero(sizes, width):
+    sums = np.full((2, 1, width), np.nan)
+    Segments(np, sizes).sums(np.full((4, width), -0.0), sums)
+    assert sums.tobytes() == bytes(sums.nbytes)
+
+
 def test_counts():
     assert Segments(np, (4, 4)).counts(np.float32) == 4
     counts = Segments(np, (1, 3)).counts(np.float32)
