@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from ..algorithms import Function, Schedule
-from ..config import RUN_FIELDS, Config, check_arguments, with_absolute_paths
+from ..config import RUN_FIELDS, SECTIONS, Config, check_arguments, with_absolute_paths
 from ..config import check as check_config
 from ..errors import UserError, did_you_mean, shown
 from ..network import size_of, tabled
@@ -66,6 +66,7 @@ class Arguments:
     def check(self, tables: Tables) -> Config:
         """Return the checked configuration. Raises UserError."""
         check_arguments(self.unknown, self.given.keys(), self.call, self.given["problem"])
+        _check_no_sections(self.given["problem"])
         callback = self.given["callback"]
         if callback is not None and not callable(callback):
             raise UserError(
@@ -124,6 +125,20 @@ class Arguments:
 def _table(value: Any) -> dict[str, Any]:
     """A section of a configuration, of which the name alone may be given."""
     return dict(value) if isinstance(value, Mapping) else {"name": value}
+
+
+def _check_no_sections(problem: Any) -> None:
+    """Raise UserError where a whole configuration is given for the problem."""
+    if not isinstance(problem, Mapping) or "name" in problem:
+        return
+    found = [section for section in SECTIONS if section in problem]
+    if found:
+        raise UserError(
+            f"problem: {' and '.join(found)} "
+            f"{'are sections' if len(found) > 1 else 'is a section'} of a configuration; give each "
+            'section as an argument, such as problem={"name": "quadratic"}, method="sparkle", and '
+            "the keys of run by their names, such as iterations=500"
+        )
 
 
 def _with_functions(table: Any) -> Any:

@@ -345,6 +345,13 @@ def test_the_time_between_two_evaluations_is_the_callers(mpi, repo, tmp_path):
     assert "is busy at script.py, line 15: time.sleep(60)" in done.stderr, done.stderr
 
 
+def test_a_whole_configuration_is_no_problem():
+    with pytest.raises(
+        mpidbo.UserError, match=r"^problem: problem and run are sections of a configuration; give"
+    ):
+        mpidbo.solve({"problem": {"name": "quadratic"}, "run": {"agents": 2}})
+
+
 def test_a_callback_that_is_no_function():
     with pytest.raises(
         mpidbo.UserError, match=r'^callback: "print" is not a function; give one that'
