@@ -152,6 +152,7 @@ def overview(results: Mapping[str, Result]) -> str:
         "| claim | verdict | the comparison that decides | size | hours | all comparisons |\n",
         "|---|---|---|---|---|---|\n",
     ]
+    hours = sum(claims.make_claim(name).full_hours for name in claims.CLAIMS)
     for name in claims.CLAIMS:
         result = results.get(name)
         what = f"[`{name}`](claims.md#{name}): {claims.make_claim(name).statement}"
@@ -160,6 +161,10 @@ def overview(results: Mapping[str, Result]) -> str:
             small = f"![{name}: {result.verdict}](figures/claims/{name}/{SMALL}.png)"
             cells = [what, result.verdict, result.decisive, result.size, result.hours, small]
         lines.append(f"| {' | '.join(map(escaped, cells))} |\n")
+    lines.append(
+        "\nThe papers' own sizes (`--full`) have not been run. They take about "
+        f"{hours:.0f} processor hours; [claims](claims.md) has those of each claim.\n"
+    )
     return "".join(lines)
 
 
@@ -168,6 +173,7 @@ def section(name: str, result: Result | None, figures: Path) -> Iterator[str]:
     claim = claims.make_claim(name)
     yield f"## {name}\n\n{capitalized(claim.statement)}.\n\n"
     yield f"- Source: {claim.source}.\n- Rule: {claim.rule}.\n"
+    yield f"- Full size: not run; about {claim.full_hours:g} processor hours.\n"
     if result is None:
         yield f"\nNot run at the size {SIZE} yet.\n"
         return

@@ -77,6 +77,11 @@ def reproduce(args: Namespace, comm: "MPI.Comm | None") -> int:
     out = (folder / args.size).resolve()
     log = print if root else lambda line: None
     claim = claims.make_claim(args.name)
+    if args.size == "full" and claim.full_hours:
+        log(
+            f"the full size takes about {claim.full_hours:g} processor hours; a run that is "
+            "stopped is resumed by the same command"
+        )
     if args.part is not None:
         return 0 if claim.run_part(args.part, args.size, out, comm, log) else STOPPED
     found = claims.reproduce(

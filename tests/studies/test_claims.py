@@ -179,7 +179,7 @@ def test_a_curve_has_the_x_axis_of_a_seed_that_finished():
 def test_every_claim_says_what_and_how():
     for name in claims.CLAIMS:
         claim = claims.make_claim(name)
-        assert claim.statement and claim.source and claim.rule, name
+        assert claim.statement and claim.source and claim.rule and claim.full_hours > 0, name
         for size in claims.SIZES:
             for key, tables in claim.studies(size).items():
                 seeds = tables["study"]["seeds"]

@@ -39,6 +39,8 @@ class Claim(ABC):
     """The publication that makes it."""
     rule: ClassVar[str]
     """How it is judged, in words."""
+    full_hours: ClassVar[float] = 0.0
+    """Processor hours of the full size, a rough estimate; 0 where there is none."""
 
     @abstractmethod
     def studies(self, size: Size) -> Mapping[str, Tables]:

@@ -33,7 +33,7 @@ class DSobaCleaning(Claim):
     at alpha = 0.1 it hardly moves. The paper may scale x otherwise. Both methods are also run with
     a larger alpha, and D-SOBA with alpha = 0, without cleaning, at the beta of each. Gossip-DSBO,
     which the paper compares too, sends q^2 numbers for the q weights of a perceptron, which cannot
-    be meant. The full size takes some 15 CPU hours.
+    be meant.
     """
 
     statement = (
@@ -46,6 +46,7 @@ class DSobaCleaning(Claim):
         "steps and with an alpha that is larger in proportion to the training samples, the same "
         "for both methods: MA-DSBO's is larger than D-SOBA's; D-SOBA's with alpha = 0 is larger too"
     )
+    full_hours = 15
 
     def studies(self, size: Size) -> Mapping[str, Tables]:
         n, T, seeds, batch = SIZES[size]

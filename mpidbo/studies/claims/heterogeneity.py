@@ -40,6 +40,7 @@ class Heterogeneity(Claim):
         "SPARKLE is larger when heterogeneity is severe than when it is mild, and larger than on "
         "the complete graph"
     )
+    full_hours = 3
 
     def studies(self, size: Size) -> Mapping[str, Tables]:
         n, p, q, T, seeds = SIZES[size]

@@ -41,7 +41,7 @@ class LogisticTuning(Claim):
     MA-DSBO, whose bound on gamma is half that of D-SOBA, diverged. With the second choice one
     comparison did not hold: at mild heterogeneity MDBO needed 0.95 times the floats of D-SOBA. The
     start's loss, which is equal for all methods, was first taken from D-SOBA, where it is infinite
-    for a seed that diverged. The full size takes about half an hour of CPU.
+    for a seed that diverged.
     """
 
     statement = (
@@ -54,6 +54,7 @@ class LogisticTuning(Claim):
         "that any method ends at with that seed, and stays there; steps tuned by the same number "
         "of trials and oracle calls: less for D-SOBA than for either, in both"
     )
+    full_hours = 0.5
 
     def studies(self, size: Size) -> Mapping[str, Tables]:
         n, T, seeds = SIZES[size]

@@ -71,6 +71,7 @@ class LostRank(Claim):
         "without the losses; without its centre the distance is at least "
         f"{MIN_RATIO_OF_CENTRE:g} times that with it"
     )
+    full_hours = 1
 
     def studies(self, size: Size) -> Mapping[str, Any]:
         return {}

@@ -21,10 +21,7 @@ SIZES = {"quick": (8, 300, 5), "standard": (10, 600, 10), "full": (10, 5000, 5)}
 
 
 class MixedStrategies(Claim):
-    """Floats are counted until the error stays within a tenth of GT's own at the end.
-
-    The full size takes some 10 CPU hours.
-    """
+    """Floats are counted until the error stays within a tenth of GT's own at the end."""
 
     statement = (
         "SPARKLE-ED-GT and EXTRA-GT are as good as ED and EXTRA, and reach the accuracy of GT with "
@@ -37,6 +34,7 @@ class MixedStrategies(Claim):
         "pure one; it comes within 1.1 times GT's error at the end, and stays there, with fewer "
         "floats than GT"
     )
+    full_hours = 10
 
     def studies(self, size: Size) -> Mapping[str, Tables]:
         n, T, seeds = SIZES[size]

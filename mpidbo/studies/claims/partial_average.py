@@ -65,6 +65,7 @@ class PartialAverage(Claim):
         "all-reduce's are more than the ring's for the most agents, and the ratio of the two is "
         "larger there than for the fewest"
     )
+    full_hours = 1
 
     def studies(self, size: Size) -> Mapping[str, Tables]:
         agents, T, seeds = SIZES[size]

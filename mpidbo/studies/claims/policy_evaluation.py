@@ -35,7 +35,7 @@ class PolicyEvaluation(Claim):
 
     Which baselines the paper has in this experiment is not known: they are those of its first one.
     MDBO's eta = 1 mixes faster than its paper's 0.1. The choices of step sizes were fixed after one
-    try with seed 99. The full size takes about half an hour of CPU.
+    try with seed 99.
     """
 
     statement = (
@@ -48,6 +48,7 @@ class PolicyEvaluation(Claim):
         "number of trials: the distance of the agents to x* over the last quarter of the worst of "
         "the three is below that of every baseline"
     )
+    full_hours = 0.5
 
     def studies(self, size: Size) -> Mapping[str, Tables]:
         states, p, T, seeds = SIZES[size]

@@ -41,7 +41,7 @@ class RidgeTuning(Claim):
     the edge of stability for the first 14,000 iterations, if x is scaled as here. All methods are
     also run with a smaller alpha. MA-DSBO's T = N = 5 and Gossip-DSBO's b = 3 are of this package,
     as are the batch, which the paper does not print, and the ring: the paper has a torus and the
-    complete graph too. The full size takes some 20 CPU hours.
+    complete graph too.
     """
 
     statement = (
@@ -53,6 +53,7 @@ class RidgeTuning(Claim):
         "ring, the distance to x* over the last quarter, with the printed alpha and with a smaller "
         "one: D-SOBA's is smaller than at the start, and than that of either other method"
     )
+    full_hours = 20
 
     def studies(self, size: Size) -> Mapping[str, Tables]:
         agents, T, seeds, batch = SIZES[size]

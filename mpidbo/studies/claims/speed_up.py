@@ -35,7 +35,7 @@ class SpeedUp(Claim):
     itself with the noise of f_x and f_y, by D-SGD, Exact Diffusion and gradient tracking. They are
     against SOBA, and against the single level with the average over all agents. rho = 0.9 is a
     second choice: at 0.95 the single level had not reached the end of its transient after 2500
-    iterations. The full size takes about 2 CPU hours.
+    iterations.
     """
 
     statement = (
@@ -49,6 +49,7 @@ class SpeedUp(Claim):
         "within a factor 4 of those of single-level D-SGD (D-SOBA), Exact Diffusion (SPARKLE-ED), "
         "gradient tracking (SPARKLE-GT)"
     )
+    full_hours = 2
 
     def studies(self, size: Size) -> Mapping[str, Tables]:
         agents, T, seeds, n, horizon = SIZES[size]

@@ -27,7 +27,7 @@ STEPS: dict[str, dict[str, float]] = {
 
 
 class StrategyPairs(Claim):
-    """The steps are the same for all pairs, and not tuned. The full size takes some 25 CPU hours.
+    """The steps are the same for all pairs, and not tuned.
 
     How pairs compare with D-SOBA and other methods is asked in `corrected-strategies`, and how much
     they send in `mixed-strategies`.
@@ -44,6 +44,7 @@ class StrategyPairs(Claim):
         "at most 1.1 times that of GT-U, for each U; that of ED-GT is at most 1.1 times that of "
         "ED-ED, and that of EXTRA-GT at most 1.1 times that of EXTRA-EXTRA"
     )
+    full_hours = 25
 
     def studies(self, size: Size) -> Mapping[str, Tables]:
         n, T, seeds = SIZES[size]

@@ -24,7 +24,6 @@ class SunDsboCleaning(SunDsboClassifiers):
     """lam = 0.1 is below 1/(2 rho), where rho, about 3.7, is the weak convexity of g at the start.
 
     mu and lam were chosen before, with seed 99: of 0.1 and 1 for each, 0.1 and 0.1 were the best.
-    The full size takes some 10 CPU hours.
     """
 
     statement = (
@@ -40,6 +39,7 @@ class SunDsboCleaning(SunDsboClassifiers):
         "each method by the same number of trials: the test error over the last quarter of SE and "
         "of GT is at most 1.1 times that of each of the three"
     )
+    full_hours = 10
     constants = MappingProxyType({"mu": 0.1, "lam": 0.1})
 
     def problem(self, size: Size) -> Tables:

@@ -34,8 +34,7 @@ class SunDsboHeterogeneity(Claim):
 
     The sizes were changed three times: fewer agents and iterations, for time; the choices of gamma
     reduced to those of beta, since SE's error is smaller with small equal ones; and, these being
-    slower, runs of twice the length on the quadratic. With the first two the claim held. The full
-    size takes about 4 CPU hours.
+    slower, runs of twice the length on the quadratic. With the first two the claim held.
     """
 
     statement = "SUN-DSBO-GT is unaffected by heterogeneity, where SUN-DSBO-SE stalls"
@@ -45,6 +44,7 @@ class SunDsboHeterogeneity(Claim):
         "GT's is at most 1.1 times that of averages over all agents, mild or severe; severe, SE's "
         "is at least 1.5 times GT's; SE's ratio to GT's is larger when severe than when mild"
     )
+    full_hours = 4
 
     def studies(self, size: Size) -> Mapping[str, Tables]:
         n, lengths, seeds = SIZES[size]

@@ -32,8 +32,7 @@ class SunDsboMessages(Claim):
 
     In a round each agent sends a message to each neighbour. SPARKLE-GT has the gauss-seidel order,
     with two rounds for each of x, y and z; MA-DSBO-GT takes 5 steps of y and of z. Floats are drawn
-    too, and not judged: a message of SUN-DSBO-GT is longer. The full size takes about 20 minutes of
-    CPU.
+    too, and not judged: a message of SUN-DSBO-GT is longer.
     """
 
     statement = (
@@ -49,6 +48,7 @@ class SunDsboMessages(Claim):
         "trials of equal messages: the messages until the distance to x* stays below 0.3, and "
         "below 0.1, are fewer for SUN-DSBO-GT than for either"
     )
+    full_hours = 0.3
 
     def studies(self, size: Size) -> Mapping[str, Tables]:
         n, dim, rounds, seeds = SIZES[size]

@@ -57,6 +57,7 @@ class SunDsboNonconvex(Claim):
         "for SUN-DSBO-GT than for SPARKLE-GT and ED; from x = -6 the refined residual G - V of "
         "SUN-DSBO-GT, steps tuned, falls to a tenth of its largest value"
     )
+    full_hours = 5
 
     def studies(self, size: Size) -> Mapping[str, Tables]:
         n, T, starts, seeds = SIZES[size]

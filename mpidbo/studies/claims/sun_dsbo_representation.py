@@ -25,7 +25,7 @@ class SunDsboRepresentation(SunDsboClassifiers):
     """All layers but the last are x, the last is y, in which g is strongly convex.
 
     With seed 99 SPARKLE-GT diverged at steps of 0.3, and with beta = gamma = 0.03 at alpha = 0.1.
-    The choices were fixed after that. The full size takes some 5 CPU hours.
+    The choices were fixed after that.
     """
 
     statement = (
@@ -41,6 +41,7 @@ class SunDsboRepresentation(SunDsboClassifiers):
         "the same number of trials: the test error over the last quarter of SE and of GT is at "
         "most 1.1 times that of each of the three"
     )
+    full_hours = 5
     constants = MappingProxyType({"mu": 0.1, "lam": 1.0})
 
     def problem(self, size: Size) -> Tables:

@@ -28,7 +28,6 @@ class SunDsboSpeedUp(Claim):
 
     It is the difference of the mean squared distances, which is exact on a quadratic. The quick
     runs of the second kind were shortened once: at first nearly all of each came after the descent.
-    The full size takes about 2 CPU hours.
     """
 
     statement = "SUN-DSBO-GT has linear speed-up: n agents need n times fewer iterations"
@@ -39,6 +38,7 @@ class SunDsboSpeedUp(Claim):
         "with a slope within 0.25 of -1 in logarithms; with n times larger steps and n times fewer "
         "iterations n agents' is at most 1.5 times that of one"
     )
+    full_hours = 2
 
     def studies(self, size: Size) -> Mapping[str, Tables]:
         agents, dim, T, T_scaled, alpha, beta, seeds = SIZES[size]

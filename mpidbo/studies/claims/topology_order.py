@@ -37,8 +37,7 @@ class TopologyOrder(Claim):
 
     Hyper-cleaning is the paper's: corruption 0.2, batch 200, 10 agents, and an adjusted ring with
     weights 0.2, 0.4, 0.4; with the printed step sizes, 0.1 at every level, and with those of
-    `d-soba-cleaning` that clean. How long the paper runs is not known. The full size takes some 10
-    CPU hours.
+    `d-soba-cleaning` that clean. How long the paper runs is not known.
     """
 
     statement = (
@@ -52,6 +51,7 @@ class TopologyOrder(Claim):
         "printed steps and with steps that clean; it is larger on each graph than on the one of "
         "the next smaller rho"
     )
+    full_hours = 10
 
     def studies(self, size: Size) -> Mapping[str, Tables]:
         T, alpha, seeds = SIZES[size]

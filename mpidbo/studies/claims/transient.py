@@ -115,8 +115,7 @@ class Transient(Claim):
     The transient ends at the iteration k from which the agents' mean squared distance to x* is at
     most twice that of SOBA, the same method with the average over all agents. Step sizes are those
     of theory with k + k0 for the horizon, alpha_k = sqrt(n/(k + k0)), k0 = 11 n: so one run
-    measures all horizons, and the horizon k + k0 is the measure. W = rho I + (1 - rho) J. The full
-    size takes about 5 CPU hours.
+    measures all horizons, and the horizon k + k0 is the measure. W = rho I + (1 - rho) J.
 
     The single level is min Phi itself, with the noise of f_x and f_y, by Exact Diffusion, EXTRA,
     gradient tracking and D-SGD, against the average over all agents. Its transients are longer, so
@@ -150,6 +149,7 @@ class Transient(Claim):
         "of 1 to 3 and 2 to 8/3 for GT, D-SOBA's second of 2 to 4; each is within 0.5 of that of "
         "the single-level counterpart with the same seed"
     )
+    full_hours = 5
 
     def studies(self, size: Size) -> Mapping[str, Tables]:
         reference = {"name": "soba", "label": REFERENCE}

@@ -28,7 +28,7 @@ class UnboundedDissimilarity(Claim):
     """f_i = x'A_i x + y'A_i y, whose gradients differ by 2 (A_i - A)(x, y).
 
     No constant bounds that. There is no noise, so that what is left at the end is bias. |x*| is
-    about 1. The full size takes about 15 minutes of CPU.
+    about 1.
     """
 
     statement = (
@@ -43,6 +43,7 @@ class UnboundedDissimilarity(Claim):
         "distance to x* at the end, no noise, steps tuned for each method, a mild and a severe "
         "level: every SPARKLE's is below 1e-4, D-SOBA's above 1e-2"
     )
+    full_hours = 0.3
 
     def studies(self, size: Size) -> Mapping[str, Tables]:
         n, T, seeds = SIZES[size]
