@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..._text import plural
 from ..._types import Array, Float
 from ...reports import COLORS, COLUMN_WIDTH, FigureFolder, new_figure, style_frame
 from ..study import Tables
@@ -148,15 +149,19 @@ def growth(
                 x, values = x[known], values[:, known]
                 ax.plot(x, np.nanmedian(values, axis=0), color=color, label=label)
                 ax.plot(x, values.T, ".", color=color, alpha=0.5)
+            sizes = np.unique(np.concatenate([x for x, _ in entries.values()]))
             x, values = next(iter(entries.values()))
             slope = slopes[xlabel]
             line = np.nanmedian(values[:, 0]) * (x / x[0]) ** slope
             ax.plot(x, line, color="0.5", linestyle=":", label=f"slope {slope:g}")
             ax.set(xlabel=xlabel, xscale="log", yscale="log")
-            ax.set_xticks(x, [f"{at:.3g}" for at in x])
+            ax.set_xticks(sizes, [f"{at:.3g}" for at in sizes])
             ax.set_xticks([], minor=True)
             style_frame(ax)
             ax.legend(frameon=False)
         for ax in axes[:, 0]:
             ax.set_ylabel(ylabel)
+        seeds = max(len(values) for entries in panels.values() for _, values in entries.values())
+        title = f"median over {plural(seeds, 'seed')}, a dot for each"
+        figure.suptitle(out.filled(title), fontsize="medium")
         return out.save(figure, name)

@@ -100,7 +100,7 @@ def _axes(count: int, labels: int, column: bool) -> tuple[Any, Any]:
     if column:
         figure = new_figure(COLUMN_WIDTH, 1.9 * count + 0.16 * labels + 0.6)
         return figure, figure.subplots(count, 1, squeeze=False, sharey=True)
-    columns = count if count <= MAX_IN_A_ROW else 2
+    columns = MAX_IN_A_ROW if count % MAX_IN_A_ROW == 0 else min(count, 2)
     rows = -(-count // columns)
     figure = new_figure(max(5.6, 3.3 * columns + 0.8), 2.7 * rows + 1.2)
     axes = figure.subplots(rows, columns, squeeze=False, sharey=True)

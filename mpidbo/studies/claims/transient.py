@@ -230,15 +230,22 @@ class Transient(Claim):
     def draw(self, found: Mapping[str, Any], out: FigureFolder) -> list[Path]:
         paths = []
         for name, methods in (("figure", METHODS.keys()), ("single-level", METHODS.values())):
-            shown = {}
-            for axis, title in X_AXES.items():
+            shown, slopes = {}, {}
+            for axis, slope in (("n", 3), ("rho", 2)):
                 measured = {method: self.measured(found, axis, method) for method in methods}
-                shown[title] = {label: curve for label, curve in measured.items() if len(curve[0])}
-            shown = {title: curves for title, curves in shown.items() if curves}
+                curves = {label: curve for label, curve in measured.items() if len(curve[0])}
+                if curves:
+                    title = x_title(found, axis)
+                    shown[title], slopes[title] = curves, slope
             if shown:
-                slopes = {"n": 3, "1/(1-rho)": 2}
                 paths.append(growth(out, name, shown, slopes, "transient iterations"))
         return paths
+
+
+def x_title(found: Mapping[str, Any], axis: str) -> str:
+    """The title of an x axis, with what is the same for all points."""
+    _, n, rho, *_ = next(key.split() for key in found if key.startswith(axis))
+    return f"{X_AXES[axis]}, at {f'rho = {rho}' if axis == 'n' else f'n = {n}'}"
 
 
 def points(
