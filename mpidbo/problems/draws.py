@@ -1,5 +1,6 @@
 """Draws of several agents at once."""
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -37,6 +38,31 @@ class PerPoint:
         if self._point is None or not same_bits(point, self._point):
             self._made, self._point = make(), point.copy()
         return self._made
+
+
+class Kept:
+    """What oracles have computed for a batch, at the last point of each computation.
+
+    Parameters
+    ----------
+    keeps : bool
+        Whether it is kept; else it is only counted, since a copy of the point costs time.
+    """
+
+    def __init__(self, keeps: bool) -> None:
+        self._keeps = keeps
+        self._calls: Counter[str] = Counter()
+        self._found: dict[str, PerPoint] = defaultdict(PerPoint)
+
+    def __call__(self, what: str, point: Array, make: Callable[[], Any]) -> Any:
+        """Return what `make` returns, without a call of it where that is kept for this point."""
+        self._calls[what] += 1
+        return self._found[what](point, make) if self._keeps else make()
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several oracles have asked for the same computation."""
+        return max(self._calls.values(), default=0) > 1
 
 
 class Noisy:

@@ -1,7 +1,6 @@
 """Draws of labelled samples, of several agents at once."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -10,7 +9,7 @@ import numpy as np
 
 from .._types import Array, Float, Int
 from .data.shares import Samples
-from .draws import PerDraw, PerPoint
+from .draws import Kept, PerDraw
 from .segments import Segments
 
 
@@ -26,24 +25,22 @@ class Batch:
         Which samples are whose.
     places : (N,) array of int, or slice
         Where the samples are among all of the agents.
-    kept : mapping of str to PerPoint, optional
-        What was computed last for these samples, if they are used in more than one iteration.
+    once : Kept
+        `once(what, point, make)` returns what `make` returns, which may be kept for the next oracle
+        that is called at the point.
     """
 
     X: Float[Array, "N d"]
     labels: Int[Array, " N"]
     rows: Segments
     places: Any
-    kept: Mapping[str, PerPoint] | None = None
+    once: Kept
 
     @classmethod
     def of_one(cls, xp: Any, samples: Samples, places: Any = slice(None)) -> "Batch":
         """Return samples of a single agent."""
-        return cls(samples.X, samples.labels, Segments(xp, [len(samples)]), places)
-
-    def once(self, what: str, point: Array, make: Callable[[], Any]) -> Any:
-        """Return what `make` returns, without a call of it where that is kept for this point."""
-        return make() if self.kept is None else self.kept[what](point, make)
+        rows = Segments(xp, [len(samples)])
+        return cls(samples.X, samples.labels, rows, places, Kept(keeps=False))
 
 
 class Pool:
@@ -73,9 +70,10 @@ class Pool:
                 X[own], labels[own] = samples.X, samples.labels
                 setattr(agent, name, Samples(X[own], labels[own]))
         # Not on a GPU, which a comparison of numbers would have to wait for.
-        kept: Mapping[str, PerPoint] | None = defaultdict(PerPoint) if self._xp is np else None
-        self._all = Batch(X, labels, Segments(self._xp, self._sizes), slice(None), kept)
-        self._rows = self._all.rows
+        self._may_keep = self._xp is np
+        self._rows = Segments(self._xp, self._sizes)
+        self._once = Kept(self._may_keep)
+        self._all = Batch(X, labels, self._rows, slice(None), self._once)
 
     def batch(self, samples: list[Any]) -> Batch:
         """Return the samples of a draw of all agents."""
@@ -90,7 +88,10 @@ class Pool:
         if sizes != self._rows.sizes:
             self._rows = Segments(self._xp, sizes)
         places = self._xp.asarray(np.concatenate(indices))
-        return Batch(self._all.X[places], self._all.labels[places], self._rows, places)
+        # Oracles that shared the last draw will share this one.
+        self._once = Kept(self._may_keep and self._once.is_shared)
+        X, labels = self._all.X[places], self._all.labels[places]
+        return Batch(X, labels, self._rows, places, self._once)
 
 
 class StackedSamples:

@@ -11,6 +11,7 @@ from mpidbo.errors import UserError
 from mpidbo.problems import PROBLEMS, problem_class
 from mpidbo.problems.blocks import Blocks
 from mpidbo.problems.checks import check, report
+from mpidbo.problems.classifiers import Classifier
 from mpidbo.problems.nonconvex_toy import NonconvexToy
 from mpidbo.problems.stackable import Stackable
 from support.marks import with_sklearn
@@ -167,6 +168,30 @@ def test_a_point_may_change_in_place(name: str, options: dict[str, Any]) -> None
             answers = [getattr(stack, oracle)(*rows, full) for stack in (fresh, stacked, stacked)]
             assert len({answer.tobytes() for answer in answers}) == 1, oracle
         changed[1] *= 1.5
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_draw_that_oracles_share_has_one_forward_pass(
+    shared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the second draw on; oracles with draws of their own keep nothing."""
+    agents, rng = team("hyper-cleaning", {"batch": 4}), np.random.default_rng(10)
+    stacked, passes, forward = type(agents[0]).stacked(agents), [], Classifier._forward
+
+    def counting(self: Classifier, y: Any, batch: Any) -> Any:
+        passes.append(1)
+        return forward(self, y, batch)
+
+    monkeypatch.setattr(Classifier, "_forward", counting)
+    x, y, v = (rng.standard_normal((N, d)) for d in (*agents[0].dims, agents[0].dims[1]))
+    for _ in range(3):
+        passes.clear()
+        samples = stacked.draw([rng] * N)
+        for oracle, rows in (("g_y", (x, y)), ("g_yy", (x, y, v)), ("g_xy", (x, y, v))):
+            getattr(stacked, oracle)(*rows, samples)
+            if not shared:
+                samples = stacked.draw([rng] * N)
+    assert len(passes) == (1 if shared else 3)
 
 
 def arrays(sample: Any) -> list[np.ndarray]:
