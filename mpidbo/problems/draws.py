@@ -114,11 +114,13 @@ def drawn(
 
 
 def same_bits(left: Float[np.ndarray, "..."], right: Float[np.ndarray, "..."]) -> bool:
-    """Whether two arrays have the same numbers, to the sign of a zero."""
+    """Whether two arrays have the same bits."""
     if left.shape != right.shape or left.dtype != right.dtype:
         return False
-    integers = f"i{left.itemsize}"
-    return bool((left.view(integers) == right.view(integers)).all())
+    bits = f"i{left.itemsize}"  # as integers, for which NaN equals itself and -0 is not 0
+    left, right = left.view(bits), right.view(bits)
+    # Most pairs that differ do so in the first row.
+    return bool((left[:1] == right[:1]).all() and (left == right).all())
 
 
 def as_rows(xp: Any, samples: Any) -> Array:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ..._types import Array, Float
+from ..draws import same_bits
 from .base import LEVELS, Given, Losses
 from .modules import BoundModule
 from .nested import leaves, mapped
@@ -81,7 +82,7 @@ class Point:
 
     def is_at(self, x: Float[Array, " p"], y: Float[Array, " q"]) -> bool:
         """Whether this is that point, to the bit, and its graph is kept."""
-        return self.is_kept and _same_bits(self.own["y"], y) and _same_bits(self.own["x"], x)
+        return self.is_kept and same_bits(self.own["y"], y) and same_bits(self.own["x"], x)
 
     def gradient(self, level: str) -> Float[Array, " d"]:
         """Return the gradient of the loss in x or y."""
@@ -112,12 +113,6 @@ class Point:
             tensors, parts, vectors, retain_graph=self.is_kept, materialize_grads=True
         )
         return self.framework.vector(derivatives)
-
-
-def _same_bits(a: Array, b: Array) -> bool:
-    """Whether two vectors have the same bits."""
-    bits = f"i{a.dtype.itemsize}"  # as integers, for which NaN equals itself and -0 is not 0
-    return a.dtype == b.dtype and bool((a.view(bits) == b.view(bits)).all())
 
 
 @contextmanager
