@@ -157,7 +157,7 @@ class PartialAverage(Claim):
             of_iteration[label] = (n, np.stack(timings, axis=1))
             until[label] = (n, np.stack([seconds(found, key)[method] for key in keys], axis=1))
         shown = {
-            "seconds of an iteration": of_iteration,
+            f"seconds of an iteration, {REPETITIONS} timings": of_iteration,
             f"seconds until a distance of {TARGET}": until,
         }
         return [panels(out, "curves", shown, "agents", "seconds", log=True)]
