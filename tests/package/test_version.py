@@ -11,6 +11,7 @@ from packaging.version import Version
 
 import mpidbo
 from support import ROOT
+from support.archives import unpack
 
 pytest.importorskip("setuptools_scm")
 GIT = shutil.which("git")
@@ -106,7 +107,7 @@ def test_a_source_distribution_keeps_the_version(tree, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     sdist = build("sdist", tree)
     assert sdist.name == "mpidbo-0.2.0.tar.gz"
-    shutil.unpack_archive(sdist, elsewhere, filter="data")
+    unpack(sdist, elsewhere)
     (unpacked,) = elsewhere.iterdir()
     assert reported(unpacked) == "0.2.0"
     (unpacked / "mpidbo" / "_version.txt").unlink()
@@ -121,7 +122,7 @@ def test_an_archive_of_git_keeps_the_version(tag, expected, tree, tmp_path_facto
         git(tree, "tag", tag)
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     git(tree, "archive", "--output", elsewhere / "archive.tar", "HEAD")
-    shutil.unpack_archive(elsewhere / "archive.tar", elsewhere / "tree", filter="data")
+    unpack(elsewhere / "archive.tar", elsewhere / "tree")
     assert version_of(build("wheel", elsewhere / "tree")) == expected
 
 

@@ -6,7 +6,6 @@ import math
 import os
 import re
 import shutil
-import tarfile
 from base64 import b64encode
 from html.parser import HTMLParser
 
@@ -19,6 +18,7 @@ from mpidbo.reports.page import curves, document, graph
 from mpidbo.reports.page.document import content, page
 from mpidbo.storage import files, read_run, write_arrays
 from support import ROOT
+from support.archives import unpack
 from support.runs import QUADRATIC, run, toml
 
 TEMPLATES = ROOT / "mpidbo" / "reports" / "page" / "templates"
@@ -193,8 +193,7 @@ def kinds(tmp_path_factory):
     run(path, folder / "finished")
     run(path, folder / "diverged", steps__alpha=1e6, run__iterations=200, code=3)
     run(path, folder / "stopped", run__max_seconds=1e-6, code=85)
-    with tarfile.open(ROOT / "tests" / "data" / "run_of_version_0.1.0.tar.gz") as archive:
-        archive.extractall(folder / "old", filter="data")
+    unpack(ROOT / "tests" / "data" / "run_of_version_0.1.0.tar.gz", folder / "old")
     for name, kept in (
         ("ended", (files.CONFIG, files.HISTORY)),
         ("started", (files.CONFIG,)),

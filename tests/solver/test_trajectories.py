@@ -1,14 +1,13 @@
 """Every run has the numbers that an earlier version gave it, bit for bit, and runs that it left
 half done are resumed."""
 
-import tarfile
-
 import h5py
 import numpy as np
 import pytest
 
 from mpidbo import cli
 from support import DATA, trajectories
+from support.archives import unpack
 
 ARCHIVE = DATA / "trajectories_0.1.0.tar.xz"
 """Written by `python tests/support/trajectories.py`."""
@@ -23,8 +22,7 @@ def without_mpi(monkeypatch):
 def earlier(tmp_path_factory):
     """The folder of what the earlier version wrote."""
     folder = tmp_path_factory.mktemp("earlier")
-    with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(folder, filter="data")
+    unpack(ARCHIVE, folder)
     return folder
 
 

@@ -3,7 +3,6 @@ run is seen before it is made."""
 
 import re
 import shutil
-import tarfile
 import textwrap
 
 import numpy as np
@@ -15,6 +14,7 @@ from mpidbo.problems.quadratic import Quadratic
 from mpidbo.storage import files, lock, read_arrays
 from mpidbo.storage.folder import stored_run
 from support import DATA, launch
+from support.archives import unpack
 from support.runs import QUADRATIC, kept, run, same, toml
 
 OLD = DATA / "run_of_version_0.1.0.tar.gz"
@@ -261,8 +261,7 @@ def test_both_values_are_named(path, tmp_path, capsys):
 @pytest.fixture
 def project(tmp_path):
     """A project of an earlier version, unpacked where it was not made."""
-    with tarfile.open(OLD) as archive:
-        archive.extractall(tmp_path / "elsewhere", filter="data")
+    unpack(OLD, tmp_path / "elsewhere")
     return tmp_path / "elsewhere"
 
 

@@ -40,6 +40,7 @@ def attempt(words, out, keep, dice):
     """Restart and kill; whether that fell into the writing of a checkpoint."""
     before = manifest.newest_complete(out)
     left, log = unfinished(out), out.parent / f"{out.name}.log"
+    log.write_text("")  # the process may be killed before it has opened it
     pid, began = start(words, log), time.monotonic()
     if dice.random() < 0.5:
         while time.monotonic() < began + 1 and unfinished(out) == left:
