@@ -103,7 +103,8 @@ class Segments:
         else:
             for part, own in zip(self._parts, out, strict=True):
                 rows[part].sum(axis=0, out=own[0])
-        out += 0.0  # -0.0 becomes 0.0, the sum of no rows in a product with ones
+        if self.xp is np:
+            out += 0.0  # -0.0 becomes 0.0, as in a product with ones
 
     @cached_property
     def _ones(self) -> csr_array:
